@@ -1,0 +1,148 @@
+//! The only place that reads a clock.
+//!
+//! Ages and deadlines are measured on the monotonic clock ([`Stamp`]): a wall clock that is set back
+//! must never make old data look fresh. Wall time ([`Timestamp`]) is for people and for records.
+
+use std::{
+    sync::{
+        Arc, OnceLock,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+pub use jiff::Timestamp;
+use serde::Serialize;
+
+/// A moment on the monotonic clock: nanoseconds since this process first read it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[serde(transparent)]
+pub struct Stamp(u64);
+
+impl Stamp {
+    /// The moment `nanos` after the start of the process.
+    pub const fn from_nanos(nanos: u64) -> Self {
+        Self(nanos)
+    }
+
+    /// Nanoseconds since the start of the process.
+    pub const fn nanos(self) -> u64 {
+        self.0
+    }
+
+    /// The time that has passed since `earlier`; zero when `earlier` lies in the future.
+    #[must_use]
+    pub const fn since(self, earlier: Self) -> Duration {
+        Duration::from_nanos(self.0.saturating_sub(earlier.0))
+    }
+
+    /// The moment `later` after this one.
+    #[must_use]
+    pub const fn plus(self, later: Duration) -> Self {
+        Self(self.0.saturating_add(later.as_nanos() as u64))
+    }
+
+    /// The moment `earlier` before this one, at the earliest the start of the process.
+    #[must_use]
+    pub const fn minus(self, earlier: Duration) -> Self {
+        Self(self.0.saturating_sub(earlier.as_nanos() as u64))
+    }
+}
+
+/// A clock that can be read: the system's, or one that a test moves by hand. Cheap to clone.
+#[derive(Clone, Debug, Default)]
+pub struct Clock(Option<Arc<TestTime>>);
+
+#[derive(Debug)]
+struct TestTime {
+    nanos: AtomicU64,
+    start: Timestamp,
+}
+
+impl Clock {
+    /// The system's clock.
+    pub const fn system() -> Self {
+        Self(None)
+    }
+
+    /// A clock that stands at stamp zero and at 2026-01-01T00:00:00Z until [`Clock::advance`] moves it.
+    pub fn test() -> Self {
+        let start = Timestamp::from_second(1_767_225_600).unwrap_or(Timestamp::UNIX_EPOCH);
+        Self(Some(Arc::new(TestTime { nanos: AtomicU64::new(0), start })))
+    }
+
+    /// Moves a test clock forward. The system's clock cannot be moved: for it this does nothing.
+    pub fn advance(&self, by: Duration) {
+        if let Some(test) = &self.0 {
+            test.nanos.fetch_add(by.as_nanos() as u64, Ordering::SeqCst);
+        }
+    }
+
+    /// Now, on the monotonic clock.
+    #[inline]
+    pub fn now(&self) -> Stamp {
+        match &self.0 {
+            None => system_now(),
+            Some(test) => Stamp(test.nanos.load(Ordering::SeqCst)),
+        }
+    }
+
+    /// Now, for people and records.
+    pub fn wall(&self) -> Timestamp {
+        match &self.0 {
+            None => system_wall(),
+            Some(test) => {
+                let passed = Duration::from_nanos(test.nanos.load(Ordering::SeqCst));
+                test.start.saturating_add(passed).unwrap_or(test.start)
+            }
+        }
+    }
+}
+
+#[inline]
+#[expect(clippy::disallowed_methods, reason = "the one place that reads the monotonic clock")]
+fn system_now() -> Stamp {
+    static START: OnceLock<Instant> = OnceLock::new();
+    let start = *START.get_or_init(Instant::now);
+    Stamp(Instant::now().duration_since(start).as_nanos() as u64)
+}
+
+#[expect(clippy::disallowed_methods, reason = "the one place that reads the wall clock")]
+fn system_wall() -> Timestamp {
+    Timestamp::now()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_test_clock_moves_only_by_hand() {
+        let clock = Clock::test();
+        let before = (clock.now(), clock.wall());
+        assert_eq!(before, (clock.now(), clock.wall()));
+        clock.advance(Duration::from_millis(1500));
+        assert_eq!(clock.now().since(before.0), Duration::from_millis(1500));
+        assert_eq!(clock.wall().duration_since(before.1).as_millis(), 1500);
+    }
+
+    #[test]
+    fn a_stamp_from_the_future_has_no_age() {
+        let early = Stamp::from_nanos(5);
+        let late = early.plus(Duration::from_nanos(7));
+        assert_eq!(early.since(late), Duration::ZERO);
+        assert_eq!(late.since(early), Duration::from_nanos(7));
+        assert_eq!(early.minus(Duration::from_secs(1)), Stamp::default());
+    }
+
+    #[test]
+    fn the_system_clock_never_goes_back() {
+        let clock = Clock::system();
+        let mut last = clock.now();
+        for _ in 0..1000 {
+            let now = clock.now();
+            assert!(now >= last);
+            last = now;
+        }
+    }
+}

@@ -1,0 +1,7 @@
+//! What every room stands on and what knows no PostgreSQL: clean text, the clock, human units,
+//! secrets, folders, configuration and logs.
+
+pub mod clock;
+pub mod secret;
+pub mod text;
+pub mod units;

@@ -1,0 +1,21 @@
+//! howdah: the operator's seat on a PostgreSQL cluster.
+//!
+//! | room | what it is for | may enter |
+//! |---|---|---|
+//! | [`base`] | clean text, clock, units, secrets, configuration, folders, logs; knows no PostgreSQL | – |
+//! | [`resilience`] | what an application embeds: connection settings, TLS, connect with retry, breaker, pool, guarded call, metrics | `base` |
+//! | [`watch`] | seeing: sources, checks, detector, alerts, the snapshot of everything shown | `base`, `resilience` |
+//! | [`sandbox`] | throw-away clusters, demo applications with real load, incidents for game days | the above |
+//! | [`cli`] | one file per subcommand; text and JSON output | the above |
+//! | `console` | the full-screen console (feature `console`) | the above, but not `cli` |
+//!
+//! Imports point one way, as the table reads; a test holds every `use crate::` against it.
+
+pub mod base;
+pub mod cli;
+pub mod resilience;
+pub mod sandbox;
+pub mod watch;
+
+#[cfg(feature = "console")]
+pub mod console;

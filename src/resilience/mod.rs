@@ -1,0 +1,1 @@
+//! What an application embeds to live with a database that fails now and then.
