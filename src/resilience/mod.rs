@@ -2,4 +2,7 @@
 
 pub mod breaker;
 pub mod classify;
+pub mod connect;
+pub mod conninfo;
 pub mod retry;
+pub mod tls;
