@@ -75,6 +75,10 @@ impl Cluster {
         binaries: Binaries,
         options: &Options,
     ) -> Result<Self, SandboxError> {
+        // Told before the work is done, where it can be.
+        if let Some(port) = options.port.filter(|&port| TcpListener::bind((HOST, port)).is_err()) {
+            return Err(SandboxError::PortTaken(port));
+        }
         let password = make_data(&folder, &binaries, options.template.as_deref())?;
         let server = Server {
             folder: folder.path().to_owned(),
@@ -192,10 +196,8 @@ fn make_data(
 ) -> Result<Secret, SandboxError> {
     let Some(templates) = templates else { return initdb(folder, binaries) };
     let version = binaries.version()?;
-    let digits: String =
-        version.chars().map(|c| if c.is_ascii_digit() { c } else { '-' }).collect();
-    let template =
-        templates.join(format!("cluster-{TEMPLATE_FORMAT}-{}", digits.trim_matches('-')));
+    let number = version.split_whitespace().nth(2).unwrap_or("unknown");
+    let template = templates.join(format!("cluster-{TEMPLATE_FORMAT}-{number}"));
     if !template.exists() {
         let password = initdb(folder, binaries)?;
         save_template(folder, &template)?;
