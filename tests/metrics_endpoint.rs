@@ -2,7 +2,7 @@
 
 #![allow(clippy::expect_used, reason = "helpers of tests fail by panicking")]
 
-use std::{sync::Arc, time::Duration};
+use std::{fmt::Write as _, sync::Arc, time::Duration};
 
 use howdah::{
     base::{clock::Clock, secret::Secret},
@@ -355,7 +355,7 @@ async fn the_watch_tells_good_and_bad_days_and_recovers() {
 async fn a_large_answer_is_read_too() {
     let mut text = GOOD.to_owned();
     for n in 0..40_000 {
-        text.push_str(&format!("http_requests_total{{path=\"/{n}\"}} {n}\n"));
+        let _ = writeln!(text, "http_requests_total{{path=\"/{n}\"}} {n}");
     }
     let mut endpoint = says(text.leak()).await;
     endpoint.answer_within = Duration::from_secs(20);

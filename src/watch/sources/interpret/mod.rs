@@ -84,10 +84,9 @@ pub fn interpret(
                 let remembered = memory.breakers.get(key).copied();
                 let gap = memory.facts.as_ref().map_or(Duration::MAX, |facts| now.since(facts.at));
                 let scrape = Scrape { now, gap, sight: &sight, before: before.as_ref() };
-                if let Some((breaker, remember)) = breaker(profile, source, &scrape, remembered) {
-                    breakers.insert(key.clone(), remember);
-                    found.breakers.push((key, kind.profile, breaker));
-                }
+                let (breaker, remember) = breaker(profile, source, &scrape, remembered);
+                breakers.insert(key.clone(), remember);
+                found.breakers.push((key, kind.profile, breaker));
             }
         }
     }
@@ -206,9 +205,9 @@ fn breaker(
     source: &Text,
     scrape: &Scrape<'_>,
     remembered: Option<Remembered>,
-) -> Option<(Breaker, Remembered)> {
+) -> (Breaker, Remembered) {
     let Scrape { now, sight, before, .. } = *scrape;
-    let state = state::state(profile, sight, before, remembered.map(|last| last.state))?;
+    let state = state::state(profile, sight, before, remembered.map(|last| last.state));
     let age = profile.state_age.as_ref().and_then(|age| wait::span(&age.gauge, age.unit, sight));
     let remember = since(state, age, scrape, remembered);
     let (failure_rate, counted) = state::rate(&profile.failure_rate, sight, before).unzip();
@@ -227,7 +226,7 @@ fn breaker(
         probes: None,
         rejected: sight.count(&profile.rejected),
     };
-    Some((breaker, remember))
+    (breaker, remember)
 }
 
 /// Since when a breaker is in its state: as the exporter tells, else as we saw it.

@@ -9,26 +9,27 @@ use super::{
 };
 use crate::watch::snapshot::BreakerState;
 
-/// The state, or `None` when nothing there tells of one. `last` is what it was at the scrape before.
+/// The state; unknown when the samples tell of a breaker but not of its state. `last` is what it was at
+/// the scrape before.
 pub fn state(
     profile: &BreakerProfile,
     now: &Sight<'_>,
     before: Option<&Sight<'_>>,
     last: Option<BreakerState>,
-) -> Option<BreakerState> {
+) -> BreakerState {
     let state = profile.state.iter().find_map(|how| match how.read {
         ReadState::Number => number(how, now),
         ReadState::Flag => flag(how, now),
         ReadState::Growing => growing(how, now, before, last),
         ReadState::Last => last_entered(how, now, before, last),
-    })?;
+    });
     let ordered = profile.mode.as_ref().and_then(|mode| {
         let meant = |value: f64| named(&mode.values, value);
         now.facts(&mode.metric)
             .filter_map(|fact| meant(fact.value))
             .max_by_key(|state| rank(*state))
     });
-    Some(ordered.unwrap_or(state))
+    ordered.or(state).unwrap_or(BreakerState::Unknown)
 }
 
 /// What shows when several breakers bear one name: the one that hurts most.
