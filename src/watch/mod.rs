@@ -1,4 +1,7 @@
 //! Seeing: what is true of a target now, from every source that can tell.
 
+pub mod alerts;
+pub mod checks;
+pub mod recoverability;
 pub mod snapshot;
 pub mod sources;

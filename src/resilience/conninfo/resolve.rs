@@ -1,0 +1,436 @@
+//! From words to settings: who wins when several sources name the same keyword, what the values
+//! mean, and what stands where nobody says anything.
+
+use std::{
+    collections::BTreeMap,
+    net::IpAddr,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use super::{
+    choice::{ChannelBinding, SslMode, SslNegotiation, TargetSession, TlsVersion},
+    environment::Environment,
+    error::ConninfoError,
+    keywords,
+    options::{self, Treatment},
+    service,
+    settings::{Entry, Host, Origin, Place, Roots, Settings, Tcp, Tls, socket_in},
+    uri,
+};
+use crate::base::{secret::Secret, text::Text};
+
+/// libpq's compiled-in port.
+const DEFAULT_PORT: u16 = 5432;
+
+impl Settings {
+    /// Reads a URL, a keyword string or a bare database name, and completes it from the service file
+    /// and the environment.
+    pub fn parse(text: &str, environment: &Environment) -> Result<Self, ConninfoError> {
+        let pairs = if uri::is_uri(text) {
+            uri::parse(text)?
+        } else if text.contains('=') {
+            keywords::parse(text)?
+        } else if text.is_empty() {
+            Vec::new()
+        } else {
+            vec![("dbname".to_owned(), text.to_owned())]
+        };
+        let mut values = Values::default();
+        for (keyword, value) in pairs {
+            values.give(&keyword, value)?;
+        }
+        values.complete(environment)?;
+        values.settle(environment)
+    }
+
+    /// Settings that come from the environment alone.
+    pub fn from_env(environment: &Environment) -> Result<Self, ConninfoError> {
+        Self::parse("", environment)
+    }
+}
+
+/// What has been said so far: the strongest source of each keyword.
+#[derive(Default)]
+struct Values(BTreeMap<&'static str, (String, Origin)>);
+
+impl Values {
+    /// Takes a pair of the connection string; of two, the later one counts.
+    fn give(&mut self, keyword: &str, value: String) -> Result<(), ConninfoError> {
+        // From before there was sslmode; libpq still translates it.
+        let (keyword, value) = match keyword {
+            "requiressl" if value.starts_with('1') => ("sslmode", "require".to_owned()),
+            "requiressl" => ("sslmode", "prefer".to_owned()),
+            _ => (keyword, value),
+        };
+        let known = options::find(keyword).ok_or_else(|| ConninfoError::UnknownKeyword {
+            given: Text::foreign(keyword),
+            nearest: options::nearest(keyword),
+        })?;
+        self.0.insert(known.name, (value, Origin::String));
+        Ok(())
+    }
+
+    /// Fills the gaps: first from the service, then from the variables.
+    fn complete(&mut self, environment: &Environment) -> Result<(), ConninfoError> {
+        let service = self.get("service").or_else(|| environment.get("PGSERVICE"));
+        if let Some(name) = service.map(str::to_owned) {
+            let (file, settings) = service::load(&name, environment)?;
+            for (keyword, value) in settings {
+                self.0.entry(keyword).or_insert_with(|| (value, Origin::Service(file.clone())));
+            }
+        }
+        for keyword in options::keywords() {
+            let Some(variable) = keyword.variable else { continue };
+            if let Some(value) = environment.get(variable) {
+                self.0
+                    .entry(keyword.name)
+                    .or_insert_with(|| (value.to_owned(), Origin::Variable(variable)));
+            }
+        }
+        if environment.get("PGREQUIRESSL").is_some_and(|value| value.starts_with('1')) {
+            self.0
+                .entry("sslmode")
+                .or_insert_with(|| ("require".to_owned(), Origin::Variable("PGREQUIRESSL")));
+        }
+        Ok(())
+    }
+
+    fn get(&self, keyword: &str) -> Option<&str> {
+        self.0.get(keyword).map(|(value, _)| value.as_str())
+    }
+
+    /// The value, unless it is empty.
+    fn filled(&self, keyword: &str) -> Option<&str> {
+        self.get(keyword).filter(|value| !value.is_empty())
+    }
+
+    fn owned(&self, keyword: &str) -> Option<String> {
+        self.filled(keyword).map(str::to_owned)
+    }
+
+    fn bad(&self, keyword: &'static str, expected: &'static str) -> ConninfoError {
+        let (value, origin) =
+            self.0.get(keyword).cloned().unwrap_or((String::new(), Origin::Default));
+        ConninfoError::BadValue { keyword, value: Text::foreign(&value), origin, expected }
+    }
+
+    fn refused(&self, keyword: &'static str, reason: &'static str) -> ConninfoError {
+        let (value, origin) =
+            self.0.get(keyword).cloned().unwrap_or((String::new(), Origin::Default));
+        // Of the refused keywords, these hold secrets.
+        let secret = matches!(
+            keyword,
+            "sslpassword" | "oauth_client_secret" | "scram_client_key" | "scram_server_key"
+        );
+        let value = if secret { Text::ours("...") } else { Text::foreign(&value) };
+        ConninfoError::Refused { keyword, value, origin, reason }
+    }
+
+    /// One of a few words.
+    fn choose<T>(
+        &self,
+        keyword: &'static str,
+        default: T,
+        expected: &'static str,
+        read: impl Fn(&str) -> Option<T>,
+    ) -> Result<T, ConninfoError> {
+        self.get(keyword)
+            .map_or(Ok(default), |word| read(word).ok_or_else(|| self.bad(keyword, expected)))
+    }
+
+    /// A whole number, by the rules of libpq: white space around it is allowed, nothing else.
+    fn number(&self, keyword: &'static str) -> Result<Option<i32>, ConninfoError> {
+        let Some(value) = self.get(keyword) else { return Ok(None) };
+        let number = value.trim().parse().map_err(|_| self.bad(keyword, "a whole number"))?;
+        Ok(Some(number))
+    }
+
+    /// Refuses what we do not honour.
+    fn check_treatment(&self) -> Result<(), ConninfoError> {
+        for keyword in options::keywords() {
+            let Some(value) = self.get(keyword.name) else { continue };
+            match keyword.treatment {
+                Treatment::Only(allowed, reason) if !allowed.contains(&value) => {
+                    return Err(self.refused(keyword.name, reason));
+                }
+                Treatment::Refused(reason) if !value.is_empty() => {
+                    return Err(self.refused(keyword.name, reason));
+                }
+                _ => {}
+            }
+        }
+        // The server sends text to us in this encoding; another one would have to be decoded.
+        let encoding: String = self
+            .get("client_encoding")
+            .unwrap_or_default()
+            .chars()
+            .filter(char::is_ascii_alphanumeric)
+            .map(|c| c.to_ascii_lowercase())
+            .collect();
+        if !matches!(encoding.as_str(), "" | "auto" | "utf8" | "unicode") {
+            return Err(self.refused("client_encoding", "the session always speaks UTF8"));
+        }
+        Ok(())
+    }
+
+    /// Gives every value its meaning.
+    fn settle(self, environment: &Environment) -> Result<Settings, ConninfoError> {
+        self.check_treatment()?;
+        let user =
+            self.owned("user").or_else(|| environment.user.clone()).ok_or(ConninfoError::NoUser)?;
+        let dbname = self.owned("dbname").unwrap_or_else(|| user.clone());
+        let ports = self.ports()?;
+        let first_port = ports.first().copied().unwrap_or(DEFAULT_PORT);
+        let default_socket_dir = default_socket_dir(environment, first_port);
+        let home_file = |name: &str| environment.home.as_ref().map(|home| home.join(name));
+        let path = |keyword: &str, default: &str| {
+            self.filled(keyword).map(PathBuf::from).or_else(|| home_file(default))
+        };
+        let tls = self.tls(path)?;
+        let settings = Settings {
+            hosts: self.hosts(&ports, &default_socket_dir)?,
+            load_balance: self.choose(
+                "load_balance_hosts",
+                false,
+                "disable or random",
+                |word| match word {
+                    "disable" => Some(false),
+                    "random" => Some(true),
+                    _ => None,
+                },
+            )?,
+            target: self.choose(
+                "target_session_attrs",
+                TargetSession::Any,
+                TargetSession::EXPECTED,
+                TargetSession::read,
+            )?,
+            user,
+            dbname,
+            password: self.filled("password").map(Secret::new),
+            passfile: path("passfile", ".pgpass"),
+            // An empty name counts: it keeps the fallback away.
+            application_name: self.get("application_name").map(str::to_owned),
+            fallback_application_name: self.owned("fallback_application_name"),
+            options: self.session_options(environment),
+            connect_timeout: self.connect_timeout()?,
+            tcp: self.tcp()?,
+            tls,
+            require_peer: self.owned("requirepeer"),
+            default_socket_dir,
+            entries: Vec::new(),
+        };
+        Ok(Settings { entries: self.entries(&settings), ..settings })
+    }
+
+    fn ports(&self) -> Result<Vec<u16>, ConninfoError> {
+        let Some(list) = self.filled("port") else { return Ok(Vec::new()) };
+        list.split(',')
+            .map(|port| match port {
+                "" => Ok(DEFAULT_PORT),
+                _ => port
+                    .trim()
+                    .parse()
+                    .ok()
+                    .filter(|port| *port != 0)
+                    .ok_or_else(|| self.bad("port", "numbers from 1 to 65535")),
+            })
+            .collect()
+    }
+
+    fn hosts(&self, ports: &[u16], socket_dir: &Path) -> Result<Vec<Host>, ConninfoError> {
+        let list = |keyword| self.filled(keyword).map(|list| list.split(',').collect::<Vec<_>>());
+        let (names, addresses) = (list("host"), list("hostaddr"));
+        let count = addresses.as_ref().or(names.as_ref()).map_or(1, Vec::len);
+        if names.as_ref().is_some_and(|names| names.len() != count) {
+            return Err(ConninfoError::Conflict(format!(
+                "host names {} hosts and hostaddr {count} addresses",
+                names.map_or(0, |names| names.len())
+            )));
+        }
+        if ports.len() > 1 && ports.len() != count {
+            return Err(ConninfoError::Conflict(format!(
+                "port names {} ports for {count} hosts",
+                ports.len()
+            )));
+        }
+        let entry = |list: &Option<Vec<&str>>, at: usize| {
+            list.as_ref().and_then(|list| list.get(at)).map_or("", |part| *part).to_owned()
+        };
+        (0..count)
+            .map(|at| {
+                let port = ports.get(at).or_else(|| ports.first()).copied().unwrap_or(DEFAULT_PORT);
+                let (name, address) = (entry(&names, at), entry(&addresses, at));
+                let place = if !address.is_empty() {
+                    let address: IpAddr =
+                        address.parse().map_err(|_| self.bad("hostaddr", "IP addresses"))?;
+                    Place::Tcp {
+                        name: Some(name).filter(|name| !name.is_empty()),
+                        address: Some(address),
+                    }
+                } else if name.is_empty() {
+                    Place::Unix(socket_dir.to_owned())
+                } else if name.starts_with(['/', '@']) {
+                    Place::Unix(PathBuf::from(name))
+                } else {
+                    Place::Tcp { name: Some(name), address: None }
+                };
+                Ok(Host { place, port })
+            })
+            .collect()
+    }
+
+    /// Seconds; zero and less mean no limit, and one is too short to be meant (libpq raises it to two).
+    fn connect_timeout(&self) -> Result<Option<Duration>, ConninfoError> {
+        let seconds = self.number("connect_timeout")?.and_then(|n| u64::try_from(n).ok());
+        Ok(seconds.filter(|n| *n > 0).map(|n| Duration::from_secs(n.max(2))))
+    }
+
+    fn tcp(&self) -> Result<Tcp, ConninfoError> {
+        let ours = Tcp::default();
+        // Given as zero or less, each of them leaves the matter to the system.
+        let given = |keyword, ours, unit: fn(u64) -> Duration| {
+            Ok(match self.number(keyword)? {
+                None => ours,
+                Some(n) => u64::try_from(n).ok().filter(|n| *n > 0).map(unit),
+            })
+        };
+        let keepalives = match self.get("keepalives") {
+            None => true,
+            Some("") => false,
+            Some(_) => self.number("keepalives")? != Some(0),
+        };
+        Ok(Tcp {
+            user_timeout: given("tcp_user_timeout", ours.user_timeout, Duration::from_millis)?,
+            keepalives,
+            keepalives_idle: given("keepalives_idle", ours.keepalives_idle, Duration::from_secs)?,
+            keepalives_interval: given(
+                "keepalives_interval",
+                ours.keepalives_interval,
+                Duration::from_secs,
+            )?,
+            keepalives_count: match self.number("keepalives_count")? {
+                None => ours.keepalives_count,
+                Some(n) => u32::try_from(n).ok().filter(|n| *n > 0),
+            },
+        })
+    }
+
+    fn tls(&self, path: impl Fn(&str, &str) -> Option<PathBuf>) -> Result<Tls, ConninfoError> {
+        let system = self.get("sslrootcert") == Some("system");
+        let default = if system { SslMode::VerifyFull } else { SslMode::Prefer };
+        let mode = self.choose("sslmode", default, SslMode::EXPECTED, SslMode::read)?;
+        if system && mode != SslMode::VerifyFull {
+            return Err(ConninfoError::Conflict(format!(
+                "sslrootcert=system needs sslmode=verify-full, not {}: anybody can get a certificate from a public authority",
+                mode.as_str()
+            )));
+        }
+        let negotiation = self.choose(
+            "sslnegotiation",
+            SslNegotiation::Postgres,
+            SslNegotiation::EXPECTED,
+            SslNegotiation::read,
+        )?;
+        if negotiation == SslNegotiation::Direct && mode < SslMode::Require {
+            return Err(ConninfoError::Conflict(format!(
+                "sslnegotiation=direct needs sslmode=require or stronger, not {}",
+                mode.as_str()
+            )));
+        }
+        let version = |keyword, default| {
+            let read = |word: &str| {
+                [TlsVersion::V10, TlsVersion::V11, TlsVersion::V12, TlsVersion::V13]
+                    .into_iter()
+                    .find(|version| version.as_str().eq_ignore_ascii_case(word))
+                    // An empty value means no limit.
+                    .or(word.is_empty().then_some(default))
+            };
+            self.choose(keyword, default, TlsVersion::EXPECTED, read)
+        };
+        let oldest = version("ssl_min_protocol_version", TlsVersion::V12)?;
+        let newest = version("ssl_max_protocol_version", TlsVersion::V13)?;
+        if newest < TlsVersion::V12 {
+            return Err(
+                self.refused("ssl_max_protocol_version", "TLS before 1.2 is not spoken here")
+            );
+        }
+        if oldest > newest {
+            return Err(ConninfoError::Conflict(
+                "ssl_min_protocol_version is above ssl_max_protocol_version".to_owned(),
+            ));
+        }
+        let may_show = self.get("sslcertmode") != Some("disable");
+        Ok(Tls {
+            mode,
+            negotiation,
+            channel_binding: self.choose(
+                "channel_binding",
+                ChannelBinding::Prefer,
+                ChannelBinding::EXPECTED,
+                ChannelBinding::read,
+            )?,
+            roots: if system {
+                Roots::System
+            } else {
+                path("sslrootcert", ".postgresql/root.crt").map_or(Roots::None, Roots::File)
+            },
+            certificate: path("sslcert", ".postgresql/postgresql.crt").filter(|_| may_show),
+            key: path("sslkey", ".postgresql/postgresql.key").filter(|_| may_show),
+            revoked: path("sslcrl", ".postgresql/root.crl"),
+            sni: self.get("sslsni").is_none_or(|value| value.starts_with('1')),
+            oldest,
+            newest,
+        })
+    }
+
+    /// `options`, and what PGTZ, PGDATESTYLE and PGGEQO ask for. libpq sends those three as settings of
+    /// their own, which yield to `options`: so they stand first.
+    fn session_options(&self, environment: &Environment) -> Option<String> {
+        let variables = [("PGDATESTYLE", "datestyle"), ("PGTZ", "timezone"), ("PGGEQO", "geqo")];
+        let settings = variables.iter().filter_map(|(variable, setting)| {
+            let value = environment.get(variable)?;
+            let escaped = value.replace('\\', r"\\").replace(' ', r"\ ");
+            (!value.eq_ignore_ascii_case("default")).then(|| format!("-c {setting}={escaped}"))
+        });
+        let all: Vec<_> = settings.chain(self.owned("options")).collect();
+        (!all.is_empty()).then(|| all.join(" "))
+    }
+
+    /// Every value with its origin; the defaults that matter stand there too.
+    fn entries(&self, settings: &Settings) -> Vec<Entry> {
+        options::keywords()
+            .iter()
+            .filter_map(|keyword| {
+                if let Some((value, origin)) = self.0.get(keyword.name) {
+                    let secret = keyword.treatment == Treatment::Secret;
+                    return Some(Entry::new(keyword.name, value, secret, origin.clone()));
+                }
+                let default = match keyword.name {
+                    "user" => settings.user.clone(),
+                    "dbname" => settings.dbname.clone(),
+                    "host" if self.get("hostaddr").is_none() => {
+                        settings.hosts.first().map(Host::name)?
+                    }
+                    "port" => settings.hosts.first().map(|host| host.port.to_string())?,
+                    "sslmode" => settings.tls.mode.as_str().to_owned(),
+                    _ => return None,
+                };
+                Some(Entry::new(keyword.name, &default, false, Origin::Default))
+            })
+            .collect()
+    }
+}
+
+/// The first folder that holds a socket of that port; without any, the first that exists.
+fn default_socket_dir(environment: &Environment, port: u16) -> PathBuf {
+    let folders = &environment.socket_dirs;
+    folders
+        .iter()
+        .find(|folder| socket_in(folder, port).exists())
+        .or_else(|| folders.iter().find(|folder| folder.exists()))
+        .or_else(|| folders.first())
+        .cloned()
+        .unwrap_or_else(|| PathBuf::from("/tmp"))
+}
