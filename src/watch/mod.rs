@@ -4,3 +4,4 @@ pub mod alerts;
 pub mod checks;
 pub mod recoverability;
 pub mod snapshot;
+pub mod sources;

@@ -326,6 +326,8 @@ pub struct Pool {
     pub timeouts: Option<u64>,
     /// Share of `max` in use over the last samples, oldest first, 0 to 1; NaN where nothing was seen.
     pub trend: Vec<f32>,
+    /// What else is to be known of it, such as `paused`.
+    pub note: Option<Text>,
 }
 
 impl Pool {
@@ -339,7 +341,7 @@ impl Pool {
 }
 
 /// Whose pool it is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, serde::Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum PoolKind {
     /// The server's connection slots.
@@ -403,7 +405,7 @@ pub struct Breaker {
 }
 
 /// What a circuit breaker does now.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, serde::Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum BreakerState {
     /// Lets calls through.
