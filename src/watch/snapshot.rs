@@ -245,6 +245,23 @@ pub struct Server {
     pub waiting: Known<u32>,
     /// Transactions per second over the last interval, all databases.
     pub tps: Option<f64>,
+    /// Sessions by `application_name`, most first.
+    pub applications: Vec<Application>,
+}
+
+/// The sessions of one `application_name`.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+pub struct Application {
+    /// The name that its clients give.
+    pub name: Text,
+    /// All of them.
+    pub sessions: u32,
+    /// Executing a statement.
+    pub active: u32,
+    /// Between statements, outside a transaction.
+    pub idle: u32,
+    /// Between statements, inside a transaction.
+    pub idle_in_transaction: u32,
 }
 
 impl Server {

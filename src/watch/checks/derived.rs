@@ -194,6 +194,7 @@ mod tests {
             waiting: Some(waiting),
             wait: Some(Wait { value: Duration::from_millis(900), meaning: WaitMeaning::P99Recent }),
             timeouts: None,
+            note: None,
             trend: Vec::new(),
         }
     }

@@ -209,7 +209,7 @@ pub fn check(
 }
 
 /// One query that runs all of them: `(id, subject, value, detail)` rows as one JSON array.
-pub fn batch(specs: &[&Spec]) -> String {
+pub fn batch(specs: &[Spec]) -> String {
     let parts: Vec<String> = specs
         .iter()
         .map(|spec| {
