@@ -386,7 +386,7 @@ impl Values {
     }
 
     /// `options`, and what PGTZ, PGDATESTYLE and PGGEQO ask for. libpq sends those three as settings of
-    /// their own, which yield to `options`: so they stand first.
+    /// their own, which the server applies after `options`: so they stand last.
     fn session_options(&self, environment: &Environment) -> Option<String> {
         let variables = [("PGDATESTYLE", "datestyle"), ("PGTZ", "timezone"), ("PGGEQO", "geqo")];
         let settings = variables.iter().filter_map(|(variable, setting)| {
@@ -394,7 +394,7 @@ impl Values {
             let escaped = value.replace('\\', r"\\").replace(' ', r"\ ");
             (!value.eq_ignore_ascii_case("default")).then(|| format!("-c {setting}={escaped}"))
         });
-        let all: Vec<_> = settings.chain(self.owned("options")).collect();
+        let all: Vec<_> = self.owned("options").into_iter().chain(settings).collect();
         (!all.is_empty()).then(|| all.join(" "))
     }
 
