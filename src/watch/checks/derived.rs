@@ -195,6 +195,7 @@ mod tests {
             wait: Some(Wait { value: Duration::from_millis(900), meaning: WaitMeaning::P99Recent }),
             timeouts: None,
             trend: Vec::new(),
+            note: None,
         }
     }
 
