@@ -1,2 +1,8 @@
 //! The binary.
-fn main() {}
+
+use std::{env, process::ExitCode};
+
+fn main() -> ExitCode {
+    let arguments: Vec<_> = env::args_os().collect();
+    howdah::sandbox::entry::run(&arguments).unwrap_or(ExitCode::SUCCESS)
+}

@@ -75,6 +75,10 @@ impl Cluster {
         binaries: Binaries,
         options: &Options,
     ) -> Result<Self, SandboxError> {
+        // Told before the work is done, where it can be.
+        if let Some(port) = options.port.filter(|&port| TcpListener::bind((HOST, port)).is_err()) {
+            return Err(SandboxError::PortTaken(port));
+        }
         let password = make_data(&folder, &binaries, options.template.as_deref())?;
         let server = Server {
             folder: folder.path().to_owned(),

@@ -60,6 +60,25 @@ pub enum SandboxError {
         /// What the system said.
         source: io::Error,
     },
+    /// A demo application did not do what it was asked.
+    #[error("the demo application {name}: {why}")]
+    App {
+        /// Its name.
+        name: String,
+        /// What it answered, or why it did not.
+        why: String,
+    },
+    /// There is no demo to act on.
+    #[error("no demo is running: start one with `howdah demo`")]
+    NoDemo,
+    /// No incident has that name.
+    #[error("no incident is called `{name}`: there are {known}")]
+    UnknownIncident {
+        /// What was asked for.
+        name: String,
+        /// What there is.
+        known: String,
+    },
     /// A file of the sandbox does not read as it was written.
     #[error("{what} is damaged: {why}")]
     Damaged {

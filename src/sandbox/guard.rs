@@ -272,7 +272,7 @@ mod tests {
     #[test]
     fn a_process_that_does_not_end_is_killed() {
         let mut child = Command::new("sh")
-            .args(["-c", "trap '' TERM; echo; while :; do sleep 1; done"])
+            .args(["-c", "trap '' TERM; echo; exec sleep 60"])
             .stdout(Stdio::piped())
             .spawn()
             .expect("sh");

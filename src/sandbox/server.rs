@@ -348,6 +348,20 @@ impl Server {
         }
     }
 
+    /// A shell command that stops it and removes the sandbox folder.
+    pub fn stop_command(&self) -> String {
+        let quoted = |path: &Path| format!("'{}'", path.to_string_lossy().replace('\'', r"'\''"));
+        let (pg_ctl, data) = (self.binaries.program("pg_ctl"), self.data_dir());
+        let stop = format!("{} -D {} -m fast stop", quoted(&pg_ctl), quoted(&data));
+        let stop = match &self.account {
+            None => stop,
+            Some(account) => {
+                format!("su -s /bin/sh {} -c \"{stop}\"", account.name)
+            }
+        };
+        format!("{stop}; rm -r {}", quoted(&self.folder))
+    }
+
     /// Changes a server setting for good. A running server reads it at once; some settings need
     /// [`Server::restart`].
     pub fn set(&self, name: &str, value: &str) -> Result<(), SandboxError> {

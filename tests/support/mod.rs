@@ -2,6 +2,9 @@
 #![allow(dead_code, reason = "each test uses a part of it")]
 #![allow(clippy::expect_used, reason = "a test that cannot get its cluster has failed")]
 
+#[cfg(target_os = "linux")]
+pub mod black_hole;
+
 use std::{
     path::PathBuf,
     time::{Duration, Instant},
