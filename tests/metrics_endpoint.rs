@@ -179,6 +179,16 @@ async fn an_answer_that_breaks_off_is_named() {
     assert_eq!(fails(&headless).await, ScrapeError::Broken(0));
     let mute = says("").await;
     assert_eq!(fails(&mute).await, ScrapeError::Broken(0));
+    let half_closed = listen(|mut stream, _| async move {
+        let _ = stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 400\r\n\r\nx").await;
+        let _ = stream.shutdown().await;
+        let _ = stream.read_u8().await;
+    });
+    assert_eq!(fails(&half_closed.await).await, ScrapeError::Broken(1));
+    let reset = listen(|stream, _| async move {
+        stream.set_zero_linger().expect("a reset instead of an end");
+    });
+    assert_eq!(fails(&reset.await).await, ScrapeError::Broken(0));
 }
 
 #[tokio::test]
@@ -379,4 +389,27 @@ async fn the_watch_ends_when_cancelled_or_not_heard() {
     let task =
         tokio::spawn(endpoint::run(endpoint, Clock::system(), out, CancellationToken::new()));
     tokio::time::timeout(Duration::from_secs(5), task).await.expect("in time").expect("no panic");
+}
+
+#[tokio::test]
+async fn attempts_never_overlap() {
+    use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
+    let (now, most) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
+    let (here, peak) = (Arc::clone(&now), Arc::clone(&most));
+    let mut slow = listen(move |mut stream, _| {
+        let (here, peak) = (Arc::clone(&here), Arc::clone(&peak));
+        async move {
+            peak.fetch_max(here.fetch_add(1, SeqCst) + 1, SeqCst);
+            tokio::time::sleep(Duration::from_millis(60)).await;
+            let _ = stream.write_all(GOOD.as_bytes()).await;
+            here.fetch_sub(1, SeqCst);
+        }
+    })
+    .await;
+    slow.period = Duration::from_millis(1);
+    let (mut readings, _guard) = watch(slow);
+    for _ in 0..5 {
+        assert!(next(&mut readings).await.answered);
+    }
+    assert_eq!(most.load(SeqCst), 1);
 }

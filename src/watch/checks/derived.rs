@@ -196,6 +196,7 @@ mod tests {
             timeouts: None,
             note: None,
             trend: Vec::new(),
+            note: None,
         }
     }
 

@@ -5,6 +5,7 @@ pub mod endpoint;
 pub mod exposition_text;
 pub mod interpret;
 pub mod pace;
+pub mod pgbouncer;
 pub mod profile;
 pub mod profiles;
 pub mod scrape;

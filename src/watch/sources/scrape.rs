@@ -264,11 +264,12 @@ async fn converse(
     stream: Box<dyn Stream>,
     progress: &Progress,
 ) -> Result<Scraped, ScrapeError> {
+    // Bytes that are no HTTP are one thing, a connection that ends or breaks another.
     let not_http = |error: hyper::Error| {
-        if error.is_incomplete_message() {
-            ScrapeError::Broken(0)
-        } else {
+        if error.is_parse() || error.is_parse_too_large() {
             ScrapeError::NotHttp(error.to_string())
+        } else {
+            ScrapeError::Broken(0)
         }
     };
     let (mut sender, connection) = http1::Builder::new()

@@ -46,9 +46,11 @@ pub fn wait(
     })
 }
 
-/// How far a counter came; one that fell was reset, and counted from zero since.
+/// How far a counter came; one that fell was reset, and counted from zero since. A counter below zero
+/// or beyond all bounds is none, and came nowhere.
 pub fn grown(now: f64, before: f64) -> f64 {
-    if now < before { now } else { now - before }
+    let grown = if now < before { now } else { now - before };
+    if grown.is_finite() { grown.max(0.0) } else { 0.0 }
 }
 
 /// The mean over the last interval, from a sum and a count that both grow.
@@ -169,6 +171,8 @@ mod tests {
     fn a_counter_that_fell_was_reset() {
         assert_eq!(grown(7.0, 5.0), 2.0);
         assert_eq!(grown(3.0, 5.0), 3.0);
+        assert_eq!(grown(-3.0, 5.0), 0.0);
+        assert_eq!(grown(f64::INFINITY, f64::INFINITY), 0.0);
     }
 
     #[test]
