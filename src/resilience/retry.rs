@@ -147,8 +147,9 @@ pub enum Again {
     No,
     /// Again, after a pause.
     Yes,
-    /// Again, but not sooner than this: the breaker said so.
-    NotBefore(Duration),
+    /// Again, but not sooner than this, and at no cost to the budget: the breaker refused it, so
+    /// that nobody was bothered.
+    Unspent(Duration),
 }
 
 impl Again {
@@ -204,14 +205,20 @@ impl Runner<'_> {
 
     /// How long to pause after `tried` attempts, or `None` to give up. Spends from the budget.
     pub fn pause(&self, tried: u32, deadline: Stamp, again: Again) -> Option<Duration> {
-        let floor = match again {
-            Again::No => return None,
-            Again::Yes => Duration::ZERO,
-            Again::NotBefore(wait) => wait,
-        };
         let now = self.clock.now();
-        let at = self.schedule.next(tried, now.plus(floor), deadline, &mut rand::rng())?;
-        self.budget.take().then(|| at.since(now))
+        let rng = &mut rand::rng();
+        match again {
+            Again::No => None,
+            Again::Yes => {
+                let at = self.schedule.next(tried, now, deadline, rng)?;
+                self.budget.take().then(|| at.since(now))
+            }
+            // The breaker backs off itself: a little jitter is enough.
+            Again::Unspent(wait) => {
+                let at = now.plus(wait).plus(self.schedule.pause(1, rng));
+                (at < deadline).then(|| at.since(now))
+            }
+        }
     }
 }
 
@@ -322,11 +329,13 @@ mod tests {
         assert_eq!(tries.get(), 5, "attempts are used up");
         assert_eq!(runner.run(deadline, attempt(3), |_| Again::No).await, Err("not yet"));
         assert_eq!(tries.get(), 1);
-        let late = Again::NotBefore(Duration::from_secs(10));
+        let late = Again::Unspent(Duration::from_secs(10));
         assert_eq!(runner.run(deadline, attempt(3), |_| late).await, Err("not yet"));
         assert_eq!(tries.get(), 1, "the breaker opens only after the deadline");
         while budget.take() {}
         assert_eq!(runner.run(deadline, attempt(3), |_| Again::Yes).await, Err("not yet"));
         assert_eq!(tries.get(), 1, "the budget is spent");
+        let free = Again::Unspent(Duration::ZERO);
+        assert_eq!(runner.run(deadline, attempt(9), |_| free).await, Ok(9));
     }
 }
