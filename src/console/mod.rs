@@ -1,1 +1,7 @@
 //! The full-screen console.
+//!
+//! The life of a key: terminal -> [`input`] -> command -> update of the [`model`] -> effects. The life
+//! of a fact: snapshot -> [`model`] -> cells. A frame is a pure function of the model and of now.
+
+pub mod app;
+pub mod model;

@@ -1,0 +1,3 @@
+//! The console's loop.
+
+pub use super::model;
