@@ -4,4 +4,5 @@
 //! of a fact: snapshot -> [`model`] -> cells. A frame is a pure function of the model and of now.
 
 pub mod app;
+pub mod input;
 pub mod model;
