@@ -86,10 +86,34 @@ fn a_panic_gives_the_terminal_back_and_is_told() {
     robot.wait_for("the console failed: asked to panic");
 }
 
+#[cfg(debug_assertions)]
+#[test]
+fn a_stuck_ui_thread_cannot_keep_the_terminal() {
+    let mut robot = start(&[("HOWDAH_TEST_HANG", "1")]);
+    robot.signal(Signal::TERM);
+    let (code, took) = robot.wait_exit();
+    assert_eq!(code, 143);
+    assert!(took < Duration::from_secs(1), "it took {took:?}");
+    robot.assert_given_back();
+}
+
+#[cfg(debug_assertions)]
+#[test]
+fn a_stuck_ui_thread_cannot_outlive_its_terminal() {
+    let args = [&["--wait", PROGRAM], ARGS].concat();
+    let mut robot = Robot::start("setsid", &args, &[("HOWDAH_TEST_HANG", "1")]);
+    robot.wait_for(READY);
+    let console = only_child(robot.pid().as_raw_pid()).expect("one child");
+    robot.stop_reading();
+    robot.close();
+    let took = wait_until("the console to end", || state(console).is_none_or(|state| state == 'Z'));
+    assert!(took < SOON, "it took {took:?}");
+}
+
 #[test]
 fn a_closed_terminal_ends_the_console() {
     let mut robot = start(&[]);
-    robot.stop_reading(REDRAW);
+    robot.stop_reading();
     robot.close();
     let (code, took) = robot.wait_exit();
     assert_eq!(code, 129);
@@ -104,7 +128,7 @@ fn a_terminal_that_dies_without_a_signal_ends_the_console() {
     let mut robot = Robot::start("setsid", &args, &[]);
     robot.wait_for(READY);
     let console = only_child(robot.pid().as_raw_pid()).expect("one child");
-    robot.stop_reading(REDRAW);
+    robot.stop_reading();
     robot.close();
     let took = wait_until("the console to end", || state(console).is_none_or(|state| state == 'Z'));
     assert!(took < SOON, "it took {took:?}");
@@ -113,7 +137,7 @@ fn a_terminal_that_dies_without_a_signal_ends_the_console() {
 #[test]
 fn a_terminal_that_nobody_reads_does_not_hold_the_console() {
     let mut robot = start(&[]);
-    robot.stop_reading(REDRAW);
+    robot.stop_reading();
     // Far more than a terminal takes: each size paints everything anew.
     for n in 0..200 {
         robot.resize(100 + n % 50, 40 + n % 10);
@@ -130,7 +154,7 @@ fn a_terminal_that_nobody_reads_does_not_hold_the_console() {
 #[test]
 fn a_terminal_that_is_read_again_shows_the_newest() {
     let mut robot = start(&[]);
-    robot.stop_reading(REDRAW);
+    robot.stop_reading();
     for n in 0..100 {
         robot.resize(100 + n % 50, 40);
         std::thread::sleep(Duration::from_millis(3));
@@ -205,14 +229,30 @@ fn a_storm_of_sizes_ends_at_the_last() {
     let mut robot = start(&[]);
     for n in 1..200_u16 {
         robot.resize(1 + n * 7 % 200, 1 + n * 3 % 70);
+        robot.send("j");
     }
     robot.resize(80, 24);
-    robot.send(REDRAW);
     robot.wait_for(READY);
     assert!(robot.is_alive());
     robot.send("q");
     assert_eq!(robot.wait_exit().0, 0);
     robot.assert_given_back();
+}
+
+/// Neither a key nor a size may wait for the next one when both come together.
+#[test]
+fn keys_typed_in_a_storm_of_sizes_arrive() {
+    let typed = "abcdefghijklmnopqrstuvwxyz";
+    let mut robot = start(&[]);
+    robot.send("/");
+    for (n, key) in (0..).zip(typed.chars()) {
+        robot.resize(90 + n, 30);
+        robot.send(key.to_string());
+    }
+    robot.resize(80, 24);
+    robot.wait_for(typed);
+    robot.send("\x03");
+    assert_eq!(robot.wait_exit().0, 0);
 }
 
 #[test]

@@ -10,7 +10,10 @@ use std::{
 };
 
 use portable_pty::{Child, CommandBuilder, MasterPty, PtySize, native_pty_system};
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::{
+    fs::{Mode, OFlags},
+    process::{Pid, Signal, kill_process},
+};
 
 /// How long a wait may take before the test fails.
 pub const PATIENCE: Duration = Duration::from_secs(10);
@@ -132,10 +135,14 @@ impl Robot {
         self.wait_until(words, |seen| seen.text().contains(words));
     }
 
-    /// Stops reading, as a terminal does that is stuck. The program must answer `prod` with output.
-    pub fn stop_reading(&mut self, prod: &[u8]) {
+    /// Stops reading, as a terminal does that is stuck.
+    pub fn stop_reading(&self) {
         self.seen.0.lock().expect("not poisoned").stop = true;
-        self.send(prod);
+        // The reader notices when a byte comes, whether the program still writes or not.
+        let device = self.master().tty_name().expect("a name");
+        let flags = OFlags::WRONLY | OFlags::NOCTTY;
+        let device = rustix::fs::open(device, flags, Mode::empty()).expect("the device");
+        rustix::io::write(device, b"\0").expect("written");
         self.wait_until("the reader to stop", |seen| seen.stopped);
     }
 

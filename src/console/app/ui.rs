@@ -249,8 +249,12 @@ pub fn serve(
 ) -> Result<ExitReason, ConsoleError> {
     ui.resize(tty.size());
     loop {
+        // A size that nobody told us of: SIGWINCH reaches only the terminal's own session.
+        if ui.patience().is_zero() && tty.size() != ui.model.size {
+            ui.resize(tty.size());
+        }
         ui.draw_if_due()?;
-        panic_if_asked();
+        fail_if_asked();
         let mut next = match events.recv_timeout(ui.patience()) {
             Ok(event) => Some(event),
             Err(RecvTimeoutError::Timeout) => None,
@@ -321,14 +325,18 @@ fn return_to_screen(
     Ok(())
 }
 
-/// A debug build panics on request, so that a test can see the terminal given back.
+/// A debug build fails on request, so that tests can see the terminal given back.
 #[cfg(debug_assertions)]
-fn panic_if_asked() {
-    assert!(std::env::var_os("HOWDAH_TEST_PANIC").is_none(), "asked to panic");
+fn fail_if_asked() {
+    let asked = |name| std::env::var_os(name).is_some();
+    assert!(!asked("HOWDAH_TEST_PANIC"), "asked to panic");
+    while asked("HOWDAH_TEST_HANG") {
+        std::thread::park();
+    }
 }
 
 #[cfg(not(debug_assertions))]
-const fn panic_if_asked() {}
+const fn fail_if_asked() {}
 
 #[cfg(test)]
 mod tests {
