@@ -184,7 +184,9 @@ impl Robot {
     pub fn assert_given_back(&self) {
         assert_eq!(self.settings(), self.settings_before, "the line settings differ");
         self.wait_until("the alternate screen to be left", |seen| {
-            !seen.screen().alternate_screen()
+            let raw = String::from_utf8_lossy(&seen.raw);
+            let left = raw.rfind("\x1b[?1049l");
+            left.is_some() && left > raw.rfind("\x1b[?1049h")
         });
         self.look(|seen| {
             let screen = seen.screen();
