@@ -7,7 +7,7 @@ use howdah::{
     console::{
         app::{
             effects::Port,
-            run::{ConsoleParams, run},
+            run::{ConsoleParams, Drawn, run},
         },
         command,
     },
@@ -73,7 +73,7 @@ pub fn main() -> ExitCode {
             if area.height > 2 {
                 buffer.set_stringn(0, 2, focus, usize::from(area.width), Style::new());
             }
-            None
+            Drawn::default()
         }),
         keys,
         themes: vec!["ansi".into()],

@@ -165,6 +165,16 @@ fn the_selection_stops_at_both_ends() {
 }
 
 #[test]
+fn a_page_is_what_the_pane_shows() {
+    let mut robot = Robot::new();
+    robot.model.room.rows = [2, 0, 0, 0];
+    robot.press("page-down");
+    assert_eq!(robot.selected(), "api/idle");
+    robot.press("page-up");
+    assert_eq!(robot.selected(), "api/full");
+}
+
+#[test]
 fn the_focus_moves_as_the_panes_lie() {
     let mut robot = Robot::new();
     for (keys, pane) in [
@@ -302,8 +312,13 @@ fn themes_go_round_and_are_kept() {
 #[test]
 fn help_scrolls_and_closes_with_its_own_key() {
     let mut robot = Robot::new();
-    robot.press("? j j");
-    assert_eq!((robot.model.state.overlay, robot.model.state.scroll), (Overlay::Help, 2));
+    robot.press("?");
+    robot.model.room.overlay = (10, 25);
+    for (keys, line) in [("j j", 2), ("k", 1), ("page-down", 11), ("G", 15), ("j", 15), ("g", 0)] {
+        robot.press(keys);
+        assert_eq!((robot.model.state.overlay, robot.model.state.scroll), (Overlay::Help, line));
+    }
+    robot.press("j");
     robot.press("?");
     assert_eq!((robot.model.state.overlay, robot.model.state.scroll), (Overlay::None, 0));
 }

@@ -21,7 +21,7 @@ use std::{
 use tokio::sync::{mpsc as queue, watch};
 use tokio_util::sync::CancellationToken;
 
-pub use super::ui::{Moment, Render};
+pub use super::ui::{Drawn, Moment, Render};
 use super::{
     effects::{Notice, Port},
     ui::{Event, Facts, Ui, serve},
@@ -122,8 +122,8 @@ enum Report {
     MustEnd(ExitReason),
 }
 
-/// Runs the console until it is left, and returns with the terminal given back. Never takes longer than
-/// half a second to return after a signal, or after the terminal has gone.
+/// Runs the console until it is left, and returns with the terminal given back. Returns within a
+/// second after a signal, or after the terminal has gone.
 ///
 /// Blocks; do not call it on a thread that a runtime needs. From here on SIGTERM, SIGHUP, SIGINT, SIGQUIT
 /// and SIGTSTP no longer act by themselves, even after the return.

@@ -28,7 +28,7 @@ use super::{
 use crate::{
     base::clock::{Clock, Stamp, Timestamp},
     console::{
-        model::Model,
+        model::{Model, Room},
         term::{
             backend::FrameBackend,
             input::Input,
@@ -58,8 +58,19 @@ pub struct Moment {
     pub wall: Timestamp,
 }
 
-/// Draws a frame; returns where the cursor stands, if anywhere.
-pub type Render = Box<dyn FnMut(&Model, Moment, Rect, &mut Buffer) -> Option<Position> + Send>;
+/// Draws a frame.
+pub type Render = Box<dyn FnMut(&Model, Moment, Rect, &mut Buffer) -> Drawn + Send>;
+
+/// What came of drawing a frame.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Drawn {
+    /// How much it had room for.
+    pub room: Room,
+    /// Where the cursor of a line being typed stands.
+    pub cursor: Option<Position>,
+    /// Where the hidden cursor rests: on the selected row, because screen readers follow it.
+    pub rest: Option<Position>,
+}
 
 /// Something for the UI thread.
 #[derive(Debug)]
@@ -214,13 +225,18 @@ impl<W: Write> Ui<W> {
         }
         let moment = Moment { stamp: self.clock.now(), wall: self.clock.wall() };
         let (model, render) = (&self.model, &mut self.render);
+        let mut drawn = Drawn::default();
         self.terminal.draw(|frame| {
             let area = frame.area();
-            let cursor = render(model, moment, area, frame.buffer_mut());
-            if let Some(cursor) = cursor.filter(|at| area.contains(*at)) {
+            drawn = render(model, moment, area, frame.buffer_mut());
+            if let Some(cursor) = drawn.cursor.filter(|at| area.contains(*at)) {
                 frame.set_cursor_position(cursor);
             }
         })?;
+        if let Some(rest) = drawn.rest.filter(|_| drawn.cursor.is_none()) {
+            self.terminal.backend_mut().rest(rest)?;
+        }
+        self.model.room = drawn.room;
         self.dirty = false;
         self.drawn = Some(moment.stamp);
         self.terminal.backend_mut().frames_mut().commit()
@@ -417,7 +433,7 @@ mod tests {
         let model = Model { size: (30, 4), keys, ..Model::default() };
         let render: Render = Box::new(|model, _, _, buffer| {
             buffer.set_string(0, 0, &*model.snapshot.target.name, ratatui::style::Style::new());
-            None
+            Drawn::default()
         });
         let facts = Facts { snapshots, told: Arc::default() };
         let ui =

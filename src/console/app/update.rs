@@ -190,7 +190,7 @@ fn thaw(model: &mut Model) {
 }
 
 fn focus(model: &mut Model, to: Move) {
-    let at = Pane::ALL.iter().position(|pane| *pane == model.state.focus).unwrap_or(0);
+    let at = model.state.focus.place();
     let count = Pane::ALL.len();
     // Two columns, filled row by row.
     let next = match to {
@@ -206,18 +206,18 @@ fn focus(model: &mut Model, to: Move) {
 }
 
 fn select(model: &mut Model, step: Step) {
-    let jump = page(model);
-    if !matches!(model.state.overlay, Overlay::None) {
-        let from = usize::from(model.state.scroll);
-        let to = stepped(from, step, jump, usize::from(u16::MAX));
-        // The screen clips what lies beyond its last line; here the end is not known.
-        model.state.scroll = if step == Step::Last { u16::MAX } else { to as u16 };
+    if model.state.overlay != Overlay::None {
+        let (shown, lines) = model.room.overlay;
+        let last = usize::from(lines.saturating_sub(shown));
+        let to = stepped(model.state.scroll.into(), step, shown.max(1).into(), last);
+        model.state.scroll = to as u16;
         return;
     }
     let pane = model.state.focus;
+    let jump = model.room.rows.get(pane.place()).copied().unwrap_or(0).max(1);
     let rows = model.rows(pane);
     let from = selected_index(&model.state, pane, &rows);
-    if let Some(row) = rows.get(stepped(from, step, jump, rows.len().saturating_sub(1))) {
+    if let Some(row) = rows.get(stepped(from, step, jump.into(), rows.len().saturating_sub(1))) {
         model.state.selected.insert(pane, row.id.clone());
     }
 }
@@ -232,13 +232,6 @@ const fn stepped(from: usize, step: Step, page: usize, last: usize) -> usize {
         Step::Last => last,
     };
     if to > last { last } else { to }
-}
-
-/// About the rows that one sees at once.
-const fn page(model: &Model) -> usize {
-    let body = (model.size.1 as usize).saturating_sub(6);
-    let rows = if model.state.zoom.is_some() { body } else { body / 2 };
-    if rows == 0 { 1 } else { rows }
 }
 
 fn type_key(model: &mut Model, key: Key, now: Stamp) -> Vec<Effect> {
