@@ -5,3 +5,5 @@
 
 pub mod app;
 pub mod model;
+pub mod theme;
+pub mod widget;
