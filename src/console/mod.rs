@@ -6,4 +6,5 @@
 pub mod app;
 pub mod model;
 pub mod theme;
+pub mod view;
 pub mod widget;

@@ -120,6 +120,8 @@ pub struct UiState {
 pub struct Entry {
     /// Its name in the key file, such as `retry-now`.
     pub id: &'static str,
+    /// The heading that it stands under in the help, such as `View`.
+    pub group: &'static str,
     /// What the key bar and the palette call it.
     pub title: &'static str,
     /// What it does, one sentence.
