@@ -2,13 +2,14 @@
 //!
 //! The screens draw from it, `update` changes it. It knows neither keys nor terminal.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 
 use tui_input::Input;
 
+use super::input::keymap::Keymap;
 use crate::{
     base::{clock::Stamp, text::Text},
-    watch::snapshot::{Alert, Breaker, BreakerState, Pool, Snapshot},
+    watch::snapshot::{Alert, Breaker, BreakerState, Pool, PoolKind, Snapshot},
 };
 
 /// The panes of the overview, in reading order: two columns, two rows.
@@ -115,6 +116,45 @@ pub struct UiState {
     pub mouse: bool,
 }
 
+/// Everything that a frame is drawn from, besides the time.
+#[derive(Clone, Debug, Default)]
+pub struct Model {
+    /// What is shown; stands still while frozen.
+    pub snapshot: Arc<Snapshot>,
+    /// What is known.
+    pub latest: Arc<Snapshot>,
+    /// What the person has done to the view.
+    pub state: UiState,
+    /// Columns and rows of the screen.
+    pub size: (u16, u16),
+    /// Which key means which command.
+    pub keys: Keymap,
+    /// The names of the themes that can be chosen, in the order of choice.
+    pub themes: Vec<String>,
+}
+
+impl Model {
+    /// The rows of a pane as they are shown now.
+    pub fn rows(&self, pane: Pane) -> Vec<Row> {
+        rows(&self.snapshot, pane, &self.state.filter)
+    }
+
+    /// The selected row of the focused pane; none when the pane is empty.
+    pub fn selected_row(&self) -> Option<Row> {
+        let mut rows = self.rows(self.state.focus);
+        let index = selected_index(&self.state, self.state.focus, &rows);
+        (index < rows.len()).then(|| rows.swap_remove(index))
+    }
+
+    /// The selected alert, if alerts have the focus.
+    pub fn selected_alert(&self) -> Option<&Alert> {
+        if self.state.focus != Pane::Alerts {
+            return None;
+        }
+        self.snapshot.alerts.get(self.selected_row()?.index)
+    }
+}
+
 /// A command as it is shown in the key bar, the help and the palette.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Entry {
@@ -197,7 +237,9 @@ fn ordered<T>(
 }
 
 fn pool_rank(pool: &Pool) -> u8 {
-    u8::from(pool.waiting.unwrap_or(0) == 0 && pool.share().unwrap_or(0.0) < 1.0)
+    // The console's own connection is always in use: that is its work.
+    let full = pool.kind != PoolKind::Own && pool.share().unwrap_or(0.0) >= 1.0;
+    u8::from(pool.waiting.unwrap_or(0) == 0 && !full)
 }
 
 fn breaker_rank(breaker: &Breaker) -> u8 {

@@ -1,12 +1,12 @@
 //! Alerts in words.
 
-use super::{Fact, Sight, check_words, fact, fact_line, pools::sight_mark, with_unit};
+use super::{Sight, check_words, fact, fact_line, limit, pools::sight_mark, short_age, with_unit};
 use crate::{
-    base::units::age,
+    base::{text::width, units::age},
     console::{
         model::Row,
         theme::{Glyphs, Mark, Meaning},
-        widget::{Column, Line, TableRow, Tone, marked, piece},
+        widget::{Column, Fact, Line, TableRow, Tone, line_width, marked, piece},
     },
     watch::snapshot::{Alert, AlertState, Severity},
 };
@@ -21,11 +21,10 @@ pub fn columns(glyphs: Glyphs, room: u16) -> Vec<Column> {
         columns.push(Column::words("", 16, u16::MAX, 0));
     } else {
         columns.extend([
-            Column::words("what", 20, 30, 0),
+            Column::words("what", 20, 38, 0),
             Column::words("where", 8, 20, 0),
-            Column::figures("value", 8, 0),
+            Column::figures("value", 10, 0),
             Column::words("limit", 8, 12, 1),
-            Column::words("state", 9, 9, 2),
             Column::words("detail", 16, u16::MAX, 3),
         ]);
     }
@@ -34,7 +33,7 @@ pub fn columns(glyphs: Glyphs, room: u16) -> Vec<Column> {
 }
 
 const fn is_compact(room: u16) -> bool {
-    room < 60
+    room < 57
 }
 
 /// How an alert is meant: one that does not fire is told, but does not shout.
@@ -61,39 +60,46 @@ pub const fn state_word(state: AlertState) -> &'static str {
 /// The rows that stand at the given places.
 pub fn rows(sight: &Sight<'_>, rows: &[Row], room: u16) -> Vec<TableRow> {
     let compact = is_compact(room);
-    sight.at(&sight.snapshot.alerts, rows).map(|alert| row(sight, alert, compact)).collect()
+    // In one column: what is left beside the sign, the severity and the age.
+    let cells = usize::from(room.saturating_sub(sight.glyphs.mark_width() + 12));
+    let cells = compact.then_some(cells);
+    sight.at(&sight.snapshot.alerts, rows).map(|alert| row(sight, alert, cells)).collect()
 }
 
-fn row(sight: &Sight<'_>, alert: &Alert, compact: bool) -> TableRow {
+fn row(sight: &Sight<'_>, alert: &Alert, compact: Option<usize>) -> TableRow {
     let tone = tone(alert);
     let what = check_words(&alert.check);
     let value = alert.value.map(|value| with_unit(value, &alert.unit));
-    let state = state_word(alert.state);
     let mut cells =
         vec![sight_mark(sight, tone), piece(alert.severity.word(), tone.meaning).into()];
-    if compact {
-        let mut line: Line = Vec::new();
-        if alert.state != AlertState::Firing {
-            line.push(piece(format!("{state} "), Meaning::Muted));
-        }
+    let mut line: Line = Vec::new();
+    if alert.state != AlertState::Firing {
+        line.push(piece(format!("{} ", state_word(alert.state)), Meaning::Muted));
+    }
+    if let Some(room) = compact {
+        let told = what.split(' ').any(|word| word == &*alert.subject);
         line.push(piece(what, Meaning::Strong));
-        if let Some(value) = value {
+        if !told {
+            line.push(piece(format!(" {}", alert.subject), Meaning::Text));
+        }
+        // Half a figure is worse than none: the detail has it.
+        if let Some(value) = value.filter(|value| line_width(&line) + width(value) < room) {
             line.push(piece(format!(" {value}"), tone.meaning));
         }
-        line.push(piece(format!(" {}", alert.subject), Meaning::Text));
         cells.push(line.into());
     } else {
+        line.push(piece(what, Meaning::Strong));
         cells.extend([
-            piece(what, Meaning::Strong).into(),
+            line.into(),
             piece(alert.subject.to_string(), Meaning::Text).into(),
             value.map_or_else(|| sight.unknown(), |value| piece(value, tone.meaning)).into(),
-            piece(alert.threshold.to_string(), Meaning::Muted).into(),
-            piece(state, tone.meaning).into(),
+            piece(limit(&alert.threshold, &alert.unit), Meaning::Muted).into(),
             piece(alert.detail.to_string(), Meaning::Text).into(),
         ]);
     }
-    cells.push(piece(age(sight.now.since(alert.since)), Meaning::Text).into());
-    TableRow { cells, stale: sight.server_stale().is_some() }
+    cells.push(piece(short_age(sight.now.since(alert.since)), Meaning::Text).into());
+    // Not dimmed when the server is gone: an alert is what the engine says now.
+    TableRow { cells, stale: false }
 }
 
 /// Everything known of the alert at that place.
@@ -103,10 +109,9 @@ pub fn detail(sight: &Sight<'_>, index: usize) -> (String, Vec<Fact>) {
     let value = alert
         .value
         .map_or_else(|| sight.glyphs.unknown().to_owned(), |value| with_unit(value, &alert.unit));
-    let limit = if alert.threshold.is_empty() {
-        String::new()
-    } else {
-        format!("  limit {}", alert.threshold)
+    let limit = match limit(&alert.threshold, &alert.unit) {
+        limit if limit.is_empty() => limit,
+        limit => format!("  limit {limit}"),
     };
     let mut facts = vec![
         fact_line(
@@ -124,8 +129,14 @@ pub fn detail(sight: &Sight<'_>, index: usize) -> (String, Vec<Fact>) {
                 ),
             ],
         ),
-        fact_line("value", vec![piece(value, tone.meaning), piece(limit, Meaning::Muted)]),
-        fact("where", alert.subject.to_string()),
+        fact_line(
+            "value",
+            vec![
+                piece(value, tone.meaning),
+                piece(limit, Meaning::Muted),
+                piece(format!("  on {}", alert.subject), Meaning::Text),
+            ],
+        ),
         fact("detail", alert.detail.to_string()),
     ];
     if !alert.remedy.is_empty() {

@@ -1,6 +1,6 @@
 //! What is known of backups, in words.
 
-use super::{Fact, Sight, fact, fact_line, percent, pools::sight_mark};
+use super::{Sight, fact, fact_line, percent, pools::sight_mark};
 use crate::{
     base::{
         text::Text,
@@ -9,7 +9,7 @@ use crate::{
     console::{
         model::Row,
         theme::{Glyphs, Meaning},
-        widget::{Cell, Column, Line, TableRow, Tone, marked, piece},
+        widget::{Cell, Column, Fact, Line, TableRow, Tone, marked, piece, wrap_line},
     },
     watch::snapshot::{ArchiveMode, Archiver, Known, RunningBackup},
 };
@@ -19,7 +19,7 @@ pub fn columns(glyphs: Glyphs) -> [Column; 3] {
     let mark = glyphs.mark_width();
     [
         Column::words("", mark, mark, 0).whole(),
-        Column::words("", 10, 10, 0),
+        Column::words("", 8, 8, 0),
         Column::words("", 16, u16::MAX, 0),
     ]
 }
@@ -33,8 +33,8 @@ pub struct BackupLine {
     pub cells: TableRow,
 }
 
-/// The lines of the given rows.
-pub fn lines(sight: &Sight<'_>, rows: &[Row]) -> Vec<BackupLine> {
+/// The lines of the given rows, broken for `room` cells.
+pub fn lines(sight: &Sight<'_>, rows: &[Row], room: u16) -> Vec<BackupLine> {
     let stale = sight.server_stale().is_some();
     let mut out = Vec::new();
     for (place, row) in rows.iter().enumerate() {
@@ -50,12 +50,27 @@ pub fn lines(sight: &Sight<'_>, rows: &[Row]) -> Vec<BackupLine> {
                 .into_iter()
                 .collect(),
         };
-        out.extend(lines.into_iter().enumerate().map(|(nth, cells)| BackupLine {
+        let lines = lines.into_iter().flat_map(|cells| broken(sight, cells, room));
+        out.extend(lines.enumerate().map(|(nth, cells)| BackupLine {
             row: (nth == 0).then_some(place),
             cells: TableRow { cells, stale },
         }));
     }
     out
+}
+
+/// A line whose words are broken to fit, as lines of their own.
+fn broken(sight: &Sight<'_>, cells: Vec<Cell>, room: u16) -> Vec<Vec<Cell>> {
+    let room = usize::from(room.saturating_sub(sight.glyphs.mark_width() + 10));
+    let Some(Cell::Words(words)) = cells.get(2) else { return vec![cells] };
+    wrap_line(words, room)
+        .into_iter()
+        .enumerate()
+        .map(|(nth, line)| match nth {
+            0 => vec![cells[0].clone(), cells[1].clone(), line.into()],
+            _ => more("", line),
+        })
+        .collect()
 }
 
 fn head(sight: &Sight<'_>, tone: Tone, label: &str, words: Line) -> Vec<Cell> {
@@ -140,9 +155,9 @@ fn failures(sight: &Sight<'_>, archiver: &Archiver) -> Line {
 fn repository_lines(sight: &Sight<'_>) -> Vec<Vec<Cell>> {
     match &sight.snapshot.backup.repository {
         Known::Is(repository) => {
-            vec![head(sight, Tone::RUNS, "repository", text(repository.location.to_string()))]
+            vec![head(sight, Tone::RUNS, "backups", text(repository.location.to_string()))]
         }
-        unseen => vec![unknown_line(sight, "repository", unseen)],
+        unseen => vec![unknown_line(sight, "backups", unseen)],
     }
 }
 
@@ -153,7 +168,7 @@ fn running_line(sight: &Sight<'_>, running: &RunningBackup) -> Vec<Cell> {
     );
     let words =
         vec![piece(done, Meaning::Text), piece(format!(" {}", running.phase), Meaning::Muted)];
-    head(sight, Tone::RUNS, "base copy", words)
+    head(sight, Tone::RUNS, "running", words)
 }
 
 /// Everything known of the row at that place (see [`crate::console::model::backup_rows`]).
@@ -224,9 +239,9 @@ fn archiver_facts(sight: &Sight<'_>) -> Vec<Fact> {
             },
         ),
         fact_line(
-            "worth",
+            "proof",
             vec![piece(
-                "what the server reports: that the command said yes, not that the WAL can be read back",
+                "none: the server tells what the command said, not what can be read back",
                 Meaning::Muted,
             )],
         ),
@@ -245,4 +260,9 @@ fn repository_facts(sight: &Sight<'_>) -> Vec<Fact> {
         ));
     }
     facts
+}
+
+/// How the archiver's state is meant, if it is seen.
+pub fn tone(sight: &Sight<'_>) -> Option<Tone> {
+    sight.snapshot.backup.archiver.value().map(|archiver| archiver_state(sight, archiver).0)
 }

@@ -1,8 +1,7 @@
 //! Every check with its state, also those that find nothing: green is earned.
 
-use super::{Sight, check_words, pools::sight_mark, with_unit};
+use super::{Sight, check_words, limit, pools::sight_mark, short_age, with_unit};
 use crate::{
-    base::units::age,
     console::{
         theme::{Glyphs, Meaning},
         widget::{Column, Line, Piece, TableRow, Tone, piece},
@@ -17,7 +16,7 @@ pub fn columns(glyphs: Glyphs) -> [Column; 7] {
         Column::words("", mark, mark, 0).whole(),
         Column::words("", 7, 7, 0).whole(),
         Column::words("check", 16, 30, 0),
-        Column::figures("worst", 9, 1),
+        Column::figures("worst", 11, 1),
         Column::words("limits", 12, 20, 3),
         Column::figures("ran", 5, 4),
         Column::words("", 12, u16::MAX, 2),
@@ -60,9 +59,11 @@ fn row(sight: &Sight<'_>, check: &Check) -> TableRow {
     let value = worst.and_then(|finding| finding.value).map(|value| with_unit(value, &check.unit));
     let limits = match (check.warn.is_empty(), check.crit.is_empty()) {
         (true, true) => String::new(),
-        (false, true) => check.warn.to_string(),
-        (true, false) => check.crit.to_string(),
-        (false, false) => format!("{}, {}", check.warn, check.crit),
+        (false, true) => limit(&check.warn, &check.unit),
+        (true, false) => limit(&check.crit, &check.unit),
+        (false, false) => {
+            format!("{}, {}", limit(&check.warn, &check.unit), limit(&check.crit, &check.unit))
+        }
     };
     let note = match (&check.error, worst) {
         (Some(error), _) => error.to_string(),
@@ -70,7 +71,7 @@ fn row(sight: &Sight<'_>, check: &Check) -> TableRow {
         (None, Some(finding)) => format!("{} {}", finding.subject, finding.detail),
         (None, None) => String::new(),
     };
-    let ran = check.ran.map(|ran| age(sight.now.since(ran)));
+    let ran = check.ran.map(|ran| short_age(sight.now.since(ran)));
     let cells = vec![
         sight_mark(sight, tone),
         piece(word, tone.meaning).into(),

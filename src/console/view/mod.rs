@@ -7,7 +7,6 @@ pub mod backup;
 pub mod breakers;
 pub mod checks;
 pub mod link;
-pub mod palette;
 pub mod pools;
 pub mod recovery;
 pub mod sources;
@@ -23,7 +22,7 @@ use crate::{
     console::{
         model::{Row, UiState},
         theme::{Glyphs, Meaning},
-        widget::{Cell, Line, Piece, Tone, marked, piece},
+        widget::{Cell, Fact, Line, Piece, Tone, marked, piece},
     },
     watch::snapshot::{Freshness, Known, LinkState, Snapshot, SourceKind},
 };
@@ -45,15 +44,6 @@ pub struct Sight<'a> {
     pub wall: Timestamp,
 }
 
-/// A labelled fact of a detail area.
-#[derive(Clone, Debug)]
-pub struct Fact {
-    /// Its label; empty continues the fact above.
-    pub label: &'static str,
-    /// The fact. A single piece of words breaks over several lines.
-    pub value: Cell,
-}
-
 /// A fact in plain words.
 pub fn fact(label: &'static str, text: impl Into<String>) -> Fact {
     Fact { label, value: piece(text, Meaning::Text).into() }
@@ -64,7 +54,7 @@ pub fn fact_line(label: &'static str, line: Line) -> Fact {
     Fact { label, value: line.into() }
 }
 
-impl<'a> Sight<'a> {
+impl Sight<'_> {
     /// The rows of a list that stand at the given places, skipping what is no more.
     pub fn at<'s, T>(&self, list: &'s [T], rows: &'s [Row]) -> impl Iterator<Item = &'s T> {
         rows.iter().filter_map(|row| list.get(row.index))
@@ -112,14 +102,17 @@ impl<'a> Sight<'a> {
         value.map_or_else(|| self.unknown(), |text| piece(text, Meaning::Text)).into()
     }
 
-    /// A count, or `—`.
+    /// A count, or `—`. Nothing is muted: it needs no eye.
     pub fn count(&self, value: Option<u64>) -> Cell {
-        self.figure(value.map(units::count))
+        match value {
+            Some(0) => piece("0", Meaning::Muted).into(),
+            _ => self.figure(value.map(units::count)),
+        }
     }
 
     /// A wait or an age, or `—`.
     pub fn span(&self, value: Option<Duration>) -> Cell {
-        self.figure(value.map(units::span))
+        self.figure(value.map(short))
     }
 
     /// What is known, or `—` or `BLIND` with the reason.
@@ -169,10 +162,33 @@ impl<'a> Sight<'a> {
         }
     }
 
+    /// The time on the wall in UTC, which never stands still: `09:14:07Z`.
+    pub fn live_wall_clock(&self) -> String {
+        let frozen = self.live_now.since(self.now);
+        let wall = self.wall.checked_add(frozen).unwrap_or(self.wall).to_string();
+        format!("{}Z", wall.get(11..19).unwrap_or_default())
+    }
+
     /// How long ago that was, on the wall clock; zero for a moment that lies ahead.
     pub fn ago(&self, at: Timestamp) -> Duration {
         Duration::try_from(self.wall.duration_since(at)).unwrap_or_default()
     }
+}
+
+/// A wait or an age in at most five cells: `380us`, `2ms`, `1.9s`, `12s`, `1m12s`, `11m`, `3h05m`, `13h`,
+/// `41d`.
+pub fn short(d: Duration) -> String {
+    let secs = d.as_secs();
+    match secs {
+        600..3600 => format!("{}m", secs / 60),
+        36_000..86_400 => format!("{}h", secs / 3600),
+        _ => units::span(d),
+    }
+}
+
+/// The same in whole seconds, for what changes once a second.
+pub fn short_age(d: Duration) -> String {
+    if d.as_secs() < 60 { units::age(d) } else { short(d) }
 }
 
 /// A share as a percentage: `0.2%`, `42%`, `100%`; never `0%` or `100%` for what is not quite.
@@ -189,10 +205,9 @@ pub fn percent(share: f64) -> String {
 /// A value with its unit, as the checks write them.
 pub fn with_unit(value: f64, unit: &str) -> String {
     match unit {
-        "s" if value >= 0.0 => units::span(Duration::try_from_secs_f64(value).unwrap_or_default()),
-        "ms" if value >= 0.0 => {
-            units::span(Duration::try_from_secs_f64(value / 1e3).unwrap_or_default())
-        }
+        "s" | "ms" if value == 0.0 => format!("0{unit}"),
+        "s" if value >= 0.0 => short(Duration::try_from_secs_f64(value).unwrap_or_default()),
+        "ms" if value >= 0.0 => short(Duration::try_from_secs_f64(value / 1e3).unwrap_or_default()),
         "bytes" if value >= 0.0 => units::bytes(value as u64),
         "%" => format!("{}%", units::number(value)),
         "" | "flag" => units::number(value),
@@ -200,14 +215,46 @@ pub fn with_unit(value: f64, unit: &str) -> String {
     }
 }
 
+/// A threshold as written, with its figure in the unit's own words: `> 52428800` of bytes is `> 50.0 MB`.
+pub fn limit(written: &str, unit: &str) -> String {
+    let figure = written.rsplit_once(' ').and_then(|(sign, n)| Some((sign, n.parse().ok()?)));
+    match (figure, unit) {
+        (Some((sign, value)), "s" | "ms" | "bytes" | "%") => {
+            format!("{sign} {}", with_unit(value, unit))
+        }
+        _ => written.to_owned(),
+    }
+}
+
 /// A check's id as words: `connections_used_pct` is `connections used`.
 pub fn check_words(id: &str) -> String {
-    id.strip_suffix("_pct").unwrap_or(id).replace('_', " ")
+    let bare = id.strip_suffix("_pct").or_else(|| id.strip_suffix("_bytes")).unwrap_or(id);
+    bare.replace('_', " ")
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn short_ages_keep_to_five_cells() {
+        for (secs, text) in [
+            (0, "0s"),
+            (59, "59s"),
+            (72, "1m12s"),
+            (599, "9m59s"),
+            (600, "10m"),
+            (35_999, "9h59m"),
+            (36_000, "10h"),
+            (86_400, "1d0h"),
+            (864_000, "10d"),
+        ] {
+            let got = short_age(Duration::from_secs(secs));
+            assert_eq!(got, text);
+            assert!(got.len() <= 5);
+        }
+        assert_eq!(short(Duration::from_micros(380)), "380us");
+    }
 
     #[test]
     fn percentages_never_round_to_nothing_or_all() {
@@ -230,6 +277,10 @@ mod tests {
         assert_eq!(with_unit(3.0, "segments"), "3 segments");
         assert_eq!(with_unit(16_777_216.0, "bytes"), "16.0 MB");
         assert_eq!(with_unit(-1.0, "s"), "-1 s");
+        assert_eq!(with_unit(0.0, "s"), "0s");
+        assert_eq!(limit("> 52428800", "bytes"), "> 50.0 MB");
+        assert_eq!(limit("> 300", "s"), "> 5m00s");
+        assert_eq!(limit("changed", "timeline"), "changed");
         assert_eq!(check_words("connections_used_pct"), "connections used");
     }
 }

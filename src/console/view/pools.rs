@@ -1,12 +1,12 @@
 //! Pools in words.
 
-use super::{Fact, Sight, fact, fact_line, percent};
+use super::{Sight, fact, fact_line, percent, short, short_age};
 use crate::{
-    base::units::{age, count, span},
+    base::units::count,
     console::{
         model::Row,
         theme::{Glyphs, Meaning},
-        widget::{Cell, Column, TableRow, Tone, marked, piece},
+        widget::{Cell, Column, Fact, TableRow, Tone, marked, piece},
     },
     watch::snapshot::{Freshness, Pool, PoolKind, WaitMeaning},
 };
@@ -16,9 +16,9 @@ pub fn columns(glyphs: Glyphs) -> [Column; 11] {
     let mark = glyphs.mark_width();
     [
         Column::words("", mark, mark, 0).whole(),
-        Column::words("pool", 9, 28, 0),
-        Column::words("", 6, 20, 2),
-        Column::figures("in use", 7, 0).whole(),
+        Column::words("pool", 8, 28, 0),
+        Column::words("", 5, 20, 2),
+        Column::figures("in use", 7, 1),
         Column::words("state", 5, 5, 0).whole(),
         Column::figures("wait", 5, 1),
         Column::figures("queue", 5, 3),
@@ -54,8 +54,8 @@ fn row(sight: &Sight<'_>, pool: &Pool) -> TableRow {
     let (tone, word) = state(sight, pool);
     let stale = sight.stale(&pool.source);
     let wait: Cell = match (stale, &pool.wait) {
-        (Some(old), _) => piece(age(old), Meaning::Warning).into(),
-        (None, Some(wait)) => piece(span(wait.value), Meaning::Text).into(),
+        (Some(old), _) => piece(short_age(old), Meaning::Warning).into(),
+        (None, Some(wait)) => piece(short(wait.value), Meaning::Text).into(),
         (None, None) => Cell::Words(Vec::new()),
     };
     let source = match pool.kind {
@@ -66,7 +66,11 @@ fn row(sight: &Sight<'_>, pool: &Pool) -> TableRow {
     let cells = vec![
         sight_mark(sight, tone),
         piece(pool.name.to_string(), Meaning::Strong).into(),
-        Cell::Bar(pool.share()),
+        match pool.kind {
+            // Always full, and that says nothing.
+            PoolKind::Own => Cell::Words(Vec::new()),
+            _ => Cell::Bar(pool.share()),
+        },
         used(sight, pool),
         piece(word, tone.meaning).into(),
         wait,
@@ -127,7 +131,9 @@ pub fn detail(sight: &Sight<'_>, index: usize) -> (String, Vec<Fact>) {
         ),
     ];
     facts.push(match &pool.wait {
-        Some(wait) => fact("wait", format!("{}: {}", span(wait.value), wait_meaning(wait.meaning))),
+        Some(wait) => {
+            fact("wait", format!("{}: {}", short(wait.value), wait_meaning(wait.meaning)))
+        }
         None => fact_line(
             "wait",
             vec![sight.unknown(), piece(" its source does not tell it", Meaning::Muted)],

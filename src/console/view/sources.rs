@@ -1,6 +1,6 @@
 //! Where the facts come from, and how fresh they are.
 
-use super::{Sight, pools::sight_mark};
+use super::{Sight, pools::sight_mark, short_age};
 use crate::{
     base::units::{age, span},
     console::{
@@ -43,7 +43,7 @@ pub fn freshness(sight: &Sight<'_>, source: &Source) -> Line {
     if let Some(last) = source.last_good {
         more.push(format!("{} old", age(sight.now.since(last))));
     }
-    more.push(format!("asked every {}", span(source.period)));
+    more.push(format!("asked every {}", short_age(source.period)));
     if let Some(took) = source.latency {
         more.push(format!("answered in {}", span(took)));
     }
@@ -73,7 +73,7 @@ fn row(sight: &Sight<'_>, source: &Source) -> (TableRow, Vec<String>) {
         piece(word, tone.meaning).into(),
         piece(source.name.to_string(), Meaning::Strong).into(),
         piece(kind, Meaning::Muted).into(),
-        sight.figure(source.last_good.map(|last| age(sight.now.since(last)))),
+        sight.figure(source.last_good.map(|last| short_age(sight.now.since(last)))),
         sight.span(source.latency),
         piece(unread.to_string(), unread_meaning).into(),
         piece(source.address.to_string(), Meaning::Muted).into(),

@@ -54,10 +54,16 @@ pub struct Popup {
     pub foot: Line,
 }
 
+/// The width that a popup gets: what it likes, or the whole screen's when only slivers would be left beside
+/// it.
+pub const fn popup_width(area: Rect, likes: u16) -> u16 {
+    if likes.saturating_add(8) > area.width { area.width } else { likes }
+}
+
 /// Draws an empty popup in the middle of `area` and returns the room inside. A popup that is as wide
 /// or high as the screen or more takes all of it.
 pub fn popup(canvas: &mut Canvas<'_>, area: Rect, popup: &Popup) -> Rect {
-    let width = if popup.width + 4 > area.width { area.width } else { popup.width };
+    let width = popup_width(area, popup.width);
     let height = popup.height.min(area.height);
     let place = Rect {
         x: area.x + (area.width - width) / 2,

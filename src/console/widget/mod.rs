@@ -2,13 +2,15 @@
 //! never beyond it.
 
 mod canvas;
+mod facts;
 mod frame;
 mod table;
 mod text;
 
 pub use self::{
     canvas::Canvas,
-    frame::{Popup, grid, popup},
-    table::{Cell, Column, Placed, TableRow, draw_header, draw_rows, place},
-    text::{Line, Piece, Tone, line_width, marked, piece, sweep, wrap},
+    facts::{Fact, FactLine, draw_facts, lay_facts},
+    frame::{Popup, grid, popup, popup_width},
+    table::{Cell, Column, Placed, TableRow, draw_captions, draw_rows, place},
+    text::{Line, Piece, Tone, line_width, marked, piece, sweep, wrap, wrap_line},
 };

@@ -141,27 +141,35 @@ pub fn place(columns: &[Column], room: u16) -> Vec<Placed> {
         .collect()
 }
 
-/// Writes the captions over their columns into `area`'s first row.
-pub fn draw_header(canvas: &mut Canvas<'_>, area: Rect, columns: &[Column], placed: &[Placed]) {
-    for place in placed {
-        caption(canvas, area, &columns[place.column], *place, 0);
-    }
-}
-
-/// Writes one caption, if it fits into its column or the gap before it and begins at `from` or later.
-pub(super) fn caption(
+/// Writes the captions of the columns into `area`'s first row, as far as they fit over their column and
+/// begin at `from` or later.
+pub fn draw_captions(
     canvas: &mut Canvas<'_>,
     area: Rect,
-    column: &Column,
-    place: Placed,
+    columns: &[Column],
+    placed: &[Placed],
     from: u16,
 ) {
-    let cells = column.title.len() as u16;
-    let x = if column.right { (place.x + place.width).saturating_sub(cells) } else { place.x };
-    if cells == 0 || cells > place.width || x < from {
-        return;
+    let mut last = None;
+    for place in placed {
+        let column = &columns[place.column];
+        let cells = column.title.len() as u16;
+        let x = if column.right { (place.x + place.width).saturating_sub(cells) } else { place.x };
+        if cells > 0 && cells <= place.width && x >= from {
+            // Blanks set a caption off from the line that it may stand on; little stumps of the line
+            // between two captions would look like signs.
+            let blank = match last {
+                Some(last) if x.saturating_sub(last) < 6 => x.saturating_sub(last),
+                _ => u16::from(x > from),
+            };
+            for before in x - blank..x {
+                canvas.put(area, area.x + before, area.y, " ", Meaning::Muted);
+            }
+            last = Some(x + cells);
+            let end = canvas.put(area, area.x + x, area.y, column.title, Meaning::Muted);
+            canvas.put(area, end, area.y, " ", Meaning::Muted);
+        }
     }
-    canvas.put(area, area.x + x, area.y, column.title, Meaning::Muted);
 }
 
 /// Writes rows, one below the other, as many as fit.
@@ -223,7 +231,7 @@ mod tests {
 
     #[test]
     fn columns_leave_in_a_fixed_order_and_names_give_way_to_states() {
-        assert_eq!(names(40), [("name", 9), ("state", 11), ("calls", 5), ("detail", 12)]);
+        assert_eq!(names(40), [("name", 10), ("state", 11), ("calls", 5), ("detail", 11)]);
         assert_eq!(names(33), [("name", 6), ("state", 11), ("calls", 5), ("detail", 8)]);
         assert_eq!(names(32), [("name", 12), ("state", 11), ("calls", 5)]);
         assert_eq!(names(20), [("name", 8), ("state", 11)]);

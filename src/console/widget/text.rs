@@ -95,6 +95,53 @@ pub fn wrap(text: &str, cells: usize) -> Vec<String> {
     lines
 }
 
+/// Breaks a line of pieces as [`wrap`] breaks words; each word keeps its meaning.
+pub fn wrap_line(line: &[Piece], cells: usize) -> Vec<Line> {
+    let cells = cells.max(2);
+    let mut lines: Vec<Line> = Vec::new();
+    let mut now: Line = Vec::new();
+    let mut used = 0;
+    for part in line {
+        for token in tokens(&part.text) {
+            let (gap, word) = token.split_at(token.len() - token.trim_start().len());
+            let fits = used + width(token) <= cells;
+            if word.is_empty() && !fits {
+                continue;
+            }
+            if fits {
+                now.push(piece(token, part.meaning));
+                used += width(token);
+                continue;
+            }
+            if used > 0 && (!gap.is_empty() || width(word) <= cells) {
+                lines.push(std::mem::take(&mut now));
+                used = 0;
+            }
+            for (nth, bit) in wrap(word, cells).into_iter().enumerate() {
+                if nth > 0 || used + width(&bit) > cells {
+                    lines.push(std::mem::take(&mut now));
+                }
+                used = width(&bit);
+                now.push(piece(bit, part.meaning));
+            }
+        }
+    }
+    lines.push(now);
+    lines
+}
+
+/// Words, each with the white space before it.
+fn tokens(text: &str) -> impl Iterator<Item = &str> {
+    let mut rest = text;
+    std::iter::from_fn(move || {
+        let start = rest.len() - rest.trim_start().len();
+        let end = rest[start..].find(char::is_whitespace).map_or(rest.len(), |at| start + at);
+        let (token, left) = rest.split_at(end);
+        rest = left;
+        (!token.is_empty()).then_some(token)
+    })
+}
+
 /// Goes over the finished frame: a cell that holds a control, bidirectional or invisible character,
 /// however it came there, shows it in a visible form. The last of three walls; the first stands where
 /// text enters ([`crate::base::text`]).
@@ -133,11 +180,40 @@ mod tests {
         buf.content[1].set_symbol("a\u{202e}");
         buf.content[2].set_symbol("é");
         sweep(&mut buf);
-        let symbols: Vec<&str> = buf.content.iter().map(|cell| cell.symbol()).collect();
+        let symbols: Vec<&str> = buf.content.iter().map(ratatui::buffer::Cell::symbol).collect();
         assert_eq!(symbols, ["^", "a", "é"]);
     }
 
+    #[test]
+    fn a_line_of_pieces_keeps_its_meanings_when_it_breaks() {
+        let line =
+            vec![piece("BLIND", Meaning::Unknown), piece("  grant pg_monitor", Meaning::Muted)];
+        let words: Vec<String> = wrap_line(&line, 12)
+            .iter()
+            .map(|line| line.iter().map(|piece| piece.text.as_str()).collect())
+            .collect();
+        assert_eq!(words, ["BLIND  grant", "pg_monitor"]);
+    }
+
     proptest! {
+        #[test]
+        fn wrapped_pieces_fit_and_lose_no_letter(
+            texts in proptest::collection::vec(any::<String>(), 0..4),
+            cells in 2_usize..40,
+        ) {
+            let line: Line =
+                texts.iter().map(|text| piece(clean(text), Meaning::Text)).collect();
+            let lines = wrap_line(&line, cells);
+            for line in &lines {
+                prop_assert!(line_width(line) <= cells, "{line:?}");
+            }
+            let letters = |lines: &[Line]| -> String {
+                let all = lines.iter().flatten().flat_map(|piece| piece.text.chars());
+                all.filter(|c| !c.is_whitespace()).collect()
+            };
+            prop_assert_eq!(letters(&lines), letters(&[line]));
+        }
+
         #[test]
         fn wrapped_lines_fit_and_lose_no_letter(text in any::<String>(), cells in 2_usize..40) {
             let text = clean(&text).into_owned();
