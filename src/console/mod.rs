@@ -7,4 +7,8 @@ pub mod app;
 pub mod command;
 pub mod input;
 pub mod model;
+pub mod screen;
 pub mod term;
+pub mod theme;
+pub mod view;
+pub mod widget;

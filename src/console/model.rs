@@ -9,7 +9,7 @@ use tui_input::Input;
 use super::input::keymap::Keymap;
 use crate::{
     base::{clock::Stamp, text::Text},
-    watch::snapshot::{Alert, Breaker, BreakerState, Pool, Snapshot},
+    watch::snapshot::{Alert, Breaker, BreakerState, Pool, PoolKind, Snapshot},
 };
 
 /// The panes of the overview, in reading order: two columns, two rows.
@@ -176,6 +176,8 @@ impl Model {
 pub struct Entry {
     /// Its name in the key file, such as `retry-now`.
     pub id: &'static str,
+    /// The heading that it stands under in the help, such as `View`.
+    pub group: &'static str,
     /// What the key bar and the palette call it.
     pub title: &'static str,
     /// What it does, one sentence.
@@ -251,7 +253,9 @@ fn ordered<T>(
 }
 
 fn pool_rank(pool: &Pool) -> u8 {
-    u8::from(pool.waiting.unwrap_or(0) == 0 && pool.share().unwrap_or(0.0) < 1.0)
+    // The console's own connection is always in use: that is its work.
+    let full = pool.kind != PoolKind::Own && pool.share().unwrap_or(0.0) >= 1.0;
+    u8::from(pool.waiting.unwrap_or(0) == 0 && !full)
 }
 
 fn breaker_rank(breaker: &Breaker) -> u8 {

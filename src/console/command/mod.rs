@@ -77,6 +77,20 @@ pub enum Action {
     Incident(&'static str),
 }
 
+impl Action {
+    /// The heading that it stands under in the help.
+    pub const fn group(self) -> &'static str {
+        match self {
+            Self::Focus(_) | Self::Select(_) | Self::Open | Self::Back | Self::Overview => "Move",
+            Self::Help | Self::Palette | Self::Filter | Self::Detail | Self::Sources => "Find",
+            Self::RetryNow | Self::Acknowledge => "Act",
+            Self::Freeze | Self::Theme | Self::Mouse | Self::Redraw => "Screen",
+            Self::Quit | Self::Suspend => "Leave",
+            Self::Incident(_) => "Incidents of the demo",
+        }
+    }
+}
+
 /// Where the focus goes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Move {
@@ -127,6 +141,7 @@ pub fn keymap(settings: &KeySettings) -> Result<Keymap, Vec<KeyError>> {
 pub fn entry(command: &Command, model: &Model) -> Entry {
     Entry {
         id: command.id,
+        group: command.action.group(),
         title: command.title,
         help: command.help,
         keys: model.keys.keys_of(command.id).iter().map(ToString::to_string).collect(),
