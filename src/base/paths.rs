@@ -29,6 +29,11 @@ impl Paths {
         self.config.join("config.toml")
     }
 
+    /// Where the theme stands that was last chosen in the console.
+    pub fn chosen_theme(&self) -> PathBuf {
+        self.state.join("theme")
+    }
+
     /// The log.
     pub fn log_file(&self) -> PathBuf {
         self.state.join("howdah.log")

@@ -13,7 +13,12 @@ use super::{
     checks::{self, ParseError, derived},
     server::{self, Watcher},
     snapshot::Snapshot,
-    sources::{Reading, address::Endpoint, endpoint},
+    sources::{
+        Reading,
+        address::Endpoint,
+        endpoint,
+        pgbouncer::{self, Bouncer},
+    },
 };
 use crate::{base::clock::Clock, resilience::conninfo::Settings};
 
@@ -26,6 +31,8 @@ pub struct Plan {
     pub settings: Settings,
     /// The applications' metrics endpoints.
     pub endpoints: Vec<Endpoint>,
+    /// PgBouncers, by their admin consoles.
+    pub bouncers: Vec<Bouncer>,
 }
 
 /// What a person asks of the sampler.
@@ -93,6 +100,10 @@ pub fn start(plan: Plan, clock: &Clock) -> Result<Watch, ParseError> {
     for place in plan.endpoints {
         let out = reading_out.clone();
         tokio::spawn(endpoint::run(place, clock.clone(), out, cancel.clone()));
+    }
+    for bouncer in plan.bouncers {
+        let out = reading_out.clone();
+        tokio::spawn(pgbouncer::run(bouncer, clock.clone(), out, cancel.clone()));
     }
     let inbox = Inbox { server: server_in, readings: reading_in, orders: orders_in };
     // Kept, so that a target without endpoints does not look like one whose sources ended.

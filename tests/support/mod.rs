@@ -4,6 +4,7 @@
 
 #[cfg(target_os = "linux")]
 pub mod black_hole;
+pub mod pty;
 
 use std::{
     path::PathBuf,

@@ -196,7 +196,6 @@ mod tests {
             timeouts: None,
             note: None,
             trend: Vec::new(),
-            note: None,
         }
     }
 

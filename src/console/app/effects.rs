@@ -1,0 +1,58 @@
+//! The one door from the console to the engine.
+
+use crate::{base::text::Text, console::model::Tone};
+
+/// Something that has to happen outside the model.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Effect {
+    /// Leave the console.
+    Quit,
+    /// Draw everything again.
+    Redraw,
+    /// Give the terminal back and stop by job control.
+    Suspend,
+    /// Let the terminal report the mouse, or no longer.
+    Mouse(bool),
+    /// Ask all sources now.
+    RetryNow,
+    /// Take the alert of this id.
+    Acknowledge(Text),
+    /// Cause this incident on the demo target.
+    Incident(&'static str),
+    /// Keep this theme for the next time.
+    SaveTheme(String),
+}
+
+/// What the engine does for the console. Each call must return at once: longer work is begun, and its end
+/// is told by a [`Notice`].
+pub trait Port: Send {
+    /// Asks all sources now, without waiting for their turn.
+    fn retry_now(&mut self);
+    /// Takes the alert of this id in the person's name.
+    fn acknowledge(&mut self, alert: &Text);
+    /// Causes this incident on the demo target.
+    fn incident(&mut self, name: &'static str);
+    /// Keeps this theme for the next time.
+    fn save_theme(&mut self, name: &str);
+}
+
+/// Something that the engine tells the person in passing.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Notice {
+    /// What it says.
+    pub text: Text,
+    /// How it is meant.
+    pub tone: Tone,
+}
+
+/// Does an effect of the engine's; false when it is the terminal's.
+pub fn pass(effect: &Effect, port: &mut dyn Port) -> bool {
+    match effect {
+        Effect::RetryNow => port.retry_now(),
+        Effect::Acknowledge(alert) => port.acknowledge(alert),
+        Effect::Incident(name) => port.incident(name),
+        Effect::SaveTheme(name) => port.save_theme(name),
+        Effect::Quit | Effect::Redraw | Effect::Suspend | Effect::Mouse(_) => return false,
+    }
+    true
+}

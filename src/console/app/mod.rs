@@ -1,0 +1,11 @@
+//! The console's loop: messages change the model, the model is drawn, effects go out.
+
+pub mod effects;
+pub mod run;
+mod ui;
+pub mod update;
+
+#[cfg(test)]
+mod robot;
+
+pub use super::model;

@@ -1,0 +1,314 @@
+//! Runs the console on threads of its own and watches over them.
+//!
+//! Whatever happens to the UI thread, the caller gets an answer: the thread that called [`run`] waits for
+//! it, hears of signals and of a lost terminal from others, and gives the terminal back itself when the
+//! UI thread does not.
+
+use std::{
+    any::Any,
+    io,
+    panic::{AssertUnwindSafe, catch_unwind},
+    path::PathBuf,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+        mpsc::{self, Sender},
+    },
+    thread,
+    time::Duration,
+};
+
+use tokio::sync::{mpsc as queue, watch};
+use tokio_util::sync::CancellationToken;
+
+pub use super::ui::{Drawn, Moment, Render};
+use super::{
+    effects::{Notice, Port},
+    ui::{Event, Facts, Ui, serve},
+};
+use crate::{
+    base::{clock::Clock, text::clean},
+    console::{
+        input::keymap::Keymap,
+        model::Model,
+        term::{
+            input,
+            session::{self, Session, THREAD_PREFIX},
+            signals::{self, Signals},
+            tty::Tty,
+            watchdog,
+        },
+    },
+    watch::snapshot::Snapshot,
+};
+
+/// How long the UI thread may take to leave by itself.
+const GRACE: Duration = Duration::from_millis(500);
+/// How often the input thread looks whether it is still needed.
+const ROUND: Duration = Duration::from_secs(1);
+
+/// What the console needs.
+pub struct ConsoleParams {
+    /// The newest snapshot, always. The console ends when the sender is dropped.
+    pub snapshots: watch::Receiver<Arc<Snapshot>>,
+    /// What the engine has to say in passing.
+    pub notices: queue::UnboundedReceiver<Notice>,
+    /// What the engine does for the console.
+    pub port: Box<dyn Port>,
+    /// The clock that ages are read from.
+    pub clock: Clock,
+    /// Draws a frame. Called on the UI thread only, at most 30 times a second.
+    pub render: Render,
+    /// Which key means which command.
+    pub keys: Keymap,
+    /// The names of the themes, in the order of choice.
+    pub themes: Vec<String>,
+    /// The theme to begin with.
+    pub theme: String,
+    /// Where the log is, to be named when the console fails.
+    pub log: Option<PathBuf>,
+}
+
+/// Why the console was left.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ExitReason {
+    /// The person left.
+    Quit,
+    /// A signal of this number asked for it.
+    Signal(i32),
+    /// The terminal is gone.
+    TerminalGone,
+    /// The engine ended; nothing would ever change again.
+    EngineStopped,
+}
+
+impl ExitReason {
+    /// The exit code of the process: 0; 128 and the signal's number, as shells have it; 129 for a lost
+    /// terminal, which is what SIGHUP says; 1.
+    pub const fn code(self) -> u8 {
+        match self {
+            Self::Quit => 0,
+            Self::Signal(number) => 128_u8.wrapping_add(number as u8),
+            Self::TerminalGone => 129,
+            Self::EngineStopped => 1,
+        }
+    }
+}
+
+/// Why the console could not go on.
+#[derive(Debug, thiserror::Error)]
+pub enum ConsoleError {
+    /// Standard output is not a terminal.
+    #[error("the console needs a terminal, and standard output is not one")]
+    NoTerminal,
+    /// The terminal or the system refused something.
+    #[error("the terminal cannot be used: {0}")]
+    Io(#[from] io::Error),
+    /// A defect of the console.
+    #[error("the console failed: {what}{}", log.as_ref().map(|path| format!("; the log is {}", path.display())).unwrap_or_default())]
+    Panicked {
+        /// The words of the panic.
+        what: String,
+        /// Where the log is.
+        log: Option<PathBuf>,
+    },
+}
+
+/// What the threads report to who waits for them.
+enum Report {
+    /// The UI thread, or another one by its panic, is done.
+    Done(Result<ExitReason, ConsoleError>),
+    /// The console must end soon, with or without the UI thread.
+    MustEnd(ExitReason),
+}
+
+/// Runs the console until it is left, and returns with the terminal given back. Returns within a
+/// second after a signal, or after the terminal has gone.
+///
+/// Blocks; do not call it on a thread that a runtime needs. From here on SIGTERM, SIGHUP, SIGINT, SIGQUIT
+/// and SIGTSTP no longer act by themselves, even after the return.
+pub fn run(params: ConsoleParams) -> Result<ExitReason, ConsoleError> {
+    let tty = Tty::open().map_err(|error| match error.kind() {
+        io::ErrorKind::NotConnected => ConsoleError::NoTerminal,
+        _ => ConsoleError::Io(error),
+    })?;
+    let (reports, done) = mpsc::channel();
+    let (events, inbox) = mpsc::channel();
+    let threads = Threads { reports, log: params.log.clone(), over: Over::default() };
+    // Ends the helpers when this function is left, on whatever way.
+    let _over = threads.over.clone().guard();
+
+    let facts = Facts { snapshots: params.snapshots.clone(), told: Arc::default() };
+    threads.bridge(params.snapshots, params.notices, Arc::clone(&facts.told), events.clone())?;
+    let session = Session::enter(tty.clone())?;
+    threads.watchdog(tty.clone())?;
+    threads.input(events)?;
+
+    let mut model = Model { size: tty.size(), keys: params.keys, ..Model::default() };
+    model.themes = params.themes;
+    model.state.theme = params.theme;
+    let mut ui = Ui::new(model, tty.clone(), params.render, params.port, facts, params.clock)?;
+    threads.spawn("ui", move |reports| {
+        let result = serve(&mut ui, &session, &tty, &inbox);
+        drop(session);
+        let _ = reports.send(Report::Done(lost_terminal(result, &tty)));
+    })?;
+
+    let result = match done.recv() {
+        Ok(Report::Done(result)) => result,
+        Ok(Report::MustEnd(reason)) => {
+            if done.recv_timeout(GRACE).is_err() {
+                tracing::warn!(?reason, "the UI thread did not leave in time");
+            }
+            Ok(reason)
+        }
+        // Every thread holds a sender; without one there is nobody to wait for.
+        Err(mpsc::RecvError) => Ok(ExitReason::EngineStopped),
+    };
+    session::give_back();
+    result
+}
+
+/// An error on a terminal that is gone is not the error to tell.
+fn lost_terminal(
+    result: Result<ExitReason, ConsoleError>,
+    tty: &Tty,
+) -> Result<ExitReason, ConsoleError> {
+    match result {
+        Err(ConsoleError::Io(error)) if tty.wait_gone(Duration::ZERO) => {
+            tracing::info!(%error, "the terminal is gone");
+            Ok(ExitReason::TerminalGone)
+        }
+        result => result,
+    }
+}
+
+/// Tells the helpers that they are no longer needed.
+#[derive(Clone, Debug, Default)]
+struct Over {
+    flag: Arc<AtomicBool>,
+    token: CancellationToken,
+}
+
+impl Over {
+    fn guard(self) -> impl Drop {
+        struct Guard(Over);
+        impl Drop for Guard {
+            fn drop(&mut self) {
+                self.0.flag.store(true, Ordering::Relaxed);
+                self.0.token.cancel();
+            }
+        }
+        Guard(self)
+    }
+}
+
+struct Threads {
+    reports: Sender<Report>,
+    log: Option<PathBuf>,
+    over: Over,
+}
+
+impl Threads {
+    /// Runs `work` on a thread of its own; a panic there ends the console.
+    fn spawn(
+        &self,
+        name: &str,
+        work: impl FnOnce(&Sender<Report>) + Send + 'static,
+    ) -> io::Result<()> {
+        let reports = self.reports.clone();
+        let log = self.log.clone();
+        let guarded = move || {
+            if let Err(payload) = catch_unwind(AssertUnwindSafe(|| work(&reports))) {
+                let _ = reports.send(Report::Done(Err(panicked(payload.as_ref(), log))));
+            }
+        };
+        thread::Builder::new().name(format!("{THREAD_PREFIX}-{name}")).spawn(guarded)?;
+        Ok(())
+    }
+
+    /// Facts, notices and signals, from the world of tasks. Returns once signals are heard.
+    fn bridge(
+        &self,
+        mut snapshots: watch::Receiver<Arc<Snapshot>>,
+        mut notices: queue::UnboundedReceiver<Notice>,
+        told: Arc<AtomicBool>,
+        events: Sender<Event>,
+    ) -> io::Result<()> {
+        let (ready, heard) = mpsc::channel();
+        let over = self.over.token.clone();
+        self.spawn("bridge", move |reports| {
+            let made = tokio::runtime::Builder::new_current_thread().enable_io().build();
+            let runtime = match made {
+                Ok(runtime) => runtime,
+                Err(error) => return drop(ready.send(Err(error))),
+            };
+            runtime.block_on(async {
+                let mut signals = match Signals::listen() {
+                    Ok(signals) => signals,
+                    Err(error) => return drop(ready.send(Err(error))),
+                };
+                let _ = ready.send(Ok(()));
+                loop {
+                    let event = tokio::select! {
+                        biased;
+                        () = over.cancelled() => return,
+                        signal = signals.next() => {
+                            if let signals::Event::Leave(number) = signal {
+                                let _ = reports.send(Report::MustEnd(ExitReason::Signal(number)));
+                            }
+                            Event::Signal(signal)
+                        }
+                        Some(notice) = notices.recv() => Event::Notice(notice),
+                        changed = snapshots.changed() => match changed {
+                            Err(_) => {
+                                let _ = events.send(Event::EngineStopped);
+                                let _ = reports.send(Report::MustEnd(ExitReason::EngineStopped));
+                                return;
+                            }
+                            Ok(()) if told.swap(true, Ordering::AcqRel) => continue,
+                            Ok(()) => Event::Facts,
+                        },
+                    };
+                    // Nobody listens any more once the UI thread has left.
+                    if events.send(event).is_err() {
+                        return;
+                    }
+                }
+            });
+        })?;
+        heard.recv().map_err(io::Error::other)?
+    }
+
+    fn watchdog(&self, tty: Tty) -> io::Result<()> {
+        let over = Arc::clone(&self.over.flag);
+        self.spawn("watchdog", move |reports| {
+            if watchdog::watch(&tty, &over) {
+                let _ = reports.send(Report::MustEnd(ExitReason::TerminalGone));
+            }
+        })
+    }
+
+    fn input(&self, events: Sender<Event>) -> io::Result<()> {
+        let over = Arc::clone(&self.over.flag);
+        self.spawn("input", move |reports| {
+            while !over.load(Ordering::Relaxed) {
+                match input::read(ROUND) {
+                    Ok(None) => {}
+                    Ok(Some(input)) => {
+                        if events.send(Event::Input(input)).is_err() {
+                            return;
+                        }
+                    }
+                    Err(error) => {
+                        return drop(reports.send(Report::Done(Err(error.into()))));
+                    }
+                }
+            }
+        })
+    }
+}
+
+fn panicked(payload: &(dyn Any + Send), log: Option<PathBuf>) -> ConsoleError {
+    ConsoleError::Panicked { what: clean(session::message(payload)).into_owned(), log }
+}

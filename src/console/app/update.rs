@@ -1,0 +1,334 @@
+//! What a message does to the model. Pure: what has to happen outside is returned.
+
+use std::{sync::Arc, time::Duration};
+
+use tui_input::InputRequest;
+
+use super::effects::{Effect, Notice};
+use crate::{
+    base::{
+        clock::Stamp,
+        text::{Text, clean, is_unsafe},
+    },
+    console::{
+        command::{self, Action, Move, Step},
+        input::key::{Code, Key},
+        model::{Model, Overlay, Pane, Toast, Tone, selected_index},
+    },
+    watch::snapshot::Snapshot,
+};
+
+/// How long a passing message stays.
+const TOAST: Duration = Duration::from_secs(4);
+/// Characters that a typed line may have.
+const LINE: usize = 200;
+
+/// Something that happened.
+#[derive(Clone, Debug)]
+pub enum Msg {
+    /// A key was pressed.
+    Key(Key),
+    /// Text was pasted in one piece.
+    Paste(String),
+    /// The wheel was turned; true is down.
+    Wheel(bool),
+    /// The screen has this size now.
+    Resized(u16, u16),
+    /// There is a new snapshot.
+    Snapshot(Arc<Snapshot>),
+    /// The engine says something.
+    Notice(Notice),
+    /// A second has passed.
+    Tick,
+}
+
+/// Changes the model; returns what has to happen outside.
+pub fn update(model: &mut Model, msg: Msg, now: Stamp) -> Vec<Effect> {
+    match msg {
+        Msg::Key(key) => return press(model, key, now),
+        Msg::Paste(text) => paste(model, &text),
+        Msg::Wheel(down) => select(model, if down { Step::Down } else { Step::Up }),
+        Msg::Resized(columns, rows) => model.size = (columns, rows),
+        Msg::Snapshot(snapshot) => {
+            if model.state.frozen.is_none() {
+                model.snapshot = Arc::clone(&snapshot);
+            }
+            model.latest = snapshot;
+        }
+        Msg::Notice(notice) => say(model, notice.text, notice.tone, now),
+        Msg::Tick => {
+            model.state.toast.take_if(|toast| toast.until <= now);
+        }
+    }
+    Vec::new()
+}
+
+fn say(model: &mut Model, text: Text, tone: Tone, now: Stamp) {
+    model.state.toast = Some(Toast { text, tone, until: now.plus(TOAST) });
+}
+
+fn press(model: &mut Model, key: Key, now: Stamp) -> Vec<Effect> {
+    let meant = model.keys.command(key).and_then(command::find);
+    if model.state.overlay.is_typing() {
+        // While a line is typed only what cannot be text is a command, and only leaving is one.
+        match meant {
+            Some(command) if command.action == Action::Quit && key.typed().is_none() => {
+                return vec![Effect::Quit];
+            }
+            _ => return type_key(model, key, now),
+        }
+    }
+    meant.map_or_else(Vec::new, |command| run(model, command.id, now))
+}
+
+/// Runs the command of that id, or says why it cannot be used now.
+pub fn run(model: &mut Model, id: &str, now: Stamp) -> Vec<Effect> {
+    let Some(command) = command::find(id) else { return Vec::new() };
+    if let Err(reason) = (command.enabled)(model) {
+        // A step back from nowhere is not worth a word: Esc is pressed to be sure.
+        if command.action != Action::Back {
+            let text = Text::from(format!("{}: {reason}", command.title));
+            say(model, text, Tone::Refusal, now);
+        }
+        return Vec::new();
+    }
+    act(model, command.action, now)
+}
+
+fn act(model: &mut Model, action: Action, now: Stamp) -> Vec<Effect> {
+    match action {
+        Action::Quit => return vec![Effect::Quit],
+        Action::Redraw => return vec![Effect::Redraw],
+        Action::Suspend => return vec![Effect::Suspend],
+        Action::RetryNow => {
+            say(model, Text::ours("Asking all sources now."), Tone::Info, now);
+            return vec![Effect::RetryNow];
+        }
+        Action::Acknowledge => return acknowledge(model),
+        Action::Incident(name) => return vec![Effect::Incident(name)],
+        Action::Theme => return next_theme(model, now),
+        Action::Mouse => {
+            model.state.mouse = !model.state.mouse;
+            return vec![Effect::Mouse(model.state.mouse)];
+        }
+        Action::Help => toggle(model, Overlay::Help),
+        Action::Sources => toggle(model, Overlay::Sources),
+        Action::Detail => toggle(model, Overlay::Detail),
+        Action::Palette => {
+            open(model, Overlay::Palette);
+            model.state.line.reset();
+            model.state.choice = 0;
+        }
+        Action::Filter => {
+            open(model, Overlay::Filter);
+            model.state.line = model.state.filter.clone().into();
+        }
+        Action::Back => back(model),
+        Action::Open => match model.state.zoom {
+            None => model.state.zoom = Some(model.state.focus),
+            Some(_) => toggle(model, Overlay::Detail),
+        },
+        Action::Overview => {
+            open(model, Overlay::None);
+            model.state.zoom = None;
+        }
+        Action::Focus(to) => focus(model, to),
+        Action::Select(step) => select(model, step),
+        Action::Freeze => freeze(model, now),
+    }
+    Vec::new()
+}
+
+fn acknowledge(model: &Model) -> Vec<Effect> {
+    model.selected_alert().map(|alert| Effect::Acknowledge(alert.id.clone())).into_iter().collect()
+}
+
+fn next_theme(model: &mut Model, now: Stamp) -> Vec<Effect> {
+    let at = model.themes.iter().position(|name| *name == model.state.theme);
+    let next = at.map_or(0, |at| at + 1) % model.themes.len().max(1);
+    let Some(name) = model.themes.get(next).cloned() else { return Vec::new() };
+    model.state.theme.clone_from(&name);
+    say(model, Text::from(format!("Theme: {name}")), Tone::Info, now);
+    vec![Effect::SaveTheme(name)]
+}
+
+fn open(model: &mut Model, overlay: Overlay) {
+    model.state.overlay = overlay;
+    model.state.scroll = 0;
+}
+
+fn toggle(model: &mut Model, overlay: Overlay) {
+    let same = model.state.overlay == overlay;
+    open(model, if same { Overlay::None } else { overlay });
+}
+
+/// The newest thing goes first: overlay, filter, zoom, freeze.
+fn back(model: &mut Model) {
+    let state = &mut model.state;
+    if state.overlay != Overlay::None {
+        open(model, Overlay::None);
+    } else if !state.filter.is_empty() {
+        state.filter.clear();
+    } else if state.zoom.is_some() {
+        state.zoom = None;
+    } else if state.frozen.is_some() {
+        thaw(model);
+    }
+}
+
+fn freeze(model: &mut Model, now: Stamp) {
+    if model.state.frozen.is_some() {
+        thaw(model);
+    } else {
+        model.state.frozen = Some(now);
+    }
+}
+
+fn thaw(model: &mut Model) {
+    model.state.frozen = None;
+    model.snapshot = Arc::clone(&model.latest);
+}
+
+fn focus(model: &mut Model, to: Move) {
+    let at = model.state.focus.place();
+    let count = Pane::ALL.len();
+    // Two columns, filled row by row.
+    let next = match to {
+        Move::Next => (at + 1) % count,
+        Move::Previous => (at + count - 1) % count,
+        Move::Left => at - at % 2,
+        Move::Right => at - at % 2 + 1,
+    };
+    model.state.focus = Pane::ALL.get(next).copied().unwrap_or_default();
+    if let Some(zoomed) = &mut model.state.zoom {
+        *zoomed = model.state.focus;
+    }
+}
+
+fn select(model: &mut Model, step: Step) {
+    if model.state.overlay != Overlay::None {
+        let (shown, lines) = model.room.overlay;
+        let last = usize::from(lines.saturating_sub(shown));
+        let to = stepped(model.state.scroll.into(), step, shown.max(1).into(), last);
+        model.state.scroll = to as u16;
+        return;
+    }
+    let pane = model.state.focus;
+    let jump = model.room.rows.get(pane.place()).copied().unwrap_or(0).max(1);
+    let rows = model.rows(pane);
+    let from = selected_index(&model.state, pane, &rows);
+    if let Some(row) = rows.get(stepped(from, step, jump.into(), rows.len().saturating_sub(1))) {
+        model.state.selected.insert(pane, row.id.clone());
+    }
+}
+
+const fn stepped(from: usize, step: Step, page: usize, last: usize) -> usize {
+    let to = match step {
+        Step::Up => from.saturating_sub(1),
+        Step::Down => from.saturating_add(1),
+        Step::PageUp => from.saturating_sub(page),
+        Step::PageDown => from.saturating_add(page),
+        Step::First => 0,
+        Step::Last => last,
+    };
+    if to > last { last } else { to }
+}
+
+fn type_key(model: &mut Model, key: Key, now: Stamp) -> Vec<Effect> {
+    let palette = model.state.overlay == Overlay::Palette;
+    match key.code() {
+        Code::Esc => {
+            if !palette {
+                model.state.filter.clear();
+            }
+            open(model, Overlay::None);
+        }
+        Code::Enter if palette => return choose(model, now),
+        Code::Enter => open(model, Overlay::None),
+        Code::Up if palette => model.state.choice = model.state.choice.saturating_sub(1),
+        Code::Down if palette => {
+            let last = command::matching(model, model.state.line.value()).len().saturating_sub(1);
+            model.state.choice = (model.state.choice + 1).min(last);
+        }
+        Code::Tab if palette => complete(model),
+        _ => {
+            if let Some(request) = editing(key) {
+                edit(model, request);
+            }
+        }
+    }
+    Vec::new()
+}
+
+fn choose(model: &mut Model, now: Stamp) -> Vec<Effect> {
+    let found = command::matching(model, model.state.line.value());
+    let Some(entry) = found.get(model.state.choice) else { return Vec::new() };
+    if let Some(reason) = &entry.disabled {
+        // The palette stays open: the person sees the reason and chooses again.
+        say(model, Text::from(format!("{}: {reason}", entry.title)), Tone::Refusal, now);
+        return Vec::new();
+    }
+    open(model, Overlay::None);
+    run(model, entry.id, now)
+}
+
+fn complete(model: &mut Model) {
+    let found = command::matching(model, model.state.line.value());
+    if let Some(entry) = found.get(model.state.choice) {
+        model.state.line = entry.title.to_lowercase().into();
+        model.state.choice = 0;
+    }
+}
+
+/// Line editing as readline has it.
+fn editing(key: Key) -> Option<InputRequest> {
+    let mods = key.mods();
+    Some(match (key.code(), mods.ctrl, mods.alt) {
+        (Code::Char(c), false, false) if !is_unsafe(c) => InputRequest::InsertChar(c),
+        (Code::Backspace, false, false) | (Code::Char('h'), true, false) => {
+            InputRequest::DeletePrevChar
+        }
+        (Code::Delete, false, false) | (Code::Char('d'), true, false) => {
+            InputRequest::DeleteNextChar
+        }
+        (Code::Left, false, false) | (Code::Char('b'), true, false) => InputRequest::GoToPrevChar,
+        (Code::Right, false, false) | (Code::Char('f'), true, false) => InputRequest::GoToNextChar,
+        (Code::Left, true, _) | (Code::Char('b'), false, true) => InputRequest::GoToPrevWord,
+        (Code::Right, true, _) | (Code::Char('f'), false, true) => InputRequest::GoToNextWord,
+        (Code::Home, ..) | (Code::Char('a'), true, false) => InputRequest::GoToStart,
+        (Code::End, ..) | (Code::Char('e'), true, false) => InputRequest::GoToEnd,
+        (Code::Char('w'), true, false) | (Code::Backspace, _, true) => InputRequest::DeletePrevWord,
+        (Code::Char('u'), true, false) => InputRequest::DeleteLine,
+        (Code::Char('k'), true, false) => InputRequest::DeleteTillEnd,
+        (Code::Char('y'), true, false) => InputRequest::Yank,
+        _ => return None,
+    })
+}
+
+fn edit(model: &mut Model, request: InputRequest) {
+    let grows = matches!(request, InputRequest::InsertChar(_) | InputRequest::Yank);
+    if grows && model.state.line.value().chars().count() >= LINE {
+        return;
+    }
+    model.state.line.handle(request);
+    typed(model);
+}
+
+fn typed(model: &mut Model) {
+    model.state.choice = 0;
+    if model.state.overlay == Overlay::Filter {
+        model.state.filter = model.state.line.value().to_owned();
+    }
+}
+
+/// A paste is text and nothing else: outside a line it is dropped, inside it never presses Enter.
+fn paste(model: &mut Model, text: &str) {
+    if !model.state.overlay.is_typing() {
+        return;
+    }
+    let room = LINE.saturating_sub(model.state.line.value().chars().count());
+    for c in clean(text).chars().take(room) {
+        model.state.line.handle(InputRequest::InsertChar(c));
+    }
+    typed(model);
+}

@@ -1,0 +1,131 @@
+//! The commands themselves.
+
+use super::{Action, Command, Move, Step};
+use crate::{
+    base::text::Text,
+    console::model::{Model, Overlay, Pane},
+    watch::snapshot::{AlertState, Environment},
+};
+
+/// Every command, in the order of the help; the key bar takes the same order.
+#[rustfmt::skip]
+pub const CATALOGUE: &[Command] = &[
+    bar("quit", "Quit", "Leave the console.", &["q", "ctrl-c"], Action::Quit),
+    bar("help", "Help", "Show all commands with their keys.", &["?"], Action::Help),
+    bar("palette", "Command", "Find a command by its name.", &[":"], Action::Palette),
+    bar("filter", "Filter", "Show only rows that hold the words you type.", &["/"], Action::Filter),
+    bar("open", "Open", "Let the pane fill the screen; then open the selected row.", &["enter"], Action::Open)
+        .when(can_open),
+    bar("back", "Back", "Go one step back; never leaves the console.", &["esc"], Action::Back)
+        .when(can_go_back),
+    bar("next-pane", "Next pane", "Move to the next pane.", &["tab"], Action::Focus(Move::Next)),
+    bar("freeze", "Freeze", "Let the screen stand still, or live again.", &["f", "space"], Action::Freeze),
+    bar("acknowledge", "Acknowledge", "Take the selected alert: it is yours now.", &["a"], Action::Acknowledge)
+        .when(can_acknowledge),
+    bar("retry-now", "Retry now", "Ask all sources now, without waiting for their turn.", &["r"], Action::RetryNow),
+    more("detail", "Detail", "Show everything known of the selected row.", &["d"], Action::Detail).when(has_row),
+    more("sources", "Sources", "Show where the facts come from and how old they are.", &["s"], Action::Sources),
+    more("overview", "Overview", "Show the four panes.", &["1"], Action::Overview),
+    more("previous-pane", "Previous pane", "Move to the previous pane.", &["shift-tab"], Action::Focus(Move::Previous)),
+    more("pane-left", "Pane on the left", "Move to the pane on the left.", &["left", "h"], Action::Focus(Move::Left)),
+    more("pane-right", "Pane on the right", "Move to the pane on the right.", &["right", "l"], Action::Focus(Move::Right)),
+    more("up", "Up", "Select the row above.", &["up", "k"], Action::Select(Step::Up)),
+    more("down", "Down", "Select the row below.", &["down", "j"], Action::Select(Step::Down)),
+    more("page-up", "Page up", "Go one page up.", &["page-up", "ctrl-u"], Action::Select(Step::PageUp)),
+    more("page-down", "Page down", "Go one page down.", &["page-down", "ctrl-d"], Action::Select(Step::PageDown)),
+    more("first", "First row", "Go to the first row.", &["home", "g"], Action::Select(Step::First)),
+    more("last", "Last row", "Go to the last row.", &["end", "G"], Action::Select(Step::Last)),
+    more("theme", "Next theme", "Change the colours; the choice is kept.", &["t"], Action::Theme).when(has_themes),
+    more("mouse", "Mouse", "Let the wheel scroll; marking text for copying then needs Shift.", &["m"], Action::Mouse),
+    more("redraw", "Redraw", "Draw everything again.", &["ctrl-l"], Action::Redraw),
+    more("suspend", "Suspend", "Stop the console; 'fg' brings it back.", &["ctrl-z"], Action::Suspend),
+    incident("incident-stop", "Incident: stop", "Stop the demo's server.", "stop"),
+    incident("incident-kill", "Incident: kill", "Kill the demo's server, as a crash does.", "kill"),
+    incident("incident-hang", "Incident: hang", "Let the demo's server hang (SIGSTOP).", "hang"),
+    incident("incident-resume", "Incident: resume", "Let the demo's server run again.", "resume"),
+    incident("incident-pool-exhausted", "Incident: pool exhausted", "Use up the connections of the demo's applications.", "pool-exhausted"),
+    incident("incident-long-lock", "Incident: long lock", "Hold a lock that the demo's applications wait for.", "long-lock"),
+    incident("incident-slow-queries", "Incident: slow queries", "Make the demo's statements slow.", "slow-queries"),
+    incident("incident-clear", "Incident: clear", "End every incident of the demo.", "clear"),
+];
+
+const fn bar(
+    id: &'static str,
+    title: &'static str,
+    help: &'static str,
+    keys: &'static [&'static str],
+    action: Action,
+) -> Command {
+    Command { id, title, help, keys, in_bar: true, action, enabled: always }
+}
+
+const fn more(
+    id: &'static str,
+    title: &'static str,
+    help: &'static str,
+    keys: &'static [&'static str],
+    action: Action,
+) -> Command {
+    Command { in_bar: false, ..bar(id, title, help, keys, action) }
+}
+
+const fn incident(
+    id: &'static str,
+    title: &'static str,
+    help: &'static str,
+    name: &'static str,
+) -> Command {
+    more(id, title, help, &[], Action::Incident(name)).when(is_demo)
+}
+
+impl Command {
+    const fn when(self, enabled: fn(&Model) -> Result<(), Text>) -> Self {
+        Self { enabled, ..self }
+    }
+}
+
+const fn only(condition: bool, otherwise: &'static str) -> Result<(), Text> {
+    if condition { Ok(()) } else { Err(Text::ours(otherwise)) }
+}
+
+#[expect(clippy::unnecessary_wraps, reason = "every condition has this form")]
+const fn always(_: &Model) -> Result<(), Text> {
+    Ok(())
+}
+
+fn has_row(model: &Model) -> Result<(), Text> {
+    only(model.selected_row().is_some(), "the pane has no row")
+}
+
+fn can_open(model: &Model) -> Result<(), Text> {
+    if model.state.zoom.is_none() { Ok(()) } else { has_row(model) }
+}
+
+fn can_go_back(model: &Model) -> Result<(), Text> {
+    let state = &model.state;
+    let somewhere = state.overlay != Overlay::None
+        || !state.filter.is_empty()
+        || state.zoom.is_some()
+        || state.frozen.is_some();
+    only(somewhere, "this is the first screen")
+}
+
+fn can_acknowledge(model: &Model) -> Result<(), Text> {
+    only(model.state.focus == Pane::Alerts, "select an alert first")?;
+    let alert = model.selected_alert().ok_or(Text::ours("there is no alert"))?;
+    match alert.state {
+        AlertState::Firing => Ok(()),
+        AlertState::Acked => Err(Text::ours("somebody has taken it already")),
+        AlertState::Pending => Err(Text::ours("it does not fire yet")),
+        AlertState::Resolving => Err(Text::ours("its cause is gone already")),
+    }
+}
+
+fn has_themes(model: &Model) -> Result<(), Text> {
+    only(model.themes.len() > 1, "there is no other theme")
+}
+
+fn is_demo(model: &Model) -> Result<(), Text> {
+    let demo = model.snapshot.target.environment == Environment::Demo;
+    only(demo, "only on a target made by 'howdah demo'")
+}

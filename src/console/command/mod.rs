@@ -1,0 +1,233 @@
+//! The one catalogue of commands. Key bar, help, palette, key file and the table in the README are all
+//! made from it.
+
+mod catalogue;
+mod table;
+
+pub use catalogue::CATALOGUE;
+pub use table::markdown_table;
+
+use crate::{
+    base::text::Text,
+    console::{
+        input::keymap::{KeyError, KeySettings, Keymap, Preset},
+        model::{Entry, Model},
+    },
+};
+
+/// Something that a person can do.
+#[derive(Clone, Copy, Debug)]
+pub struct Command {
+    /// Its name in the key file, such as `retry-now`.
+    pub id: &'static str,
+    /// What the key bar and the palette call it.
+    pub title: &'static str,
+    /// What it does, one sentence.
+    pub help: &'static str,
+    /// The keys that it comes with; none means palette only.
+    pub keys: &'static [&'static str],
+    /// Whether the key bar shows it.
+    pub in_bar: bool,
+    /// What it does.
+    pub action: Action,
+    /// Whether it can be used now, or why not.
+    pub enabled: fn(&Model) -> Result<(), Text>,
+}
+
+/// What a command does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Action {
+    /// Leave the console.
+    Quit,
+    /// Open or close the help.
+    Help,
+    /// Open the palette.
+    Palette,
+    /// Open the filter.
+    Filter,
+    /// One step back; never leaves the console.
+    Back,
+    /// Let the focused pane fill the screen; if it does, open the selected row.
+    Open,
+    /// Show everything known of the selected row.
+    Detail,
+    /// Show where the facts come from.
+    Sources,
+    /// Back to the overview.
+    Overview,
+    /// Move the focus.
+    Focus(Move),
+    /// Move the selection, or scroll what lies over the panes.
+    Select(Step),
+    /// Let the screen stand still, or live again.
+    Freeze,
+    /// The next theme.
+    Theme,
+    /// Ask all sources at once, without waiting for their turn.
+    RetryNow,
+    /// Take the selected alert.
+    Acknowledge,
+    /// Let the terminal report the mouse, or no longer.
+    Mouse,
+    /// Draw everything again.
+    Redraw,
+    /// Stop by job control.
+    Suspend,
+    /// Cause an incident on a demo target.
+    Incident(&'static str),
+}
+
+impl Action {
+    /// The heading that it stands under in the help.
+    pub const fn group(self) -> &'static str {
+        match self {
+            Self::Focus(_) | Self::Select(_) | Self::Open | Self::Back | Self::Overview => "Move",
+            Self::Help | Self::Palette | Self::Filter | Self::Detail | Self::Sources => "Find",
+            Self::RetryNow | Self::Acknowledge => "Act",
+            Self::Freeze | Self::Theme | Self::Mouse | Self::Redraw => "Screen",
+            Self::Quit | Self::Suspend => "Leave",
+            Self::Incident(_) => "Incidents of the demo",
+        }
+    }
+}
+
+/// Where the focus goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Move {
+    /// The next pane in reading order, around the end.
+    Next,
+    /// The previous pane, around the start.
+    Previous,
+    /// The pane on the left, if there is one.
+    Left,
+    /// The pane on the right, if there is one.
+    Right,
+}
+
+/// Where the selection goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Step {
+    /// One up.
+    Up,
+    /// One down.
+    Down,
+    /// One page up.
+    PageUp,
+    /// One page down.
+    PageDown,
+    /// To the first.
+    First,
+    /// To the last.
+    Last,
+}
+
+/// The commands that must keep a key, because the palette is not enough to reach them.
+const NEEDED: [&str; 3] = ["quit", "back", "palette"];
+
+/// The command of that id.
+pub fn find(id: &str) -> Option<&'static Command> {
+    CATALOGUE.iter().find(|command| command.id == id)
+}
+
+/// The keymap: the keys that the commands come with, changed by the person's settings. All that is wrong
+/// is reported at once.
+pub fn keymap(settings: &KeySettings) -> Result<Keymap, Vec<KeyError>> {
+    let presets: Vec<Preset> =
+        CATALOGUE.iter().map(|command| Preset { id: command.id, keys: command.keys }).collect();
+    Keymap::new(&presets, settings, &NEEDED)
+}
+
+/// The command as it is shown now.
+pub fn entry(command: &Command, model: &Model) -> Entry {
+    Entry {
+        id: command.id,
+        group: command.action.group(),
+        title: command.title,
+        help: command.help,
+        keys: model.keys.keys_of(command.id).iter().map(ToString::to_string).collect(),
+        disabled: (command.enabled)(model).err(),
+    }
+}
+
+/// All commands, for the help.
+pub fn all(model: &Model) -> Vec<Entry> {
+    CATALOGUE.iter().map(|command| entry(command, model)).collect()
+}
+
+/// The commands of the key bar, the most wanted first.
+pub fn bar(model: &Model) -> Vec<Entry> {
+    let shown = |command: &&Command| command.in_bar;
+    CATALOGUE.iter().filter(shown).map(|command| entry(command, model)).collect()
+}
+
+/// The commands that the palette finds for `words`: every word must stand in the title, the id or the
+/// help; titles that begin so come first.
+pub fn matching(model: &Model, words: &str) -> Vec<Entry> {
+    let words = words.trim().to_lowercase();
+    let mut found: Vec<(bool, &Command)> = CATALOGUE
+        .iter()
+        .filter(|command| {
+            let all = format!("{} {} {}", command.title, command.id, command.help).to_lowercase();
+            words.split_whitespace().all(|word| all.contains(word))
+        })
+        .map(|command| {
+            let begins = [command.title.to_lowercase().as_str(), command.id]
+                .iter()
+                .any(|name| name.starts_with(&words));
+            (!begins, command)
+        })
+        .collect();
+    found.sort_by_key(|(later, _)| *later);
+    found.into_iter().map(|(_, command)| entry(command, model)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    #[test]
+    fn ids_and_titles_are_unique_and_helps_are_sentences() {
+        let ids: BTreeSet<_> = CATALOGUE.iter().map(|command| command.id).collect();
+        let titles: BTreeSet<_> = CATALOGUE.iter().map(|command| command.title).collect();
+        assert_eq!((ids.len(), titles.len()), (CATALOGUE.len(), CATALOGUE.len()));
+        for command in CATALOGUE {
+            assert!(command.help.ends_with('.'), "{}", command.id);
+            assert!(command.title.len() <= 24, "{}", command.id);
+        }
+    }
+
+    #[test]
+    fn the_keys_that_commands_come_with_are_readable_and_unique() {
+        let map = keymap(&KeySettings::new()).expect("a keymap without errors");
+        for command in CATALOGUE {
+            assert_eq!(map.keys_of(command.id).len(), command.keys.len(), "{}", command.id);
+        }
+    }
+
+    #[test]
+    fn no_key_needs_alt_or_a_function_key() {
+        for key in CATALOGUE.iter().flat_map(|command| command.keys) {
+            let key: crate::console::input::key::Key = key.parse().expect("a key");
+            assert!(!key.mods().alt, "{key}");
+            assert!(!matches!(key.code(), crate::console::input::key::Code::F(_)), "{key}");
+        }
+    }
+
+    #[test]
+    fn the_palette_finds_by_any_word_and_prefers_beginnings() {
+        let model = Model::default();
+        let found = matching(&model, "fr");
+        assert_eq!(found[0].id, "freeze");
+        assert!(matching(&model, "incident hang").iter().any(|entry| entry.id == "incident-hang"));
+        assert!(matching(&model, "no such command").is_empty());
+        assert_eq!(matching(&model, "").len(), CATALOGUE.len());
+    }
+
+    #[test]
+    fn a_disabled_command_stays_visible_and_says_why() {
+        let entry = matching(&Model::default(), "incident-hang").remove(0);
+        assert_eq!(entry.disabled.as_deref(), Some("only on a target made by 'howdah demo'"));
+    }
+}
