@@ -7,13 +7,14 @@ use howdah::{
     console::{
         app::{
             effects::Port,
-            run::{ConsoleParams, Drawn, run},
+            paint::Looks,
+            run::{ConsoleParams, run},
         },
         command,
+        theme::{Depth, Glyphs, TermEnv, Themes},
     },
     watch::snapshot::{Environment, Snapshot, Target},
 };
-use ratatui::style::{Color, Modifier, Style};
 
 struct Deaf;
 
@@ -22,6 +23,26 @@ impl Port for Deaf {
     fn acknowledge(&mut self, _: &Text) {}
     fn incident(&mut self, _: &'static str) {}
     fn save_theme(&mut self, _: &str) {}
+}
+
+fn looks() -> Looks {
+    let read = |name| std::env::var(name).ok();
+    let (term, colorterm, no_color) = (read("TERM"), read("COLORTERM"), read("NO_COLOR"));
+    let (lc_all, lc_ctype, lang) = (read("LC_ALL"), read("LC_CTYPE"), read("LANG"));
+    let env = TermEnv {
+        term: term.as_deref(),
+        colorterm: colorterm.as_deref(),
+        no_color: no_color.as_deref(),
+        lc_all: lc_all.as_deref(),
+        lc_ctype: lc_ctype.as_deref(),
+        lang: lang.as_deref(),
+    };
+    Looks {
+        themes: Themes::built_in(),
+        theme: "ansi".into(),
+        depth: Depth::from_env(&env),
+        glyphs: Glyphs::from_env(&env),
+    }
 }
 
 /// Opens it.
@@ -52,32 +73,8 @@ pub fn main() -> ExitCode {
         notices,
         port: Box::new(Deaf),
         clock: Clock::system(),
-        render: Box::new(|model, _, area, buffer| {
-            for y in 0..area.height {
-                let line = "row ".repeat(usize::from(area.width));
-                let style = if y == 1 {
-                    Style::new().add_modifier(Modifier::REVERSED).fg(Color::Red)
-                } else {
-                    Style::new()
-                };
-                buffer.set_stringn(0, y, line, usize::from(area.width), style);
-            }
-            let focus = format!("{:?} {}", model.state.focus, model.state.line.value());
-            buffer.set_stringn(
-                0,
-                0,
-                &*model.snapshot.target.name,
-                usize::from(area.width),
-                Style::new(),
-            );
-            if area.height > 2 {
-                buffer.set_stringn(0, 2, focus, usize::from(area.width), Style::new());
-            }
-            Drawn::default()
-        }),
+        looks: looks(),
         keys,
-        themes: vec!["ansi".into()],
-        theme: "ansi".into(),
         log: None,
     };
     match run(params) {
