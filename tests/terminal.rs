@@ -194,6 +194,7 @@ fn a_stop_gives_the_terminal_back_and_a_continue_takes_it_again() {
         }
         wait_until("the stop", || state(pid) == Some('T'));
         robot.assert_given_back();
+        robot.meddle();
         robot.signal(Signal::CONT);
         robot.wait_until("the screen", |seen| {
             seen.screen().alternate_screen() && seen.text().contains(READY)
@@ -214,6 +215,7 @@ fn a_stop_without_warning_is_mended_on_continue() {
     robot.signal(Signal::STOP);
     wait_until("the stop", || state(pid) == Some('T'));
     let before = robot.look(|seen| seen.raw.len());
+    robot.meddle();
     robot.signal(Signal::CONT);
     robot.wait_until("a repaint", |seen| {
         String::from_utf8_lossy(&seen.raw[before..]).contains("\x1b[?1049h")

@@ -316,3 +316,26 @@ impl Threads {
 fn panicked(payload: &(dyn Any + Send), log: Option<PathBuf>) -> ConsoleError {
     ConsoleError::Panicked { what: clean(session::message(payload)).into_owned(), log }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn exit_codes_are_those_of_shells() {
+        assert_eq!(ExitReason::Quit.code(), 0);
+        assert_eq!(ExitReason::Signal(15).code(), 143);
+        assert_eq!(ExitReason::TerminalGone.code(), ExitReason::Signal(1).code());
+        assert_ne!(ExitReason::EngineStopped.code(), 0);
+    }
+
+    #[test]
+    fn a_failure_names_the_log_and_carries_no_escape() {
+        let payload: Box<dyn Any + Send> = Box::new("bad \u{1b}[2J".to_owned());
+        let error = panicked(payload.as_ref(), Some("/state/howdah.log".into()));
+        assert_eq!(
+            error.to_string(),
+            "the console failed: bad ^[[2J; the log is /state/howdah.log"
+        );
+    }
+}

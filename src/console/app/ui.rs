@@ -301,7 +301,7 @@ fn grant(
         Wish::Measure => ui.resize(tty.size()),
         Wish::Redraw => ui.redraw(),
         Wish::Mouse(on) => session.set_mouse(on)?,
-        Wish::Continued => return_to_screen(ui, session, tty, session.claim())?,
+        Wish::Continued => return_to_screen(ui, session, tty)?,
         Wish::Suspend => {
             session.pause();
             stop_self()?;
@@ -318,19 +318,14 @@ fn grant(
                     Ok(other) => drop(ui.take(other)),
                 }
             }
-            return_to_screen(ui, session, tty, session.resume())?;
+            return_to_screen(ui, session, tty)?;
         }
     }
     Ok(None)
 }
 
-fn return_to_screen(
-    ui: &mut Ui<Tty>,
-    session: &Session,
-    tty: &Tty,
-    taken: io::Result<()>,
-) -> io::Result<()> {
-    taken?;
+fn return_to_screen(ui: &mut Ui<Tty>, session: &Session, tty: &Tty) -> io::Result<()> {
+    session.resume()?;
     let backend = ui.terminal.backend_mut();
     backend.frames_mut().forget();
     backend.cursor_was_hidden();
