@@ -5,12 +5,14 @@ mod header;
 mod help;
 mod lines;
 mod overview;
+mod painter;
 mod palette;
 mod pane;
 mod sources;
 mod tabs;
 mod zoom;
 
+pub use painter::Painter;
 use ratatui::{
     buffer::Buffer,
     layout::{Position, Rect},

@@ -144,12 +144,19 @@ impl Theme {
     }
 }
 
+impl Theme {
+    /// What is shown before a theme is named: `ansi`, as far as that depth allows.
+    pub fn plain(depth: Depth) -> Self {
+        Themes::built_in().pick("ansi", depth).unwrap_or_else(|_| Self {
+            name: "none".to_owned(),
+            styles: vec![Style::new(); Meaning::ALL.len()],
+        })
+    }
+}
+
 impl Default for Theme {
     /// The 16 ANSI colours on the user's own background.
     fn default() -> Self {
-        Themes::built_in().pick("ansi", Depth::Ansi16).unwrap_or_else(|_| Self {
-            name: "plain".to_owned(),
-            styles: vec![Style::new(); Meaning::ALL.len()],
-        })
+        Self::plain(Depth::Ansi16)
     }
 }
