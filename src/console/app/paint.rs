@@ -1,11 +1,10 @@
-//! A frame from the model: looks up the theme, lists the commands, lets the screens draw.
+//! How frames come from the model: the screens' painter, asked by the loop.
 
 use super::ui::{Drawn, Moment, Render};
 use crate::console::{
-    command,
-    model::{Entry, Model, Overlay, Room},
-    screen::{self, Ui},
-    theme::{Depth, Glyphs, Theme, ThemeError, Themes},
+    model::Room,
+    screen::Painter,
+    theme::{Depth, Glyphs, ThemeError, Themes},
 };
 
 /// How the console looks.
@@ -23,40 +22,16 @@ pub struct Looks {
 
 /// Draws frames that look so. Fails when the theme to begin with cannot be used.
 pub(super) fn painter(looks: Looks) -> Result<Render, ThemeError> {
-    let mut theme = looks.themes.pick(&looks.theme, looks.depth)?;
-    Ok(Box::new(move |model, moment, area, buffer| {
-        if theme.name() != model.state.theme {
-            theme = changed(&looks, &model.state.theme, theme.clone());
-        }
-        let bar = command::bar(model);
-        let entries = entries(model);
-        let Moment { stamp: now, wall } = moment;
-        let latest = &model.latest;
-        let glyphs = looks.glyphs;
-        let ui = Ui { theme: &theme, glyphs, now, wall, latest, bar: &bar, entries: &entries };
-        let layout = screen::render(&model.snapshot, &model.state, &ui, area, buffer);
+    looks.themes.pick(&looks.theme, looks.depth)?;
+    let mut painter = Painter::new(looks.themes, looks.depth, looks.glyphs);
+    Ok(Box::new(move |model, Moment { stamp, wall }, area, buffer| {
+        let layout = painter.paint(model, stamp, wall, area, buffer);
         Drawn {
             room: Room { rows: layout.rows, overlay: layout.overlay },
             cursor: layout.cursor,
             rest: layout.selection,
         }
     }))
-}
-
-/// Only themes that can be shown are offered, so this cannot fail; if it does, the looks stay.
-fn changed(looks: &Looks, name: &str, otherwise: Theme) -> Theme {
-    looks.themes.pick(name, looks.depth).unwrap_or_else(|error| {
-        tracing::warn!(%error, "the theme cannot be shown");
-        otherwise
-    })
-}
-
-fn entries(model: &Model) -> Vec<Entry> {
-    match model.state.overlay {
-        Overlay::Help => command::all(model),
-        Overlay::Palette => command::matching(model, model.state.line.value()),
-        _ => Vec::new(),
-    }
 }
 
 #[cfg(test)]
@@ -68,7 +43,9 @@ mod tests {
         base::clock::Clock,
         console::{
             app::update::{Msg, update},
+            command,
             input::keymap::KeySettings,
+            model::Model,
         },
     };
 
