@@ -26,9 +26,12 @@ use super::{
     update::{Msg, update},
 };
 use crate::{
-    base::clock::{Clock, Stamp, Timestamp},
+    base::{
+        clock::{Clock, Stamp, Timestamp},
+        text::Text,
+    },
     console::{
-        model::{Model, Room},
+        model::{Model, Room, Tone},
         term::{
             backend::FrameBackend,
             input::Input,
@@ -302,6 +305,10 @@ fn grant(
         Wish::Redraw => ui.redraw(),
         Wish::Mouse(on) => session.set_mouse(on)?,
         Wish::Continued => return_to_screen(ui, session, tty)?,
+        Wish::Suspend if !signals::can_be_continued() => {
+            let text = Text::ours("Suspend: no shell is there that could continue the console");
+            ui.take(Event::Notice(Notice { text, tone: Tone::Refusal }));
+        }
         Wish::Suspend => {
             session.pause();
             stop_self()?;
@@ -353,7 +360,6 @@ const fn fail_if_asked() {}
 mod tests {
     use super::*;
     use crate::{
-        base::text::Text,
         console::{command, input::keymap::KeySettings},
         watch::snapshot::Target,
     };
