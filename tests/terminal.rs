@@ -6,7 +6,7 @@ mod support;
 
 use std::time::Duration;
 
-use rustix::process::Signal;
+use rustix::process::{Pid, Signal, kill_process};
 use support::pty::{Robot, wait_until};
 
 /// The program under test.
@@ -181,28 +181,51 @@ fn only_child(pid: i32) -> Option<i32> {
     children.trim().parse().ok()
 }
 
+/// Under a shell with job control, as a person has it.
 #[cfg(target_os = "linux")]
 #[test]
 fn a_stop_gives_the_terminal_back_and_a_continue_takes_it_again() {
-    let mut robot = start(&[]);
-    let pid = robot.pid().as_raw_pid();
-    for by_key in [false, true] {
+    let console = format!("'{PROGRAM}' {}", ARGS.join(" "));
+    let script =
+        format!("{console}; for i in 1 2; do echo STOPPED $i; read line; fg; done; exit $?");
+    let mut robot = Robot::start("bash", &["-mc", &script], &[]);
+    robot.wait_for(READY);
+    let console = only_child(robot.pid().as_raw_pid()).expect("one child");
+    for (round, by_key) in [("STOPPED 1", false), ("STOPPED 2", true)] {
         if by_key {
             robot.send("\x1a");
         } else {
-            robot.signal(Signal::TSTP);
+            kill_process(Pid::from_raw(console).expect("a process id"), Signal::TSTP)
+                .expect("sent");
         }
-        wait_until("the stop", || state(pid) == Some('T'));
+        robot.wait_for(round);
+        assert_eq!(state(console), Some('T'));
         robot.assert_given_back();
-        robot.signal(Signal::CONT);
+        robot.send("\n");
         robot.wait_until("the screen", |seen| {
             seen.screen().alternate_screen() && seen.text().contains(READY)
         });
-        assert!(!robot.settings_are_back());
+        wait_until("raw mode", || !robot.settings_are_back());
     }
     robot.send("q");
     assert_eq!(robot.wait_exit().0, 0);
     robot.assert_given_back();
+}
+
+/// Without a shell that could continue it, a stopped console would stay so for ever.
+#[cfg(target_os = "linux")]
+#[test]
+fn without_job_control_the_console_does_not_stop() {
+    let mut robot = start(&[]);
+    let pid = robot.pid().as_raw_pid();
+    robot.send("\x1a");
+    robot.wait_for("no shell is there");
+    robot.signal(Signal::TSTP);
+    robot.send("?");
+    robot.wait_for("Leave the console.");
+    assert_ne!(state(pid), Some('T'));
+    robot.send("q");
+    assert_eq!(robot.wait_exit().0, 0);
 }
 
 /// SIGSTOP cannot be answered: whoever used the terminal meanwhile is answered after.
@@ -214,6 +237,7 @@ fn a_stop_without_warning_is_mended_on_continue() {
     robot.signal(Signal::STOP);
     wait_until("the stop", || state(pid) == Some('T'));
     let before = robot.look(|seen| seen.raw.len());
+    robot.meddle();
     robot.signal(Signal::CONT);
     robot.wait_until("a repaint", |seen| {
         String::from_utf8_lossy(&seen.raw[before..]).contains("\x1b[?1049h")

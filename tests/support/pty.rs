@@ -4,6 +4,7 @@
 use std::{
     io::{Read as _, Write},
     num::NonZeroU16,
+    os::fd::OwnedFd,
     sync::{Arc, Condvar, Mutex},
     thread,
     time::{Duration, Instant},
@@ -13,6 +14,7 @@ use portable_pty::{Child, CommandBuilder, MasterPty, PtySize, native_pty_system}
 use rustix::{
     fs::{Mode, OFlags},
     process::{Pid, Signal, kill_process},
+    termios::{OptionalActions, tcgetattr, tcsetattr},
 };
 
 /// How long a wait may take before the test fails.
@@ -139,11 +141,23 @@ impl Robot {
     pub fn stop_reading(&self) {
         self.seen.0.lock().expect("not poisoned").stop = true;
         // The reader notices when a byte comes, whether the program still writes or not.
-        let device = self.master().tty_name().expect("a name");
-        let flags = OFlags::WRONLY | OFlags::NOCTTY;
-        let device = rustix::fs::open(device, flags, Mode::empty()).expect("the device");
+        let device = self.device();
         rustix::io::write(device, b"\0").expect("written");
         self.wait_until("the reader to stop", |seen| seen.stopped);
+    }
+
+    /// Sets the terminal to raw mode from outside, as a shell does for its own line.
+    pub fn meddle(&self) {
+        let device = self.device();
+        let mut settings = tcgetattr(&device).expect("line settings");
+        settings.make_raw();
+        tcsetattr(&device, OptionalActions::Now, &settings).expect("set");
+    }
+
+    fn device(&self) -> OwnedFd {
+        let name = self.master().tty_name().expect("a name");
+        let flags = OFlags::RDWR | OFlags::NOCTTY;
+        rustix::fs::open(name, flags, Mode::empty()).expect("the device")
     }
 
     /// Reads again after [`Robot::stop_reading`].

@@ -1,6 +1,7 @@
 //! The console's loop: messages change the model, the model is drawn, effects go out.
 
 pub mod effects;
+pub mod paint;
 pub mod run;
 mod ui;
 pub mod update;

@@ -21,9 +21,9 @@ use std::{
 use tokio::sync::{mpsc as queue, watch};
 use tokio_util::sync::CancellationToken;
 
-pub use super::ui::{Drawn, Moment, Render};
 use super::{
     effects::{Notice, Port},
+    paint::{Looks, painter},
     ui::{Event, Facts, Ui, serve},
 };
 use crate::{
@@ -38,6 +38,7 @@ use crate::{
             tty::Tty,
             watchdog,
         },
+        theme::ThemeError,
     },
     watch::snapshot::Snapshot,
 };
@@ -57,14 +58,10 @@ pub struct ConsoleParams {
     pub port: Box<dyn Port>,
     /// The clock that ages are read from.
     pub clock: Clock,
-    /// Draws a frame. Called on the UI thread only, at most 30 times a second.
-    pub render: Render,
+    /// How it looks.
+    pub looks: Looks,
     /// Which key means which command.
     pub keys: Keymap,
-    /// The names of the themes, in the order of choice.
-    pub themes: Vec<String>,
-    /// The theme to begin with.
-    pub theme: String,
     /// Where the log is, to be named when the console fails.
     pub log: Option<PathBuf>,
 }
@@ -104,6 +101,9 @@ pub enum ConsoleError {
     /// The terminal or the system refused something.
     #[error("the terminal cannot be used: {0}")]
     Io(#[from] io::Error),
+    /// The theme cannot be used.
+    #[error(transparent)]
+    Theme(#[from] ThemeError),
     /// A defect of the console.
     #[error("the console failed: {what}{}", log.as_ref().map(|path| format!("; the log is {}", path.display())).unwrap_or_default())]
     Panicked {
@@ -132,6 +132,10 @@ pub fn run(params: ConsoleParams) -> Result<ExitReason, ConsoleError> {
         io::ErrorKind::NotConnected => ConsoleError::NoTerminal,
         _ => ConsoleError::Io(error),
     })?;
+    let offered = params.looks.themes.offered(params.looks.depth);
+    let themes = offered.into_iter().map(str::to_owned).collect();
+    let theme = params.looks.theme.clone();
+    let render = painter(params.looks)?;
     let (reports, done) = mpsc::channel();
     let (events, inbox) = mpsc::channel();
     let threads = Threads { reports, log: params.log.clone(), over: Over::default() };
@@ -145,9 +149,9 @@ pub fn run(params: ConsoleParams) -> Result<ExitReason, ConsoleError> {
     threads.input(events)?;
 
     let mut model = Model { size: tty.size(), keys: params.keys, ..Model::default() };
-    model.themes = params.themes;
-    model.state.theme = params.theme;
-    let mut ui = Ui::new(model, tty.clone(), params.render, params.port, facts, params.clock)?;
+    model.themes = themes;
+    model.state.theme = theme;
+    let mut ui = Ui::new(model, tty.clone(), render, params.port, facts, params.clock)?;
     threads.spawn("ui", move |reports| {
         let result = serve(&mut ui, &session, &tty, &inbox);
         drop(session);
@@ -311,4 +315,27 @@ impl Threads {
 
 fn panicked(payload: &(dyn Any + Send), log: Option<PathBuf>) -> ConsoleError {
     ConsoleError::Panicked { what: clean(session::message(payload)).into_owned(), log }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn exit_codes_are_those_of_shells() {
+        assert_eq!(ExitReason::Quit.code(), 0);
+        assert_eq!(ExitReason::Signal(15).code(), 143);
+        assert_eq!(ExitReason::TerminalGone.code(), ExitReason::Signal(1).code());
+        assert_ne!(ExitReason::EngineStopped.code(), 0);
+    }
+
+    #[test]
+    fn a_failure_names_the_log_and_carries_no_escape() {
+        let payload: Box<dyn Any + Send> = Box::new("bad \u{1b}[2J".to_owned());
+        let error = panicked(payload.as_ref(), Some("/state/howdah.log".into()));
+        assert_eq!(
+            error.to_string(),
+            "the console failed: bad ^[[2J; the log is /state/howdah.log"
+        );
+    }
 }

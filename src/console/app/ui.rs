@@ -26,9 +26,12 @@ use super::{
     update::{Msg, update},
 };
 use crate::{
-    base::clock::{Clock, Stamp, Timestamp},
+    base::{
+        clock::{Clock, Stamp, Timestamp},
+        text::Text,
+    },
     console::{
-        model::{Model, Room},
+        model::{Model, Room, Tone},
         term::{
             backend::FrameBackend,
             input::Input,
@@ -301,7 +304,11 @@ fn grant(
         Wish::Measure => ui.resize(tty.size()),
         Wish::Redraw => ui.redraw(),
         Wish::Mouse(on) => session.set_mouse(on)?,
-        Wish::Continued => return_to_screen(ui, session, tty, session.claim())?,
+        Wish::Continued => return_to_screen(ui, session, tty)?,
+        Wish::Suspend if !signals::can_be_continued() => {
+            let text = Text::ours("Suspend: no shell is there that could continue the console");
+            ui.take(Event::Notice(Notice { text, tone: Tone::Refusal }));
+        }
         Wish::Suspend => {
             session.pause();
             stop_self()?;
@@ -318,19 +325,14 @@ fn grant(
                     Ok(other) => drop(ui.take(other)),
                 }
             }
-            return_to_screen(ui, session, tty, session.resume())?;
+            return_to_screen(ui, session, tty)?;
         }
     }
     Ok(None)
 }
 
-fn return_to_screen(
-    ui: &mut Ui<Tty>,
-    session: &Session,
-    tty: &Tty,
-    taken: io::Result<()>,
-) -> io::Result<()> {
-    taken?;
+fn return_to_screen(ui: &mut Ui<Tty>, session: &Session, tty: &Tty) -> io::Result<()> {
+    session.resume()?;
     let backend = ui.terminal.backend_mut();
     backend.frames_mut().forget();
     backend.cursor_was_hidden();
@@ -358,7 +360,6 @@ const fn fail_if_asked() {}
 mod tests {
     use super::*;
     use crate::{
-        base::text::Text,
         console::{command, input::keymap::KeySettings},
         watch::snapshot::Target,
     };

@@ -44,6 +44,7 @@ pub enum Msg {
 
 /// Changes the model; returns what has to happen outside.
 pub fn update(model: &mut Model, msg: Msg, now: Stamp) -> Vec<Effect> {
+    model.state.toast.take_if(|toast| toast.until <= now);
     match msg {
         Msg::Key(key) => return press(model, key, now),
         Msg::Paste(text) => paste(model, &text),
@@ -56,9 +57,8 @@ pub fn update(model: &mut Model, msg: Msg, now: Stamp) -> Vec<Effect> {
             model.latest = snapshot;
         }
         Msg::Notice(notice) => say(model, notice.text, notice.tone, now),
-        Msg::Tick => {
-            model.state.toast.take_if(|toast| toast.until <= now);
-        }
+        // Ages are counted when drawn.
+        Msg::Tick => {}
     }
     Vec::new()
 }
