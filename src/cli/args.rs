@@ -7,8 +7,10 @@ use clap::{Args, Parser, Subcommand};
 /// The operator's seat on a PostgreSQL cluster.
 #[derive(Debug, Parser)]
 #[command(name = "howdah", version, max_term_width = 100, args_conflicts_with_subcommands = true)]
-#[command(after_help = "Without TARGET: the configuration's default_target, else the PG* environment as psql reads it.\n\
-    Passwords belong in ~/.pgpass or PGPASSWORD, never on the command line.")]
+#[command(
+    after_help = "Without TARGET: the configuration's default_target, else the PG* environment as psql reads it.\n\
+    Passwords belong in ~/.pgpass or PGPASSWORD, never on the command line."
+)]
 pub struct Cli {
     /// A target of the configuration, a connection URL, or a keyword string
     pub target: Option<String>,

@@ -6,7 +6,7 @@ use super::{Cli, Exit, Failure, args::ConfigCommand, say, setup, target};
 use crate::base::{config::settings, text::clean};
 
 /// Answers one question about the configuration.
-pub fn run(cli: &Cli, what: &ConfigCommand) -> Result<Exit, Failure> {
+pub fn run(cli: &Cli, what: ConfigCommand) -> Result<Exit, Failure> {
     let text = match what {
         ConfigCommand::Example => settings::example(),
         ConfigCommand::Path => places(cli)?,

@@ -63,9 +63,9 @@ fn show(cli: &Cli, options: &DemoArgs) -> Result<Exit, Failure> {
 }
 
 fn plan(config: &Config, demo: DemoTarget) -> Result<Plan, Failure> {
-    let settings = Settings::parse(&demo.conninfo, &Surroundings::bare())
+    let mut settings = Settings::parse(&demo.conninfo, &Surroundings::bare())
         .map_err(|error| Failure::new(Exit::Failure, error))?;
-    let settings = Settings { password: Some(demo.password), ..settings };
+    settings.password = Some(demo.password);
     let mut plan = target::bare(config, settings, Environment::Demo);
     let profiles = Profiles::built_in();
     for app in demo.apps {

@@ -42,7 +42,7 @@ fn dispatch(cli: &Cli) -> Result<Exit, Failure> {
         None => open::run(cli),
         Some(Command::Status(options)) => status::run(cli, options),
         Some(Command::Demo(options)) => demo::run(cli, options),
-        Some(Command::Config(what)) => config::run(cli, what),
+        Some(Command::Config(what)) => config::run(cli, *what),
         Some(Command::Keys) => keys::run(cli),
         Some(Command::Completions { shell }) => complete::completions(*shell),
         Some(Command::Man) => complete::man(),

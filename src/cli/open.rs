@@ -52,12 +52,12 @@ mod console {
         console::{
             app::{
                 effects::{Notice, Port},
+                paint::Looks,
                 run::{ConsoleError, ConsoleParams, run},
             },
             command,
             input::keymap::{Keymap, Keys},
             model::Tone,
-            screen::Painter,
             theme::{Depth, Glyphs, TermEnv, Themes},
         },
         sandbox::{DemoHandle, Incident},
@@ -67,7 +67,7 @@ mod console {
     /// Starts watching, opens the console, and waits until it is left.
     pub fn open(config: &Config, plan: Plan, demo: Option<DemoHandle>) -> Result<Exit, Failure> {
         let keys = keymap(config)?;
-        let mut painter = painter(config)?;
+        let looks = looks(config)?;
         let log = setup::open_log(config);
         let runtime = setup::runtime()?;
         let clock = Clock::system();
@@ -77,18 +77,13 @@ mod console {
         let (say, notices) = mpsc::unbounded_channel();
         let door =
             Door { orders: watch.orders(), say, demo, theme: setup::paths()?.chosen_theme() };
-        let themes = painter.offered();
         let params = ConsoleParams {
             snapshots: watch.snapshots.clone(),
             notices,
             port: Box::new(door),
             clock,
-            render: Box::new(move |model, moment, area, buffer| {
-                painter.paint(model, moment.stamp, moment.wall, area, buffer)
-            }),
+            looks,
             keys,
-            theme: config.theme.clone(),
-            themes,
             log,
         };
         let reason = run(params);
@@ -115,7 +110,7 @@ mod console {
         })
     }
 
-    fn painter(config: &Config) -> Result<Painter, Failure> {
+    fn looks(config: &Config) -> Result<Looks, Failure> {
         let variable = |name| std::env::var(name).ok();
         let [term, colorterm, no_color, lc_all, lc_ctype, lang] =
             ["TERM", "COLORTERM", "NO_COLOR", "LC_ALL", "LC_CTYPE", "LANG"].map(variable);
@@ -144,8 +139,7 @@ mod console {
         if let Some(error) = errors.first() {
             return Err(Failure::new(Exit::Config, error));
         }
-        themes.pick(&config.theme, depth).map_err(|error| Failure::new(Exit::Config, error))?;
-        Ok(Painter::new(themes, depth, glyphs))
+        Ok(Looks { themes, theme: config.theme.clone(), depth, glyphs })
     }
 
     /// What the engine does for the console.
@@ -180,7 +174,9 @@ mod console {
             thread::spawn(move || {
                 let done = name.parse::<Incident>().and_then(|incident| incident.inject(&demo));
                 let notice = match done {
-                    Ok(()) => Notice { text: format!("incident {name}: done").into(), tone: Tone::Good },
+                    Ok(()) => {
+                        Notice { text: format!("incident {name}: done").into(), tone: Tone::Info }
+                    }
                     Err(error) => bad(format!("incident {name}: {error}")),
                 };
                 say.send(notice).ok();
@@ -200,6 +196,6 @@ mod console {
     }
 
     fn bad(words: String) -> Notice {
-        Notice { text: words.into(), tone: Tone::Bad }
+        Notice { text: words.into(), tone: Tone::Refusal }
     }
 }

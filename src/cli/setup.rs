@@ -12,7 +12,10 @@ use crate::base::{
 /// The folders of this user.
 pub fn paths() -> Result<Paths, Failure> {
     Paths::of_user().ok_or_else(|| {
-        Failure::new(Exit::Config, "no home folder is known; set HOME, or name a file with --config")
+        Failure::new(
+            Exit::Config,
+            "no home folder is known; set HOME, or name a file with --config",
+        )
     })
 }
 
@@ -32,8 +35,7 @@ pub fn config(cli: &Cli) -> Result<Config, Failure> {
         variables: variables(),
         flags: flags.into_iter().filter_map(|(key, v)| Some((key, v.clone()?))).collect(),
     };
-    let mut config =
-        config::load(&layers).map_err(|error| Failure::new(Exit::Config, error))?;
+    let mut config = config::load(&layers).map_err(|error| Failure::new(Exit::Config, error))?;
     if let Some(entry) = config.entries.iter_mut().find(|e| e.key == "console.theme")
         && entry.origin == Origin::Default
         && let Ok(theme) = std::fs::read_to_string(paths.chosen_theme())

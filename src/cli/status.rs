@@ -12,9 +12,7 @@ use crate::{
     },
     watch::{
         sampler::{self, Watch},
-        snapshot::{
-            AlertState, Freshness, Known, LinkState, Pool, Severity, Snapshot, SourceKind,
-        },
+        snapshot::{AlertState, Freshness, Known, LinkState, Pool, Severity, Snapshot, SourceKind},
     },
 };
 
@@ -28,8 +26,8 @@ pub fn run(cli: &Cli, options: &StatusArgs) -> Result<Exit, Failure> {
     let runtime = setup::runtime()?;
     let clock = Clock::system();
     let exit = runtime.block_on(async {
-        let mut watch = sampler::start(plan, &clock)
-            .map_err(|error| Failure::new(Exit::Failure, error))?;
+        let mut watch =
+            sampler::start(plan, &clock).map_err(|error| Failure::new(Exit::Failure, error))?;
         settle(&mut watch, sources, options.within).await;
         let exit = print(&watch, &clock, options)?;
         if options.watch { follow(&mut watch, &clock, options).await } else { Ok(exit) }
@@ -40,7 +38,6 @@ pub fn run(cli: &Cli, options: &StatusArgs) -> Result<Exit, Failure> {
 
 /// Waits until every source has answered or failed, and the checks had a first look.
 async fn settle(watch: &mut Watch, sources: usize, within: Duration) {
-    #[expect(clippy::disallowed_methods, reason = "a deadline of the runtime's own timer")]
     let deadline = Instant::now() + within;
     let complete = |s: &Snapshot| {
         let heard = s.sources.iter().filter(|s| s.last_good.is_some() || s.problem.is_some());
@@ -150,7 +147,12 @@ fn rows(out: &mut String, s: &Snapshot, now: Stamp) -> std::fmt::Result {
         let since = b.since.map_or_else(String::new, |at| units::age(now.since(at)));
         let rate = b.failure_rate.map_or_else(|| "—".to_owned(), |r| format!("{:.1} %", r * 100.0));
         let old = old(s, &b.source, now);
-        writeln!(out, "breaker   {:<20} {:<11} {since:<6} failures {rate}{old}", b.name, b.state.word())?;
+        writeln!(
+            out,
+            "breaker   {:<20} {:<11} {since:<6} failures {rate}{old}",
+            b.name,
+            b.state.word()
+        )?;
     }
     if s.alerts.is_empty() {
         writeln!(out, "alerts    none")?;
@@ -182,7 +184,11 @@ fn tail(out: &mut String, s: &Snapshot, now: Stamp) -> std::fmt::Result {
             let last = a.last_wal.as_ref().map_or("none", |wal| wal.as_str());
             let ready = a.ready.value().map_or_else(|| "—".to_owned(), |(n, _)| n.to_string());
             let failing = if a.failing { ", FAILING" } else { "" };
-            writeln!(out, "archiver  {:?}{failing}, last {last}, waiting {ready}, failed {}", a.mode, a.failed)?;
+            writeln!(
+                out,
+                "archiver  {:?}{failing}, last {last}, waiting {ready}, failed {}",
+                a.mode, a.failed
+            )?;
         }
         unknown => writeln!(out, "archiver  — {}", unknown.reason().map_or("", |w| w.as_str()))?,
     }

@@ -13,12 +13,7 @@ use crate::{
         assemble::Frame,
         sampler::Plan,
         snapshot::{Environment, Target},
-        sources::{
-            address::Endpoint,
-            pgbouncer,
-            profile::Profile,
-            profiles::Profiles,
-        },
+        sources::{address::Endpoint, pgbouncer, profile::Profile, profiles::Profiles},
     },
 };
 
@@ -149,9 +144,11 @@ fn unknown(config: &Config, name: &str) -> Failure {
     let known = config.targets.keys().map(String::as_str);
     let hint = match nearest(name, known) {
         Some(near) => format!("; did you mean '{near}'?"),
-        None if config.targets.is_empty() => "; no target is configured (`howdah config example` shows how), \
+        None if config.targets.is_empty() => {
+            "; no target is configured (`howdah config example` shows how), \
              and a connection string has a '=' or '://'"
-            .to_owned(),
+                .to_owned()
+        }
         None => {
             let names: Vec<&str> = config.targets.keys().map(String::as_str).collect();
             format!("; configured are {}", names.join(", "))
