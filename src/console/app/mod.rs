@@ -1,8 +1,10 @@
 //! The console's loop: messages change the model, the model is drawn, effects go out.
 
 pub mod effects;
+pub mod exit;
 pub mod paint;
 pub mod run;
+mod serve;
 mod ui;
 pub mod update;
 
