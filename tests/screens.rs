@@ -339,3 +339,38 @@ fn nothing_is_drawn_in_colour_without_colour() {
         assert!(reversed, "{name}: the selection must stand out");
     }
 }
+
+#[test]
+fn green_is_earned() {
+    use howdah::watch::snapshot::{AlertState, CheckState};
+    let header = |snapshot: &Snapshot| {
+        let screen = plain(snapshot, &UiState::default(), (80, 24));
+        screen.lines().nth(1).unwrap_or_default().to_owned()
+    };
+    assert!(header(&sights::healthy()).contains("✓ no alert"));
+    for (state, word) in [
+        (AlertState::Acked, "● 1 acked"),
+        (AlertState::Pending, "… 1 pending"),
+        (AlertState::Resolving, "… 1 resolving"),
+    ] {
+        let mut snapshot = sights::degraded();
+        snapshot.alerts.truncate(1);
+        snapshot.alerts[0].state = state;
+        assert!(header(&snapshot).contains(word), "{}", header(&snapshot));
+    }
+    for state in [
+        CheckState::Pending,
+        CheckState::Blind,
+        CheckState::Failed,
+        CheckState::Warning,
+        CheckState::Critical,
+    ] {
+        let mut snapshot = sights::healthy();
+        snapshot.checks[3].state = state;
+        let screen = plain(&snapshot, &UiState::default(), (80, 24));
+        assert!(!screen.contains("✓ no alert"), "{state:?}: {screen}");
+    }
+    let mut unseen = sights::healthy();
+    unseen.checks.clear();
+    assert!(header(&unseen).contains("no check yet"), "{}", header(&unseen));
+}

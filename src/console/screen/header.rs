@@ -17,7 +17,7 @@ use crate::{
         },
         widget::{Canvas, Line, Tone, line_width, marked, piece, wrap},
     },
-    watch::snapshot::{Environment, Identity, Known, Role},
+    watch::snapshot::{AlertState, Environment, Identity, Known, Role},
 };
 
 /// Part of the identity line, and when it leaves: the highest rank first, rank 0 never.
@@ -184,6 +184,18 @@ fn counts(sight: &Sight<'_>) -> Line {
             line.push(marked(sight.glyphs, tone, &format!("{many} {word}")));
         }
     }
+    if line.is_empty() {
+        // None fires: one that somebody has taken, or that is about to fire, is still not "no alert".
+        let quiet = [AlertState::Acked, AlertState::Pending, AlertState::Resolving];
+        let alerts = &sight.snapshot.alerts;
+        if let Some(first) =
+            quiet.iter().find_map(|state| alerts.iter().find(|alert| alert.state == *state))
+        {
+            let many = alerts.iter().filter(|alert| alert.state == first.state).count();
+            let words = format!("{many} {}", alerts::state_word(first.state));
+            line.push(marked(sight.glyphs, alerts::tone(first), &words));
+        }
+    }
     if line.is_empty() && sight.server_stale().is_some() {
         line.push(marked(sight.glyphs, Tone::STALE, "alerts STALE"));
     }
@@ -192,6 +204,7 @@ fn counts(sight: &Sight<'_>) -> Line {
         let word = match tone.mark {
             Mark::Good => "no alert",
             Mark::Blind => "no alert, some BLIND",
+            Mark::Warn => "no alert yet",
             _ => "no check yet",
         };
         line.push(marked(sight.glyphs, tone, word));

@@ -14,7 +14,7 @@ use crate::{
             marked, piece, place, wrap,
         },
     },
-    watch::snapshot::LinkState,
+    watch::snapshot::{Known, LinkState},
 };
 
 /// A list of rows, of which some are in sight.
@@ -241,6 +241,9 @@ fn notes(sight: &Sight<'_>, pane: Pane, width: usize) -> Vec<Line> {
                 let why = source.problem.as_ref().map(|problem| problem.what.to_string());
                 let text = format!("{} NEVER answered: {}", source.name, why.unwrap_or_default());
                 say(Some(Tone::BAD), &text);
+            }
+            if let (Pane::Pools, Known::Blind(why)) = (pane, &sight.snapshot.server) {
+                say(Some(Tone::BLIND), &format!("BLIND server connections: {why}"));
             }
             if none && waiting {
                 say(Some(Tone::WAIT), not_yet(sight));

@@ -7,13 +7,15 @@
 mod file;
 mod glyphs;
 mod terminal;
+mod themes;
 
 use ratatui::style::{Color, Modifier, Style};
 
 pub use self::{
-    file::{ThemeError, Themes},
+    file::ThemeError,
     glyphs::{Borders, Glyphs, Mark},
     terminal::{Depth, TermEnv},
+    themes::Themes,
 };
 
 macro_rules! meanings {

@@ -113,8 +113,14 @@ pub fn verdict(sight: &Sight<'_>) -> (Tone, String) {
     let of = |state| checks.iter().filter(|check| check.state == state).count();
     let (blind, failed) = (of(CheckState::Blind), of(CheckState::Failed));
     let pending = of(CheckState::Pending);
+    let beyond = of(CheckState::Warning) + of(CheckState::Critical);
     if checks.is_empty() || pending == checks.len() {
         (Tone::WAIT, "no check has run yet".to_owned())
+    } else if beyond > 0 {
+        (
+            Tone::WARN,
+            format!("no alert yet, but {beyond} of {} checks are beyond a limit", checks.len()),
+        )
     } else if blind + failed > 0 {
         (
             Tone::BLIND,

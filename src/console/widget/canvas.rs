@@ -1,6 +1,10 @@
 //! A buffer with a theme and glyphs, and the few strokes that everything is drawn with.
 
-use ratatui::{buffer::Buffer, layout::Rect};
+use ratatui::{
+    buffer::Buffer,
+    layout::Rect,
+    style::{Color, Modifier, Style},
+};
 
 use super::text::{Piece, Tone, line_width};
 use crate::{
@@ -28,7 +32,19 @@ impl Canvas<'_> {
             return x;
         }
         let room = usize::from(area.right() - x);
-        self.buf.set_stringn(x, y, text, room, self.theme.style(meaning)).0
+        self.buf.set_stringn(x, y, text, room, self.full(meaning)).0
+    }
+
+    /// The style of a meaning with nothing left open, so that what stood there before does not shine
+    /// through.
+    fn full(&self, meaning: Meaning) -> Style {
+        let style = self.theme.style(Meaning::Text).patch(self.theme.style(meaning));
+        Style {
+            fg: style.fg.or(Some(Color::Reset)),
+            bg: style.bg.or(Some(Color::Reset)),
+            sub_modifier: Modifier::all().difference(style.add_modifier),
+            ..style
+        }
     }
 
     /// Writes a line at the left of `area`'s first row; what does not fit ends in an ellipsis. Returns
