@@ -10,5 +10,3 @@ pub mod update;
 
 #[cfg(test)]
 mod robot;
-
-pub use super::model;
