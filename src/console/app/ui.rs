@@ -1,4 +1,4 @@
-//! The UI thread: takes events, updates, draws.
+//! The model and the screen that it is drawn on: takes events, updates, draws.
 //!
 //! It never waits for the terminal: a frame that the terminal does not take stays pending, no other is
 //! begun, and keys, facts and signals go on being answered.
@@ -8,7 +8,6 @@ use std::{
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
-        mpsc::{Receiver, RecvTimeoutError},
     },
     time::Duration,
 };
@@ -22,23 +21,14 @@ use tokio::sync::watch;
 
 use super::{
     effects::{self, Effect, Notice, Port},
-    run::{ConsoleError, ExitReason},
+    exit::ExitReason,
     update::{Msg, update},
 };
 use crate::{
-    base::{
-        clock::{Clock, Stamp, Timestamp},
-        text::Text,
-    },
+    base::clock::{Clock, Stamp, Timestamp},
     console::{
-        model::{Model, Room, Tone},
-        term::{
-            backend::FrameBackend,
-            input::Input,
-            session::Session,
-            signals::{self, stop_self},
-            tty::Tty,
-        },
+        model::{Model, Room},
+        term::{backend::FrameBackend, input::Input, signals},
     },
     watch::snapshot::Snapshot,
 };
@@ -49,8 +39,6 @@ const FRAME: Duration = Duration::from_millis(33);
 const TICK: Duration = Duration::from_secs(1);
 /// How often a terminal that did not take a frame whole is offered the rest.
 const RETRY: Duration = Duration::from_millis(20);
-/// Events taken before a frame gets its turn.
-const BATCH: usize = 256;
 
 /// The moment that a frame shows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -199,7 +187,7 @@ impl<W: Write> Ui<W> {
     }
 
     /// How long there is nothing to do unless an event comes.
-    fn patience(&self) -> Duration {
+    pub fn patience(&self) -> Duration {
         if self.terminal.backend().frames().is_pending() {
             return RETRY;
         }
@@ -252,6 +240,14 @@ impl<W: Write> Ui<W> {
         self.redraw();
     }
 
+    /// Others have used the screen, or left it: nothing of what we know of it holds.
+    pub fn forget_screen(&mut self) {
+        let backend = self.terminal.backend_mut();
+        backend.frames_mut().forget();
+        backend.cursor_was_hidden();
+        self.redraw();
+    }
+
     /// The next frame is drawn whole.
     pub const fn redraw(&mut self) {
         self.dirty = true;
@@ -259,107 +255,11 @@ impl<W: Write> Ui<W> {
     }
 }
 
-/// Serves events until it is time to leave.
-pub fn serve(
-    ui: &mut Ui<Tty>,
-    session: &Session,
-    tty: &Tty,
-    events: &Receiver<Event>,
-) -> Result<ExitReason, ConsoleError> {
-    ui.resize(tty.size());
-    loop {
-        // A size that nobody told us of: SIGWINCH reaches only the terminal's own session.
-        if ui.patience().is_zero() && tty.size() != ui.model.size {
-            ui.resize(tty.size());
-        }
-        ui.draw_if_due()?;
-        fail_if_asked();
-        let mut next = match events.recv_timeout(ui.patience()) {
-            Ok(event) => Some(event),
-            Err(RecvTimeoutError::Timeout) => None,
-            Err(RecvTimeoutError::Disconnected) => return Ok(ExitReason::EngineStopped),
-        };
-        let mut left = BATCH;
-        while let Some(event) = next {
-            for wish in ui.take(event) {
-                if let Some(reason) = grant(wish, ui, session, tty, events)? {
-                    return Ok(reason);
-                }
-            }
-            left -= 1;
-            next = if left == 0 { None } else { events.try_recv().ok() };
-        }
-    }
-}
-
-fn grant(
-    wish: Wish,
-    ui: &mut Ui<Tty>,
-    session: &Session,
-    tty: &Tty,
-    events: &Receiver<Event>,
-) -> Result<Option<ExitReason>, ConsoleError> {
-    match wish {
-        Wish::Leave(reason) => return Ok(Some(reason)),
-        Wish::Measure => ui.resize(tty.size()),
-        Wish::Redraw => ui.redraw(),
-        Wish::Mouse(on) => session.set_mouse(on)?,
-        Wish::Continued => return_to_screen(ui, session, tty)?,
-        Wish::Suspend if !signals::can_be_continued() => {
-            let text = Text::ours("Suspend: no shell is there that could continue the console");
-            ui.take(Event::Notice(Notice { text, tone: Tone::Refusal }));
-        }
-        Wish::Suspend => {
-            session.pause();
-            stop_self()?;
-            // Stopping takes hold a moment later, and on any thread: only SIGCONT says that it is over.
-            loop {
-                match events.recv() {
-                    Ok(Event::Signal(signals::Event::Continued)) => break,
-                    Ok(Event::Signal(signals::Event::Leave(number))) => {
-                        return Ok(Some(ExitReason::Signal(number)));
-                    }
-                    Ok(Event::EngineStopped) | Err(_) => {
-                        return Ok(Some(ExitReason::EngineStopped));
-                    }
-                    Ok(other) => drop(ui.take(other)),
-                }
-            }
-            return_to_screen(ui, session, tty)?;
-        }
-    }
-    Ok(None)
-}
-
-fn return_to_screen(ui: &mut Ui<Tty>, session: &Session, tty: &Tty) -> io::Result<()> {
-    session.resume()?;
-    let backend = ui.terminal.backend_mut();
-    backend.frames_mut().forget();
-    backend.cursor_was_hidden();
-    if ui.model.state.mouse {
-        session.set_mouse(true)?;
-    }
-    ui.resize(tty.size());
-    Ok(())
-}
-
-/// A debug build fails on request, so that tests can see the terminal given back.
-#[cfg(debug_assertions)]
-fn fail_if_asked() {
-    let asked = |name| std::env::var_os(name).is_some();
-    assert!(!asked("HOWDAH_TEST_PANIC"), "asked to panic");
-    while asked("HOWDAH_TEST_HANG") {
-        std::thread::park();
-    }
-}
-
-#[cfg(not(debug_assertions))]
-const fn fail_if_asked() {}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::{
+        base::text::Text,
         console::{command, input::keymap::KeySettings},
         watch::snapshot::Target,
     };
