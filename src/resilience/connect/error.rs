@@ -416,6 +416,10 @@ impl Attempted<'_> {
                 ConnectError::Garbage { host, what: with_cause(error) }
             };
         };
+        if let Some(rustls::Error::InvalidMessage(_)) = io.get_ref().and_then(|e| e.downcast_ref())
+        {
+            return ConnectError::Garbage { host, what: with_cause(error) };
+        }
         if let Some(problem) = TlsProblem::below(io) {
             return ConnectError::Tls { host, problem };
         }
