@@ -192,10 +192,8 @@ fn make_data(
 ) -> Result<Secret, SandboxError> {
     let Some(templates) = templates else { return initdb(folder, binaries) };
     let version = binaries.version()?;
-    let digits: String =
-        version.chars().map(|c| if c.is_ascii_digit() { c } else { '-' }).collect();
-    let template =
-        templates.join(format!("cluster-{TEMPLATE_FORMAT}-{}", digits.trim_matches('-')));
+    let number = version.split_whitespace().nth(2).unwrap_or("unknown");
+    let template = templates.join(format!("cluster-{TEMPLATE_FORMAT}-{number}"));
     if !template.exists() {
         let password = initdb(folder, binaries)?;
         save_template(folder, &template)?;

@@ -14,7 +14,9 @@ pub mod binaries;
 pub mod cluster;
 mod error;
 pub mod folder;
+pub mod guard;
 pub mod process;
+pub mod running;
 pub mod server;
 
 pub use cluster::{Cluster, Durability, Options};

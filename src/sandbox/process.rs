@@ -5,6 +5,7 @@ use std::{fs, path::Path, process::Command, time::Duration};
 
 pub use rustix::process::Signal;
 use rustix::process::{Pid, kill_process};
+use serde::{Deserialize, Serialize};
 
 use crate::base::clock::Clock;
 
@@ -28,6 +29,37 @@ impl Process {
     /// False for a zombie: it runs no more, whoever has not noticed.
     pub fn alive(&self) -> bool {
         !matches!(self.state, 'Z' | 'X')
+    }
+}
+
+/// One certain process: a later one with the same number is another.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Identity {
+    /// Its number.
+    pub pid: i32,
+    /// When it started, as [`Process::started`].
+    pub started: String,
+}
+
+impl Identity {
+    /// The process that has this number now.
+    pub fn of(pid: i32) -> Option<Self> {
+        find(pid).map(|process| Self { pid, started: process.started })
+    }
+
+    /// Our own.
+    pub fn own() -> Option<Self> {
+        Self::of(std::process::id() as i32)
+    }
+
+    /// True while that very process runs.
+    pub fn alive(&self) -> bool {
+        find(self.pid).is_some_and(|p| p.alive() && p.started == self.started)
+    }
+
+    /// Sends it a signal; false when it has ended or is not ours.
+    pub fn signal(&self, with: Signal) -> bool {
+        self.alive() && signal(self.pid, with)
     }
 }
 
@@ -174,6 +206,15 @@ mod tests {
         assert!(wait_gone(&[pid], Duration::from_secs(5)), "a zombie counts as gone");
         assert!(!descendants(own).contains(&pid));
         child.wait().expect("reaped");
+    }
+
+    #[test]
+    fn a_later_process_with_the_same_number_is_another() {
+        let own = Identity::own().expect("we run");
+        assert!(own.alive());
+        let earlier = Identity { started: "long ago".into(), ..own };
+        assert!(!earlier.alive());
+        assert!(!earlier.signal(Signal::KILL), "or this test would end here");
     }
 
     #[test]
