@@ -9,11 +9,18 @@ use std::{
 };
 
 use howdah::{
+    base::clock::Clock,
     resilience::{
-        connect::{Cause, ConnectError, Connection, Slots, Stage, Unready, connect},
+        connect::{
+            Cause, ConnectError, Connection, Slots, Stage, Unready, connect, connect_with_retry,
+        },
         conninfo::{Environment, Settings},
+        retry::{Budget, Runner, Schedule},
     },
-    sandbox::{Cluster, Stop, Via},
+    sandbox::{
+        Cluster, Stop, Via,
+        process::{self, Signal},
+    },
 };
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
@@ -355,12 +362,14 @@ async fn an_idle_session_learns_who_ended_it() {
     assert_eq!(&*code, "57P01");
     assert!(connection.client.is_closed());
 
+    // Killed hard, a backend says nothing.
     let connection = session(&cluster, Via::Unix).await;
-    cluster.kill().expect("killed");
+    let row = connection.client.query_one("select pg_backend_pid()", &[]).await.expect("answered");
+    assert!(process::signal(row.get(0), Signal::KILL));
     let cause = connection.fate.gone().await;
     assert!(matches!(cause, Cause::Lost | Cause::Network(_)), "{cause:?}");
 
-    cluster.start().expect("started");
+    cluster.restart().expect("restarted");
     let connection = session(&cluster, Via::Unix).await;
     cluster.stop(Stop::Fast).expect("stopped");
     let cause = connection.fate.gone().await;
@@ -429,4 +438,35 @@ async fn whose_socket_it_is_can_be_insisted_on() {
     settings.require_peer = Some("somebody_else".to_owned());
     let error = failure(&settings, PATIENCE).await;
     assert!(matches!(error, ConnectError::WrongPeer { .. }) && error.permanent(), "{error}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[expect(clippy::disallowed_methods, reason = "tests measure with the real clock")]
+async fn it_is_tried_again_while_that_can_help() {
+    let clock = Clock::system();
+    let budget = Budget::new(0.1, 100, clock.clone());
+    let schedule = Schedule::default();
+    let runner = Runner { schedule: &schedule, budget: &budget, clock: &clock };
+    let cluster = support::cluster();
+    let settings = superuser(&cluster, Via::Unix);
+    cluster.stop(Stop::Fast).expect("stopped");
+
+    let (deadline, start) = (Duration::from_millis(500), Instant::now());
+    let error = connect_with_retry(&settings, PATIENCE, deadline, &runner).await;
+    let error = error.expect_err("it is stopped");
+    assert!(matches!(error, ConnectError::NoSocket { .. }), "{error}");
+    assert!(start.elapsed() < deadline + Duration::from_millis(300), "{:?}", start.elapsed());
+
+    let again = connect_with_retry(&settings, PATIENCE, Duration::from_secs(30), &runner);
+    let starting = async { tokio::task::block_in_place(|| cluster.start()) };
+    let (connection, started) = tokio::join!(again, starting);
+    started.expect("started");
+    connection.expect("found once it is up");
+
+    let before = budget.left();
+    let mut wrong = settings.clone();
+    wrong.dbname = "missing".to_owned();
+    let error = connect_with_retry(&wrong, PATIENCE, PATIENCE, &runner).await;
+    assert!(matches!(error, Err(ConnectError::DatabaseMissing { .. })));
+    assert!(budget.left() >= before, "nothing was tried again");
 }

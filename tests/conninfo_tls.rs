@@ -149,12 +149,20 @@ fn the_six_modes_do_what_they_do_in_libpq() {
     scene.all_modes(&mut comparison, "no TLS", "host=localhost sslrootcert={home}/stranger.crt");
     scene.hba("host all all all trust");
 
+    scene.cluster.psql("alter role joe password 'secret'").expect("set");
+    scene.hba("host all all all scram-sha-256");
+    for binding in ["disable", "prefer", "require"] {
+        let rest = format!("host=localhost password=secret channel_binding={binding}");
+        scene.all_modes(&mut comparison, "channel binding", &rest);
+    }
+    scene.hba("host all all all trust");
+
     fs::create_dir(scene.at(".postgresql")).expect("made");
     fs::copy(scene.at("ca.crt"), scene.at(".postgresql/root.crt")).expect("copied");
     scene.all_modes(&mut comparison, "right default root", "host=localhost");
     fs::copy(scene.at("stranger.crt"), scene.at(".postgresql/root.crt")).expect("copied");
     scene.all_modes(&mut comparison, "wrong default root", "host=localhost");
-    comparison.verdict(108, 70);
+    comparison.verdict(126, 80);
 }
 
 #[test]

@@ -13,7 +13,8 @@ use tokio_postgres_rustls::MakeRustlsConnect;
 
 use super::{
     cancel::Cancel,
-    error::{Attempted, ConnectError},
+    error::ConnectError,
+    explain::Attempted,
     fate::{Fate, Leash, drive},
     progress::{Progress, Stage, Watched},
     session::{self, Reported},
