@@ -1,4 +1,5 @@
 //! Connection strings, variables, service files and passfiles mean to us what they mean to psql.
+#![expect(clippy::expect_used, reason = "a test whose scene cannot be set has failed")]
 
 #[path = "support/oracle.rs"]
 mod oracle;
@@ -6,7 +7,7 @@ mod support;
 
 use std::{fs, net::TcpListener, os::unix::fs::PermissionsExt as _, path::Path};
 
-use howdah::sandbox::Cluster;
+use howdah::sandbox::{Cluster, Stop};
 use oracle::{Comparison, Given};
 
 /// Trusts everybody but `guarded`, who needs a password.
@@ -323,4 +324,33 @@ fn passfiles_mean_what_they_mean_to_psql() {
         &[("PGPASSFILE", "{home}/mine")],
     );
     comparison.verdict(50, 15);
+}
+
+#[test]
+fn the_wanted_kind_of_session_is_found_as_by_psql() {
+    let (primary, standby) = (support::cluster(), support::cluster());
+    for cluster in [&primary, &standby] {
+        cluster.psql("create role root superuser login").expect("made");
+        cluster.psql("create database root").expect("made");
+        cluster.write_hba(HBA).expect("written");
+    }
+    // With that file the server stays in recovery, and answers reading questions.
+    standby.stop(Stop::Fast).expect("stopped");
+    fs::write(standby.data_dir().join("standby.signal"), "").expect("written");
+    standby.start().expect("started");
+
+    let home = tempfile::tempdir().expect("a folder");
+    let mut comparison = Comparison::default();
+    let (one, two) = (primary.port(), standby.port());
+    let ports =
+        [format!("{one}"), format!("{two}"), format!("{one},{two}"), format!("{two},{one}")];
+    for kind in ["any", "read-write", "read-only", "primary", "standby", "prefer-standby"] {
+        for port in &ports {
+            let hosts = port.split(',').map(|_| "127.0.0.1").collect::<Vec<_>>().join(",");
+            let text = format!("host={hosts} port={port} target_session_attrs={kind}");
+            let given = Given { text: &text, variables: &[], home: home.path() };
+            comparison.compare("kind", given);
+        }
+    }
+    comparison.verdict(24, 20);
 }

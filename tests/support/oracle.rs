@@ -161,6 +161,7 @@ impl Comparison {
     }
 
     /// Fails when anything differed, or when the table has shrunk below what was promised.
+    #[expect(clippy::print_stdout, reason = "shown with --nocapture, and when it fails")]
     pub fn verdict(self, at_least: usize, sessions: usize) {
         println!("{} cases, {} of them sessions", self.cases, self.sessions);
         assert!(self.differences.is_empty(), "\n{}", self.differences);
