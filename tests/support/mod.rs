@@ -2,6 +2,8 @@
 #![allow(dead_code, reason = "each test uses a part of it")]
 #![allow(clippy::expect_used, reason = "a test that cannot get its cluster has failed")]
 
+pub mod database;
+
 use std::{
     path::PathBuf,
     time::{Duration, Instant},
