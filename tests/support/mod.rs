@@ -4,7 +4,9 @@
 
 #[cfg(target_os = "linux")]
 pub mod black_hole;
+pub mod database;
 pub mod pty;
+
 
 use std::{
     path::PathBuf,
