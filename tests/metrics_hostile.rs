@@ -6,12 +6,12 @@ use std::{collections::BTreeSet, fmt::Write as _, time::Duration};
 
 use howdah::{
     base::{
-        clock::{Clock, Stamp},
+        clock::{Clock, Stamp, Timestamp},
         text::Text,
     },
     watch::sources::{
         exposition_text::parse,
-        interpret::{Interpretation, Memory, interpret},
+        interpret::{Interpretation, Memory, Now, interpret},
         profiles::Profiles,
     },
 };
@@ -27,8 +27,14 @@ fn all_lines() -> Vec<String> {
     lines.filter(|line| !line.starts_with('#') && !line.is_empty()).collect()
 }
 
-fn at(scrape: usize) -> Stamp {
-    Stamp::default().plus(Duration::from_secs(100 + 2 * scrape as u64))
+fn at(scrape: usize) -> Now {
+    after(Duration::from_secs(100 + 2 * scrape as u64))
+}
+
+/// So long after the start of this process, which was at the Unix time 1,700,000,000.
+fn after(time: Duration) -> Now {
+    let start = Timestamp::from_second(1_700_000_000).expect("a time");
+    Now { stamp: Stamp::default().plus(time), wall: start.saturating_add(time).expect("a time") }
 }
 
 fn any_value() -> impl Strategy<Value = f64> {
@@ -74,7 +80,7 @@ proptest! {
             for rate in [breaker.failure_rate, breaker.slow_rate].into_iter().flatten() {
                 prop_assert!((0.0..=1.0).contains(&rate), "{rate}");
             }
-            prop_assert!(breaker.since <= Some(at(scrapes.len())));
+            prop_assert!(breaker.since <= Some(at(scrapes.len()).stamp));
         }
     }
 }

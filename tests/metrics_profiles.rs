@@ -5,12 +5,16 @@
 use std::{collections::BTreeSet, fmt::Write as _, path::PathBuf, time::Duration};
 
 use howdah::{
-    base::{clock::Stamp, text::Text, units},
+    base::{
+        clock::{Stamp, Timestamp},
+        text::Text,
+        units,
+    },
     watch::{
         snapshot::{Breaker, Pool, WaitMeaning},
         sources::{
             exposition_text::parse,
-            interpret::{Interpretation, Memory, interpret},
+            interpret::{Interpretation, Memory, Now, interpret},
             profile::Profile,
             profiles::Profiles,
         },
@@ -22,9 +26,15 @@ fn fixture(name: &str) -> String {
     std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
 }
 
-/// When the nth scrape is: 100 s, 102 s, ...
-fn at(scrape: usize) -> Stamp {
-    Stamp::default().plus(Duration::from_secs(100 + 2 * scrape as u64))
+/// When the nth scrape is: at 100 s, 102 s, ...
+fn at(scrape: usize) -> Now {
+    after(Duration::from_secs(100 + 2 * scrape as u64))
+}
+
+/// So long after the start of this process, which was at the Unix time 1,700,000,000.
+fn after(time: Duration) -> Now {
+    let start = Timestamp::from_second(1_700_000_000).expect("a time");
+    Now { stamp: Stamp::default().plus(time), wall: start.saturating_add(time).expect("a time") }
 }
 
 /// Interprets one text after the other and gives what the last one tells.
@@ -74,8 +84,9 @@ fn pool(pool: &Pool) -> String {
 fn breaker(breaker: &Breaker) -> String {
     let seconds = |stamp: Stamp| stamp.since(Stamp::default()).as_secs_f64();
     let exact = if breaker.since_exact { "" } else { "~" };
+    let probes = breaker.probes.map(|(good, wanted)| format!(" probes {good}/{wanted}"));
     format!(
-        "{} {} since {exact}{} failure {} slow {} calls {} rejected {} next {}",
+        "{} {} since {exact}{} failure {} slow {} calls {} rejected {} next {}{}",
         breaker.name,
         breaker.state.word(),
         or_dash(breaker.since.map(seconds)),
@@ -84,6 +95,7 @@ fn breaker(breaker: &Breaker) -> String {
         or_dash(breaker.calls),
         or_dash(breaker.rejected),
         or_dash(breaker.next_try.map(seconds)),
+        probes.unwrap_or_default(),
     )
 }
 
@@ -99,6 +111,7 @@ const EXPECTED: &[(&[&str], &[&str])] = &[
             "app Application 8/20 idle 4 waiting 3 timeouts 5 wait -",
             "app CLOSED since 38.5 failure 0.625 slow 0.25 calls 16 rejected 41 next -",
             "audit FORCED OPEN since ~100 failure - slow - calls - rejected - next -",
+            "mail HALF-OPEN since ~100 failure - slow - calls - rejected - next - probes 2/3",
         ],
     ),
     (
@@ -107,6 +120,7 @@ const EXPECTED: &[(&[&str], &[&str])] = &[
             "app Application 9/20 idle 3 waiting 3 timeouts 6 wait p99 100ms",
             "app OPEN since 100.5 failure 0.625 slow 0.25 calls 16 rejected 41 next 120",
             "audit FORCED OPEN since ~100 failure - slow - calls - rejected - next -",
+            "mail HALF-OPEN since ~100 failure - slow - calls - rejected - next - probes 2/3",
         ],
     ),
     // The application restarted: its counters began again.
@@ -114,8 +128,9 @@ const EXPECTED: &[(&[&str], &[&str])] = &[
         &["howdah.2", "howdah.1"],
         &[
             "app Application 8/20 idle 4 waiting 3 timeouts 5 wait p99 10ms",
-            "app CLOSED since 40.5 failure 0.625 slow 0.25 calls 16 rejected 41 next -",
+            "app CLOSED since 100 failure 0.625 slow 0.25 calls 16 rejected 41 next -",
             "audit FORCED OPEN since ~100 failure - slow - calls - rejected - next -",
+            "mail HALF-OPEN since ~100 failure - slow - calls - rejected - next - probes 2/3",
         ],
     ),
     (
@@ -391,7 +406,7 @@ fn a_change_behind_a_long_gap_is_not_exact() {
     let profiles = Profiles::built_in();
     let look = |memory: &Memory, n, seconds| {
         let text = state(n);
-        let when = Stamp::default().plus(Duration::from_secs(seconds));
+        let when = after(Duration::from_secs(seconds));
         interpret(&Text::ours("app"), memory, &parse(text.as_bytes()), &profiles, when)
     };
     let first = look(&Memory::default(), 0, 100);
@@ -402,6 +417,37 @@ fn a_change_behind_a_long_gap_is_not_exact() {
     assert!(soon.breakers[0].since_exact);
     let same = look(&soon.memory, 1, 304);
     assert_eq!(same.breakers[0].since, soon.breakers[0].since);
+}
+
+#[test]
+fn an_exporters_clock_may_be_wrong() {
+    let profiles = Profiles::built_in();
+    let look = |memory: &Memory, state: u32, unix: f64, seconds| {
+        let text = format!(
+            "db_circuit_breaker_state{{database=\"x\"}} {state}\n\
+             db_circuit_breaker_state_since_seconds{{database=\"x\"}} {unix}\n"
+        );
+        let now = after(Duration::from_secs(seconds));
+        interpret(&Text::ours("app"), memory, &parse(text.as_bytes()), &profiles, now)
+    };
+    let since = |told: &Interpretation| {
+        let since = told.breakers[0].since.expect("known").since(Stamp::default());
+        (since.as_secs(), told.breakers[0].since_exact)
+    };
+    // It told a change before this process began, which a stamp cannot hold.
+    let first = look(&Memory::default(), 0, 1_699_990_000.0, 100);
+    assert_eq!(since(&first), (0, false));
+    // Its clock is an hour ahead: it opens "in the future", which was between two scrapes.
+    let opened = look(&first.memory, 1, 1_700_003_701.0, 102);
+    assert_eq!(since(&opened), (102, true));
+    // Its clock is an hour behind: the same.
+    let opened = look(&first.memory, 1, 1_699_996_501.0, 102);
+    assert_eq!(since(&opened), (100, true));
+    let same = look(&opened.memory, 1, 1_699_996_501.0, 104);
+    assert_eq!(since(&same), (100, true));
+    // It was half-open in between, which we did not see, and opened again.
+    let again = look(&same.memory, 1, 1_699_996_505.0, 106);
+    assert_eq!(since(&again), (104, true));
 }
 
 const OWN: &str = r#"

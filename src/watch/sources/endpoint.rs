@@ -9,7 +9,7 @@ use super::{
     Reading,
     address::Endpoint,
     exposition_text::{Exposition, parse_wanted},
-    interpret::{Interpretation, Memory, interpret},
+    interpret::{Interpretation, Memory, Now, interpret},
     pace::Pace,
     scrape::{Scraped, scrape},
 };
@@ -84,8 +84,8 @@ impl Watch {
     }
 
     async fn take(&mut self, scraped: Scraped) -> Reading {
-        let now = self.clock.now();
-        let latency = now.since(self.asked);
+        let now = Now { stamp: self.clock.now(), wall: self.clock.wall() };
+        let latency = now.stamp.since(self.asked);
         let memory = Arc::clone(&self.memory);
         let large = scraped.body.len() > LARGE;
         let endpoint = Arc::clone(&self.endpoint);
@@ -103,7 +103,7 @@ impl Watch {
         }
         let Interpretation { pools, breakers, memory, .. } = read.interpretation;
         self.memory = Arc::new(memory);
-        self.last_good = Some(now);
+        self.last_good = Some(now.stamp);
         let source = self.source(read.problem, Some(latency), read.unreadable);
         Reading { source, answered: true, pools, breakers }
     }
@@ -141,7 +141,7 @@ struct Read {
     unreadable: u32,
 }
 
-fn read(endpoint: &Endpoint, memory: &Memory, scraped: &Scraped, now: Stamp) -> Read {
+fn read(endpoint: &Endpoint, memory: &Memory, scraped: &Scraped, now: Now) -> Read {
     let exposition = parse_wanted(&scraped.body, |name| endpoint.profiles.want(name));
     let told = interpret(&endpoint.name, memory, &exposition, &endpoint.profiles, now);
     let problem = doubt(endpoint, scraped, &exposition, &told);

@@ -133,9 +133,12 @@ pub struct BreakerProfile {
     pub name: Vec<Template>,
     /// Its state; the first that is there counts.
     pub state: Vec<StateProfile>,
-    /// How long the state lasts already.
+    /// Gauge: how long the state lasts already.
     #[serde(default)]
     pub state_age: Option<SpanProfile>,
+    /// Gauge: Unix time, in seconds, of the last change of state.
+    #[serde(default)]
+    pub state_since: Option<Expression>,
     /// A person's order, which goes before the state.
     #[serde(default)]
     pub mode: Option<ModeProfile>,
@@ -148,6 +151,9 @@ pub struct BreakerProfile {
     /// Gauge: calls in its window.
     #[serde(default, deserialize_with = "one_or_many")]
     pub calls: Vec<Expression>,
+    /// Probes of a half-open breaker.
+    #[serde(default)]
+    pub probes: Option<ProbesProfile>,
     /// Counter of refused calls.
     #[serde(default, deserialize_with = "one_or_many")]
     pub rejected: Vec<Expression>,
@@ -221,6 +227,16 @@ pub struct RateProfile {
 
 const fn one() -> f64 {
     1.0
+}
+
+/// How the probes of a half-open breaker are read.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ProbesProfile {
+    /// Gauge: those that succeeded.
+    pub good: Expression,
+    /// Gauge: those that must succeed before it closes.
+    pub wanted: Expression,
 }
 
 /// A gauge that holds a span of time.
@@ -356,6 +372,9 @@ impl BreakerProfile {
                 || rate.bad.is_some() == rate.gauge.is_some()
                 || !(rate.full > 0.0 && rate.full.is_finite())
         };
+        if self.state_age.is_some() && self.state_since.is_some() {
+            return Some("a breaker wants `state_age` or `state_since`, not both".to_owned());
+        }
         self.failure_rate.iter().chain(&self.slow_rate).any(bad).then(|| {
             "a rate wants either `gauge` or both `bad` and `good`, and `full` above zero".to_owned()
         })
@@ -365,7 +384,8 @@ impl BreakerProfile {
     pub fn selectors(&self) -> Vec<Selector> {
         let mut all: Vec<Selector> = self.state.iter().map(|state| state.metric.clone()).collect();
         all.extend(self.mode.iter().map(|mode| mode.metric.clone()));
-        let roles = self.calls.iter().chain(&self.rejected);
+        let probes = self.probes.iter().flat_map(|probes| [&probes.good, &probes.wanted]);
+        let roles = self.calls.iter().chain(&self.rejected).chain(&self.state_since).chain(probes);
         let spans = self.state_age.iter().chain(&self.next_try_in).map(|span| &span.gauge);
         let rates = self.failure_rate.iter().chain(&self.slow_rate);
         let rates = rates.flat_map(|rate| [&rate.gauge, &rate.bad, &rate.good]).flatten();

@@ -30,7 +30,7 @@ pub enum What {
     /// A pool.
     Pool(PoolProfile),
     /// A breaker.
-    Breaker(BreakerProfile),
+    Breaker(Box<BreakerProfile>),
 }
 
 impl Kind {
@@ -106,7 +106,7 @@ impl Profiles {
                 let (selectors, inner) = (breaker.selectors(), breaker.inner_labels());
                 kinds.push(Kind {
                     profile,
-                    what: What::Breaker(breaker.clone()),
+                    what: What::Breaker(Box::new(breaker.clone())),
                     selectors,
                     inner,
                 });

@@ -14,10 +14,11 @@ use super::{
     exposition_text::Exposition,
     profile::{BreakerProfile, PoolProfile},
     profiles::{Profiles, What},
+    selector::Expression,
 };
 use crate::{
     base::{
-        clock::Stamp,
+        clock::{Stamp, Timestamp},
         text::{Text, fit},
     },
     watch::snapshot::{Breaker, BreakerState, Pool},
@@ -25,8 +26,8 @@ use crate::{
 
 /// Longest gap between two scrapes after which a change of state counts as seen to happen.
 const SEEN_WITHIN: Duration = Duration::from_secs(10);
-/// An age that an exporter tells may differ by that much from scrape to scrape for the same moment.
-const SAME_MOMENT: Duration = Duration::from_secs(2);
+/// What an exporter tells of the same change may differ by that much from scrape to scrape.
+const SAME_CHANGE: f64 = 2.0;
 /// Most cells of a name.
 const NAME_CELLS: usize = 120;
 
@@ -42,6 +43,17 @@ struct Remembered {
     state: BreakerState,
     since: Stamp,
     exact: bool,
+    /// When the exporter said that it changed, in seconds on a clock of its own.
+    told: Option<f64>,
+}
+
+/// A moment, on both clocks.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Now {
+    /// For ages.
+    pub stamp: Stamp,
+    /// For what exporters tell in Unix time.
+    pub wall: Timestamp,
 }
 
 /// What one scrape tells.
@@ -65,9 +77,9 @@ pub fn interpret(
     memory: &Memory,
     exposition: &Exposition<'_>,
     profiles: &Profiles,
-    now: Stamp,
+    now: Now,
 ) -> Interpretation {
-    let facts = Facts::gather(exposition, profiles, now);
+    let facts = Facts::gather(exposition, profiles, now.stamp);
     let mut found = Found::default();
     let mut breakers = HashMap::new();
     for key in facts.groups.keys() {
@@ -82,8 +94,8 @@ pub fn interpret(
             }
             What::Breaker(profile) => {
                 let remembered = memory.breakers.get(key).copied();
-                let gap = memory.facts.as_ref().map_or(Duration::MAX, |facts| now.since(facts.at));
-                let scrape = Scrape { now, gap, sight: &sight, before: before.as_ref() };
+                let last = memory.facts.as_ref().map(|facts| facts.at);
+                let scrape = Scrape { now, last, sight: &sight, before: before.as_ref() };
                 let (breaker, remember) = breaker(profile, source, &scrape, remembered);
                 breakers.insert(key.clone(), remember);
                 found.breakers.push((key, kind.profile, breaker));
@@ -194,8 +206,9 @@ fn pool(
 
 /// One scrape, as a breaker sees it.
 struct Scrape<'a> {
-    now: Stamp,
-    gap: Duration,
+    now: Now,
+    /// When the scrape before was.
+    last: Option<Stamp>,
     sight: &'a Sight<'a>,
     before: Option<&'a Sight<'a>>,
 }
@@ -208,8 +221,7 @@ fn breaker(
 ) -> (Breaker, Remembered) {
     let Scrape { now, sight, before, .. } = *scrape;
     let state = state::state(profile, sight, before, remembered.map(|last| last.state));
-    let age = profile.state_age.as_ref().and_then(|age| wait::span(&age.gauge, age.unit, sight));
-    let remember = since(state, age, scrape, remembered);
+    let remember = since(state, told_change(profile, scrape), scrape, remembered);
     let (failure_rate, counted) = state::rate(&profile.failure_rate, sight, before).unzip();
     let retry = profile.next_try_in.as_ref().filter(|_| state == BreakerState::Open);
     let retry = retry.and_then(|span| wait::span(&span.gauge, span.unit, sight));
@@ -222,32 +234,56 @@ fn breaker(
         failure_rate,
         slow_rate: state::rate(&profile.slow_rate, sight, before).map(|(share, _)| share),
         calls: sight.count(&profile.calls).or(counted.flatten()),
-        next_try: retry.filter(|retry| !retry.is_zero()).map(|retry| now.plus(retry)),
-        probes: None,
+        next_try: retry.filter(|retry| !retry.is_zero()).map(|retry| now.stamp.plus(retry)),
+        probes: profile.probes.as_ref().filter(|_| state == BreakerState::HalfOpen).and_then(
+            |probes| {
+                let count = |gauge: &Expression| Some(sight.most(gauge)?.max(0.0) as u32);
+                Some((count(&probes.good)?, count(&probes.wanted)?))
+            },
+        ),
         rejected: sight.count(&profile.rejected),
     };
     (breaker, remember)
 }
 
-/// Since when a breaker is in its state: as the exporter tells, else as we saw it.
+/// A change of state that the exporter tells: the moment on a clock of its own, which stands still
+/// until the next change, and how long ago that was.
+fn told_change(profile: &BreakerProfile, scrape: &Scrape<'_>) -> Option<(f64, Duration)> {
+    let Scrape { now, sight, .. } = *scrape;
+    if let Some(age) = &profile.state_age {
+        let age = wait::span(&age.gauge, age.unit, sight)?;
+        return Some((now.stamp.since(Stamp::default()).as_secs_f64() - age.as_secs_f64(), age));
+    }
+    let unix = sight.most(profile.state_since.as_ref()?)?;
+    let age = now.wall.as_millisecond() as f64 / 1e3 - unix;
+    // Its clock may run ahead of ours.
+    Some((unix, Duration::try_from_secs_f64(age.max(0.0)).ok()?))
+}
+
+/// Since when a breaker is in its state: as the exporter tells, else as we saw it. A change that we saw
+/// happen lies between two scrapes, whatever the exporter's clock says.
 fn since(
     state: BreakerState,
-    age: Option<Duration>,
+    told: Option<(f64, Duration)>,
     scrape: &Scrape<'_>,
     remembered: Option<Remembered>,
 ) -> Remembered {
-    let same = remembered.filter(|last| last.state == state);
-    if let Some(age) = age {
-        let told = scrape.now.minus(age);
-        let known = same.filter(|last| {
-            last.exact && told.since(last.since).max(last.since.since(told)) < SAME_MOMENT
-        });
-        // A stamp reaches back to the start of this process and no further.
-        let exact = age < scrape.now.since(Stamp::default());
-        return known.unwrap_or(Remembered { state, since: told, exact });
+    let now = scrape.now.stamp;
+    let moment = told.map(|(moment, _)| moment);
+    if let Some(last) = remembered.filter(|last| last.state == state) {
+        let moved = moment.zip(last.told).is_some_and(|(a, b)| (a - b).abs() >= SAME_CHANGE);
+        if !moved {
+            return last;
+        }
     }
-    same.unwrap_or_else(|| {
-        let was_known = remembered.is_some_and(|last| last.state != BreakerState::Unknown);
-        Remembered { state, since: scrape.now, exact: was_known && scrape.gap <= SEEN_WITHIN }
-    })
+    let was_known = remembered.is_some_and(|last| last.state != BreakerState::Unknown);
+    let seen = scrape.last.filter(|last| was_known && now.since(*last) <= SEEN_WITHIN);
+    let (since, exact) = match (told, seen) {
+        (Some((_, age)), Some(last)) => (now.minus(age).max(last), true),
+        (None, Some(_)) => (now, true),
+        // A stamp reaches back to the start of this process and no further.
+        (Some((_, age)), None) => (now.minus(age), age < now.since(Stamp::default())),
+        (None, None) => (now, false),
+    };
+    Remembered { state, since, exact, told: moment }
 }
