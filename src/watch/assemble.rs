@@ -160,14 +160,17 @@ impl Assembler {
             voice.source = reading.source;
             return;
         }
-        for pool in &reading.pools {
+        let (mut pools, mut breakers) = (reading.pools, reading.breakers);
+        let (pools_here, breakers_here) = (pools.len(), breakers.len());
+        for pool in &mut pools {
+            pool.name = title(&reading.source, &pool.name, pools_here);
             self.remember(pool);
         }
-        let mut breakers = reading.breakers;
         for breaker in &mut breakers {
+            breaker.name = title(&reading.source, &breaker.name, breakers_here);
             self.date(breaker);
         }
-        let voice = Voice { source: reading.source, pools: reading.pools, breakers };
+        let voice = Voice { source: reading.source, pools, breakers };
         self.sources.insert(name, voice);
     }
 
@@ -318,7 +321,7 @@ impl Assembler {
         if let Known::Is(server) = &server {
             let idle = server.idle.value().map(|idle| u64::from(*idle));
             let (used, usable) = (u64::from(server.sessions), u64::from(server.usable()));
-            pools.push(pool("server slots", PoolKind::Server, Some(used), idle, Some(usable)));
+            pools.push(pool("server", PoolKind::Server, Some(used), idle, Some(usable)));
         }
         let connected = u64::from(self.link.state == LinkState::Live);
         pools.push(pool("howdah", PoolKind::Own, Some(connected), Some(0), Some(1)));
@@ -344,5 +347,15 @@ impl Assembler {
         let mut sources = vec![server];
         sources.extend(self.sources.values().map(|voice| voice.source.clone()));
         sources
+    }
+}
+
+/// What a pool or breaker is called among those of all sources: applications often name theirs after
+/// the one database that they all use.
+fn title(source: &Source, name: &Text, here: usize) -> Text {
+    match source.kind {
+        SourceKind::Metrics if here == 1 => source.name.clone(),
+        SourceKind::Metrics => format!("{}/{name}", source.name).into(),
+        SourceKind::Server | SourceKind::PgBouncer => name.clone(),
     }
 }

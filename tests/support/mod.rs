@@ -7,7 +7,6 @@ pub mod black_hole;
 pub mod database;
 pub mod pty;
 
-
 use std::{
     path::PathBuf,
     time::{Duration, Instant},
