@@ -58,10 +58,10 @@ impl Socket {
         self.first = Some(first);
     }
 
-    /// The user id that owns the other end of a unix socket.
-    pub(super) fn peer(&self) -> Option<u32> {
+    /// The user id that owns the other end, if this is a unix socket.
+    pub(super) fn peer(&self) -> Option<io::Result<u32>> {
         match &self.wire {
-            Wire::Unix(stream) => stream.peer_cred().ok().map(|peer| peer.uid()),
+            Wire::Unix(stream) => Some(stream.peer_cred().map(|peer| peer.uid())),
             Wire::Tcp(_) => None,
         }
     }
@@ -144,5 +144,40 @@ impl AsyncWrite for Socket {
             Wire::Tcp(stream) => Pin::new(stream).poll_shutdown(cx),
             Wire::Unix(stream) => Pin::new(stream).poll_shutdown(cx),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use tokio::net::TcpListener;
+
+    use super::*;
+
+    async fn opened(tcp: &Tcp) -> TcpStream {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let address = Address::Tcp(listener.local_addr().expect("an address"));
+        match Socket::open(&address, tcp).await.expect("open").wire {
+            Wire::Tcp(stream) => stream,
+            Wire::Unix(_) => panic!("not TCP"),
+        }
+    }
+
+    #[tokio::test]
+    async fn the_limits_reach_the_socket() {
+        let stream = opened(&Tcp::default()).await;
+        assert!(sockopt::socket_keepalive(&stream).expect("read"));
+        assert_eq!(sockopt::tcp_keepidle(&stream).expect("read"), Duration::from_secs(5));
+        assert_eq!(sockopt::tcp_keepintvl(&stream).expect("read"), Duration::from_secs(2));
+        assert_eq!(sockopt::tcp_keepcnt(&stream).expect("read"), 3);
+        assert!(stream.nodelay().expect("read"));
+        #[cfg(target_os = "linux")]
+        assert_eq!(sockopt::tcp_user_timeout(&stream).expect("read"), 10_000);
+
+        let stream = opened(&Tcp { keepalives: false, user_timeout: None, ..Tcp::default() }).await;
+        assert!(!sockopt::socket_keepalive(&stream).expect("read"));
+        #[cfg(target_os = "linux")]
+        assert_eq!(sockopt::tcp_user_timeout(&stream).expect("read"), 0);
     }
 }
