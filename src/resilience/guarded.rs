@@ -98,6 +98,9 @@ pub enum Error {
     /// A statement of the transaction failed and its code went on regardless: it was rolled back.
     #[error("a statement of the transaction failed before, so it was rolled back")]
     FailedBefore,
+    /// A transaction was used after it had ended.
+    #[error("the transaction has ended")]
+    Finished,
     /// The application's own reason to roll a transaction back.
     #[error("rolled back: {0}")]
     Own(Box<dyn std::error::Error + Send + Sync>),
@@ -117,7 +120,11 @@ impl Error {
             Self::Deadline { sent: true, .. } => Some(Class::Timeout),
             Self::CommitUnknown(_) => Some(Class::OutcomeUnknown),
             Self::FailedBefore => Some(Class::FailedTransaction),
-            Self::Refused(_) | Self::Deadline { .. } | Self::RowCount { .. } | Self::Own(_) => None,
+            Self::Refused(_)
+            | Self::Deadline { .. }
+            | Self::RowCount { .. }
+            | Self::Finished
+            | Self::Own(_) => None,
         }
     }
 

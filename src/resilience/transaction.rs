@@ -6,7 +6,10 @@
 //! connection leaves the outcome unknown: that is said ([`Error::CommitUnknown`]) and never repeated.
 
 use std::{
-    sync::atomic::{AtomicBool, Ordering::Relaxed},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering::Relaxed},
+    },
     time::Duration,
 };
 
@@ -82,18 +85,23 @@ impl Mode {
     }
 }
 
-/// An open transaction.
+/// An open transaction. It ends with the work it was handed to; kept beyond that, it answers
+/// [`Error::Finished`].
 #[derive(Debug)]
-pub struct Transaction {
+pub struct Transaction(Arc<Open>);
+
+#[derive(Debug)]
+struct Open {
     lease: Lease,
-    failed: AtomicBool,
     attempt: u32,
+    failed: AtomicBool,
+    finished: AtomicBool,
 }
 
 impl Transaction {
     /// Runs a statement and returns its rows.
     pub async fn query(&self, sql: &str, params: Params<'_>) -> Result<Vec<Row>, Error> {
-        self.noted(self.lease.query(sql, params).await)
+        self.0.noted(self.0.lease()?.query(sql, params).await)
     }
 
     /// Runs a statement that returns exactly one row.
@@ -107,12 +115,18 @@ impl Transaction {
 
     /// Runs a statement and returns the number of rows it touched.
     pub async fn execute(&self, sql: &str, params: Params<'_>) -> Result<u64, Error> {
-        self.noted(self.lease.execute(sql, params).await)
+        self.0.noted(self.0.lease()?.execute(sql, params).await)
     }
 
     /// The number of this attempt, from 1.
     pub fn attempt(&self) -> u32 {
-        self.attempt
+        self.0.attempt
+    }
+}
+
+impl Open {
+    fn lease(&self) -> Result<&Lease, Error> {
+        if self.finished.load(Relaxed) { Err(Error::Finished) } else { Ok(&self.lease) }
     }
 
     /// A failed statement fails the transaction, whatever the code around it makes of the error: the
@@ -122,6 +136,29 @@ impl Transaction {
             self.failed.store(true, Relaxed);
         }
         Ok(outcome?)
+    }
+
+    /// Runs the work between `BEGIN` and `COMMIT` or `ROLLBACK`.
+    async fn run<T>(
+        &self,
+        begin: &str,
+        work: impl Future<Output = Result<T, Error>>,
+        committing: &AtomicBool,
+    ) -> Result<T, Error> {
+        self.lease.begin(begin).await?;
+        let outcome = match work.await {
+            Ok(_) if self.failed.load(Relaxed) => Err(Error::FailedBefore),
+            outcome => outcome,
+        };
+        self.finished.store(true, Relaxed);
+        if outcome.is_ok() {
+            committing.store(true, Relaxed);
+            self.lease.finish("COMMIT").await?;
+        } else {
+            // Should this fail, the session is cleaned or closed when the lease ends.
+            let _ = self.lease.finish("ROLLBACK").await;
+        }
+        outcome
     }
 }
 
@@ -133,7 +170,7 @@ impl Database {
     /// ```no_run
     /// # async fn example(db: howdah::resilience::Database) -> Result<(), howdah::resilience::Error> {
     /// use howdah::resilience::transaction::Mode;
-    /// db.transaction(Mode::serializable(), async |tx| {
+    /// db.transaction(Mode::serializable(), |tx| async move {
     ///     tx.execute("UPDATE account SET cents = cents - 100 WHERE id = 1", &[]).await?;
     ///     tx.execute("UPDATE account SET cents = cents + 100 WHERE id = 2", &[]).await
     /// })
@@ -141,11 +178,14 @@ impl Database {
     /// # Ok(())
     /// # }
     /// ```
-    pub async fn transaction<T>(
+    pub async fn transaction<T, F>(
         &self,
         mode: Mode,
-        work: impl AsyncFn(&Transaction) -> Result<T, Error>,
-    ) -> Result<T, Error> {
+        work: impl Fn(Transaction) -> F,
+    ) -> Result<T, Error>
+    where
+        F: Future<Output = Result<T, Error>>,
+    {
         let deadline = self.now().plus(mode.within.unwrap_or(self.default_deadline()));
         let attempt = |n| {
             if n > 1 {
@@ -156,39 +196,31 @@ impl Database {
         self.runner().run(deadline, attempt, again).await
     }
 
-    async fn attempt_transaction<T>(
+    async fn attempt_transaction<T, F>(
         &self,
         mode: Mode,
         deadline: Stamp,
         attempt: u32,
-        work: &impl AsyncFn(&Transaction) -> Result<T, Error>,
-    ) -> Result<T, Error> {
+        work: &impl Fn(Transaction) -> F,
+    ) -> Result<T, Error>
+    where
+        F: Future<Output = Result<T, Error>>,
+    {
         let lease = self.enter(mode.borrower, deadline).await?;
         let limit = deadline.since(self.now());
-        let tx = Transaction { lease, failed: AtomicBool::new(false), attempt };
+        let open = Arc::new(Open {
+            lease,
+            attempt,
+            failed: AtomicBool::new(false),
+            finished: AtomicBool::new(false),
+        });
         let committing = AtomicBool::new(false);
-        let run = async {
-            tx.lease.begin(mode.begin()).await?;
-            let outcome = match work(&tx).await {
-                Ok(_) if tx.failed.load(Relaxed) => Err(Error::FailedBefore),
-                outcome => outcome,
-            };
-            match outcome {
-                Ok(value) => {
-                    committing.store(true, Relaxed);
-                    tx.lease.finish("COMMIT").await?;
-                    Ok(value)
-                }
-                Err(error) => {
-                    // Should this fail, the session is cleaned or closed when the lease ends.
-                    let _ = tx.lease.finish("ROLLBACK").await;
-                    Err(error)
-                }
-            }
-        };
+        let work = work(Transaction(Arc::clone(&open)));
+        let run = open.run(mode.begin(), work, &committing);
         let outcome = tokio::time::timeout(limit, run)
             .await
             .unwrap_or(Err(Error::Deadline { after: limit, sent: true }));
+        open.finished.store(true, Relaxed);
         outcome.map_err(|error| {
             let unknown = committing.load(Relaxed) && may_have_happened(&error);
             let error = if unknown { Error::CommitUnknown(Box::new(error)) } else { error };

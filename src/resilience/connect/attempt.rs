@@ -13,7 +13,8 @@ use tokio_postgres_rustls::MakeRustlsConnect;
 
 use super::{
     cancel::Cancel,
-    error::{Attempted, ConnectError},
+    error::ConnectError,
+    explain::Attempted,
     fate::{Fate, Leash, drive},
     progress::{Progress, Stage, Watched},
     session::{self, Reported},
@@ -102,7 +103,7 @@ impl Goal<'_> {
     async fn login(&self, encryption: Encryption) -> Result<Connection, Failure> {
         let alone = |error| Failure { error, other_way_may_help: false };
         self.progress.enter(Stage::Connect);
-        let socket = Socket::open(&self.address, &self.settings.tcp)
+        let mut socket = Socket::open(&self.address, &self.settings.tcp)
             .await
             .map_err(|error| alone(self.unreachable(&error)))?;
         self.check_peer(&socket).map_err(alone)?;
@@ -134,6 +135,8 @@ impl Goal<'_> {
 
         self.progress.enter(Stage::Startup);
         if encryption == Encryption::Never {
+            // An authentication request, an error, or a negotiation of the protocol's version.
+            socket.expect(b"REv");
             let (client, connection) =
                 config.connect_raw(socket, NoTls).await.map_err(|error| explain(&error))?;
             return self.settle(client, connection, None).await.map_err(alone);
@@ -144,6 +147,10 @@ impl Goal<'_> {
                 // As in libpq, trouble with our own files is no reason to go without TLS but for "prefer".
                 Failure { error: ConnectError::Tls { host, problem }, other_way_may_help: true }
             })?;
+        if self.settings.tls.negotiation == SslNegotiation::Postgres {
+            // TLS, no TLS, or an error of a server that is out of processes.
+            socket.expect(b"SNE");
+        }
         let watched = Watched {
             inner: tls::handshake::<Socket>(&mut connector, &self.host.name()),
             progress: self.progress.clone(),

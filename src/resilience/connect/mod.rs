@@ -16,9 +16,11 @@
 mod attempt;
 mod cancel;
 mod error;
+mod explain;
 mod fate;
 mod hosts;
 mod progress;
+mod retrying;
 mod session;
 mod socket;
 
@@ -29,4 +31,5 @@ pub use self::{
     fate::{Cause, Fate},
     hosts::connect,
     progress::Stage,
+    retrying::connect_with_retry,
 };

@@ -25,7 +25,14 @@ pub(super) enum Address {
 
 /// An open connection.
 #[derive(Debug)]
-pub(super) enum Socket {
+pub(super) struct Socket {
+    wire: Wire,
+    /// Until something came: what may come first.
+    first: Option<&'static [u8]>,
+}
+
+#[derive(Debug)]
+enum Wire {
     Tcp(TcpStream),
     Unix(UnixStream),
 }
@@ -33,22 +40,29 @@ pub(super) enum Socket {
 impl Socket {
     /// Connects; the caller bounds the time.
     pub(super) async fn open(address: &Address, tcp: &Tcp) -> io::Result<Self> {
-        match address {
-            Address::Unix(path) => Ok(Self::Unix(UnixStream::connect(abstract_or(path)).await?)),
+        let wire = match address {
+            Address::Unix(path) => Wire::Unix(UnixStream::connect(abstract_or(path)).await?),
             Address::Tcp(address) => {
                 let stream = TcpStream::connect(address).await?;
                 stream.set_nodelay(true)?;
                 tune(&stream, tcp)?;
-                Ok(Self::Tcp(stream))
+                Wire::Tcp(stream)
             }
-        }
+        };
+        Ok(Self { wire, first: None })
+    }
+
+    /// From now on, an answer that does not begin with one of these bytes is an error. Without it, the
+    /// banner of another service reads like a message of a gigabyte, for which the driver waits.
+    pub(super) fn expect(&mut self, first: &'static [u8]) {
+        self.first = Some(first);
     }
 
     /// The user id that owns the other end of a unix socket.
     pub(super) fn peer(&self) -> Option<u32> {
-        match self {
-            Self::Unix(stream) => stream.peer_cred().ok().map(|peer| peer.uid()),
-            Self::Tcp(_) => None,
+        match &self.wire {
+            Wire::Unix(stream) => stream.peer_cred().ok().map(|peer| peer.uid()),
+            Wire::Tcp(_) => None,
         }
     }
 }
@@ -89,10 +103,20 @@ impl AsyncRead for Socket {
         cx: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        match self.get_mut() {
-            Self::Tcp(stream) => Pin::new(stream).poll_read(cx, buffer),
-            Self::Unix(stream) => Pin::new(stream).poll_read(cx, buffer),
+        let socket = self.get_mut();
+        let before = buffer.filled().len();
+        let read = match &mut socket.wire {
+            Wire::Tcp(stream) => Pin::new(stream).poll_read(cx, buffer),
+            Wire::Unix(stream) => Pin::new(stream).poll_read(cx, buffer),
+        };
+        if let (Some(first), Some(came)) = (socket.first, buffer.filled().get(before)) {
+            socket.first = None;
+            if !first.contains(came) {
+                let what = format!("its first byte is {:?}", char::from(*came));
+                return Poll::Ready(Err(io::Error::new(io::ErrorKind::InvalidData, what)));
+            }
         }
+        read
     }
 }
 
@@ -102,23 +126,23 @@ impl AsyncWrite for Socket {
         cx: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        match self.get_mut() {
-            Self::Tcp(stream) => Pin::new(stream).poll_write(cx, bytes),
-            Self::Unix(stream) => Pin::new(stream).poll_write(cx, bytes),
+        match &mut self.get_mut().wire {
+            Wire::Tcp(stream) => Pin::new(stream).poll_write(cx, bytes),
+            Wire::Unix(stream) => Pin::new(stream).poll_write(cx, bytes),
         }
     }
 
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        match self.get_mut() {
-            Self::Tcp(stream) => Pin::new(stream).poll_flush(cx),
-            Self::Unix(stream) => Pin::new(stream).poll_flush(cx),
+        match &mut self.get_mut().wire {
+            Wire::Tcp(stream) => Pin::new(stream).poll_flush(cx),
+            Wire::Unix(stream) => Pin::new(stream).poll_flush(cx),
         }
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        match self.get_mut() {
-            Self::Tcp(stream) => Pin::new(stream).poll_shutdown(cx),
-            Self::Unix(stream) => Pin::new(stream).poll_shutdown(cx),
+        match &mut self.get_mut().wire {
+            Wire::Tcp(stream) => Pin::new(stream).poll_shutdown(cx),
+            Wire::Unix(stream) => Pin::new(stream).poll_shutdown(cx),
         }
     }
 }

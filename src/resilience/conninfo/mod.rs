@@ -24,5 +24,8 @@ pub use self::{
     error::ConninfoError,
     options::{Keyword, Treatment, keywords},
     passfile::{PassfileAnswer, PassfileIgnored},
-    settings::{Entry, Host, Origin, Place, Roots, Settings, Tcp, Tls},
+    settings::{
+        Entry, Host, KEEPALIVES_COUNT, KEEPALIVES_IDLE, KEEPALIVES_INTERVAL, Origin, Place, Roots,
+        Settings, TCP_USER_TIMEOUT, Tcp, Tls,
+    },
 };

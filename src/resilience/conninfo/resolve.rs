@@ -386,7 +386,7 @@ impl Values {
     }
 
     /// `options`, and what PGTZ, PGDATESTYLE and PGGEQO ask for. libpq sends those three as settings of
-    /// their own, which yield to `options`: so they stand first.
+    /// their own, which the server applies after `options`: so they stand last.
     fn session_options(&self, environment: &Environment) -> Option<String> {
         let variables = [("PGDATESTYLE", "datestyle"), ("PGTZ", "timezone"), ("PGGEQO", "geqo")];
         let settings = variables.iter().filter_map(|(variable, setting)| {
@@ -394,7 +394,7 @@ impl Values {
             let escaped = value.replace('\\', r"\\").replace(' ', r"\ ");
             (!value.eq_ignore_ascii_case("default")).then(|| format!("-c {setting}={escaped}"))
         });
-        let all: Vec<_> = settings.chain(self.owned("options")).collect();
+        let all: Vec<_> = self.owned("options").into_iter().chain(settings).collect();
         (!all.is_empty()).then(|| all.join(" "))
     }
 
@@ -433,4 +433,135 @@ fn default_socket_dir(environment: &Environment, port: u16) -> PathBuf {
         .or_else(|| folders.first())
         .cloned()
         .unwrap_or_else(|| PathBuf::from("/tmp"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::resilience::conninfo::{KEEPALIVES_IDLE, TCP_USER_TIMEOUT};
+
+    fn environment() -> Environment {
+        let mut environment = Environment::bare();
+        environment.user = Some("joe".to_owned());
+        environment.home = Some(PathBuf::from("/home/joe"));
+        environment
+    }
+
+    fn parse(text: &str) -> Settings {
+        Settings::parse(text, &environment()).unwrap_or_else(|error| panic!("{text}: {error}"))
+    }
+
+    fn refusal(text: &str) -> String {
+        Settings::parse(text, &environment()).expect_err(text).to_string()
+    }
+
+    #[test]
+    fn each_value_knows_where_it_comes_from() {
+        let environment = environment().with("PGPORT", "6000").with("PGPASSWORD", "s3cret");
+        let settings = Settings::parse("host=h user=u", &environment).expect("readable");
+        let entry = |keyword: &str| {
+            let found = settings.entries().iter().find(|entry| entry.keyword == keyword);
+            found.map(|entry| (entry.value.to_string(), entry.origin.clone()))
+        };
+        assert_eq!(entry("host"), Some(("h".into(), Origin::String)));
+        assert_eq!(entry("port"), Some(("6000".into(), Origin::Variable("PGPORT"))));
+        assert_eq!(entry("dbname"), Some(("u".into(), Origin::Default)));
+        assert_eq!(entry("sslmode"), Some(("prefer".into(), Origin::Default)));
+        assert_eq!(entry("password"), Some(("********".into(), Origin::Variable("PGPASSWORD"))));
+        assert_eq!(entry("sslcert"), None);
+        assert_eq!(settings.describe(), "h:6000/u as u");
+        let printed = format!("{settings:?} {environment:?} {:?}", settings.entries());
+        assert!(!printed.contains("s3cret"), "{printed}");
+    }
+
+    #[test]
+    fn a_description_is_safe_to_show() {
+        assert_eq!(
+            parse("host=a,::1 port=1,2 dbname='x\u{1b}[2J'").describe(),
+            "a:1,[::1]:2/x^[[2J as joe"
+        );
+        assert_eq!(parse("host=/run").describe(), "/run:5432/joe as joe");
+    }
+
+    #[test]
+    fn what_is_not_honoured_is_refused_with_a_reason() {
+        for (text, says) in [
+            ("gssencmode=require", "GSSAPI is not built in"),
+            ("client_encoding=LATIN1", "always speaks UTF8"),
+            ("replication=database", "cannot answer queries"),
+            ("require_auth=scram-sha-256", "channel_binding=require"),
+            ("sslcertmode=require", "cannot be checked"),
+            ("sslcrldir=/x", "use sslcrl"),
+            ("min_protocol_version=3.2", "protocol 3.0"),
+            ("ssl_max_protocol_version=TLSv1.1", "before 1.2"),
+            ("sslnegotiation=direct", "needs sslmode=require"),
+            ("sslrootcert=system sslmode=require", "verify-full"),
+            ("load_balance_hosts=yes", "disable or random"),
+            ("hots=x", "did you mean host?"),
+            ("keepalives_retries=3", "did you mean keepalives_count?"),
+            ("sslpassword=hunter2", "without a passphrase"),
+            ("oauth_client_secret=hunter2", "OAuth"),
+        ] {
+            let error = refusal(text);
+            assert!(error.contains(says) && !error.contains("hunter2"), "{text}: {error}");
+        }
+        let environment = environment().with("PGSSLMODE", "on");
+        let error = Settings::from_env(&environment).expect_err("refused").to_string();
+        assert!(error.contains("from PGSSLMODE"), "{error}");
+    }
+
+    #[test]
+    fn every_keyword_is_honoured_or_refused_with_words() {
+        for keyword in options::keywords() {
+            let text = format!("{}=bogus", keyword.name);
+            match (keyword.treatment, Settings::parse(&text, &environment())) {
+                (Treatment::Refused(_) | Treatment::Only(..), Ok(_)) => {
+                    panic!("{text} was accepted")
+                }
+                (Treatment::NoEffect(_) | Treatment::Secret, Err(error)) => panic!("{error}"),
+                (_, Err(error)) => assert!(error.to_string().len() > 20, "{error}"),
+                (_, Ok(_)) => {}
+            }
+        }
+    }
+
+    #[test]
+    fn newer_keywords_are_honoured() {
+        let settings = parse("sslrootcert=system host=h");
+        assert_eq!((settings.tls.mode, settings.tls.roots), (SslMode::VerifyFull, Roots::System));
+        let settings = parse("sslnegotiation=direct sslmode=verify-ca load_balance_hosts=random");
+        assert_eq!(settings.tls.negotiation, SslNegotiation::Direct);
+        assert!(settings.load_balance);
+        assert_eq!(parse("sslcertmode=disable").tls.certificate, None);
+        assert_eq!(parse("require_auth='' max_protocol_version=latest").user, "joe");
+    }
+
+    #[test]
+    fn units_are_those_of_libpq_and_silence_gets_our_own_limits() {
+        assert_eq!(parse("").tcp, Tcp::default());
+        let tcp = parse("tcp_user_timeout=5000 keepalives_idle=7 keepalives_count=0").tcp;
+        assert_eq!(tcp.user_timeout, Some(Duration::from_secs(5)));
+        assert_eq!(tcp.keepalives_idle, Some(Duration::from_secs(7)));
+        assert_eq!(tcp.keepalives_count, None);
+        assert_eq!(parse("tcp_user_timeout=0").tcp.user_timeout, None);
+        assert!(!parse("keepalives=0").tcp.keepalives);
+        assert!(TCP_USER_TIMEOUT > KEEPALIVES_IDLE);
+        for (text, limit) in [("0", None), ("-3", None), ("1", Some(2)), ("7", Some(7))] {
+            let found = parse(&format!("connect_timeout={text}")).connect_timeout;
+            assert_eq!(found, limit.map(Duration::from_secs), "{text}");
+        }
+    }
+
+    #[test]
+    fn the_socket_that_exists_is_preferred() {
+        let (empty, full) =
+            (tempfile::tempdir().expect("a folder"), tempfile::tempdir().expect("a folder"));
+        std::fs::write(full.path().join(".s.PGSQL.7"), "").expect("written");
+        let mut environment = environment();
+        environment.socket_dirs = vec![empty.path().to_owned(), full.path().to_owned()];
+        let place =
+            |text| Settings::parse(text, &environment).expect("readable").hosts[0].place.clone();
+        assert_eq!(place("port=7"), Place::Unix(full.path().to_owned()));
+        assert_eq!(place("port=8"), Place::Unix(empty.path().to_owned()));
+    }
 }
