@@ -47,7 +47,10 @@ async fn answer(
 ) -> Result<Response<Full<Bytes>>, Infallible> {
     let path = request.uri().path();
     let (status, kind, body) = match (request.method(), path.strip_prefix("/incident/")) {
-        (&Method::GET, None) if path == "/metrics" => (StatusCode::OK, METRICS_TYPE, app.metrics()),
+        (&Method::GET, None) if path == "/metrics" => match app.store.metrics() {
+            Ok(text) => (StatusCode::OK, METRICS_TYPE, text),
+            Err(why) => (StatusCode::INTERNAL_SERVER_ERROR, "text/plain", why.to_string()),
+        },
         (&Method::POST, Some(name)) if authorized(&request, &app.options.token) => {
             match app.incident(name).await {
                 Ok(()) => (StatusCode::OK, "text/plain", "done\n".to_owned()),

@@ -35,10 +35,6 @@ struct App {
 }
 
 impl App {
-    fn metrics(&self) -> String {
-        self.store.metrics()
-    }
-
     async fn incident(&self, name: &str) -> Result<(), String> {
         let incident: Incident = name.parse().map_err(|error| format!("{error}"))?;
         match incident {
