@@ -10,6 +10,7 @@ use howdah::{
         Database, Options,
         classify::Class,
         pool::{self, Lease},
+        transaction::Mode,
     },
     sandbox::Server,
 };
@@ -168,6 +169,45 @@ async fn a_session_killed_while_idle_names_57p01() {
     assert!(error.to_string().contains("57P01"), "{error}");
     drop(lease);
     db.query("SELECT 1", &[]).await.expect("the next one gets a new session");
+}
+
+/// The harder case: the statement is written before anybody has read that the session ended.
+#[tokio::test(flavor = "current_thread")]
+async fn a_session_killed_just_now_names_57p01_too() {
+    let cluster = cluster();
+    let db = alone(&cluster);
+    for _ in 0..5 {
+        let lease = db.lease("victim").await.expect("a lease");
+        let pid = lease.backend_pid().await.expect("a pid");
+        // Blocks the only thread, so that the connection's task cannot read meanwhile.
+        cluster.psql(&format!("SELECT pg_terminate_backend({pid}, 5000)")).expect("killed");
+        let error = lease.query("SELECT 1", &[]).await.expect_err("killed");
+        assert_eq!(error.code(), Some("57P01"), "{error}");
+    }
+}
+
+/// 25006: after a failover it means the wrong server, in a transaction meant for reading a mistake.
+#[tokio::test]
+async fn a_server_that_takes_no_writes_costs_the_pool_its_sessions() {
+    let cluster = cluster();
+    let db = alone(&cluster);
+    db.execute("CREATE TABLE kept (i int)", &[]).await.expect("a table");
+    let insert = "INSERT INTO kept VALUES (1)";
+    let mode = Mode { read_only: true, ..Mode::default() };
+    let mistake = db.transaction(mode, |tx| async move { tx.execute(insert, &[]).await }).await;
+    assert_eq!(mistake.expect_err("read only").class(), Some(Class::Application));
+    assert_eq!((db.pool().record().opened.get(), db.breaker().stats().failed), (1, 0));
+
+    cluster.set("default_transaction_read_only", "on").expect("set");
+    eventually_async("the word of the wrong role", Duration::from_secs(5), || async {
+        let call = db.call().within(Duration::from_millis(500)).execute(insert, &[]);
+        call.await.is_err_and(|error| error.class() == Some(Class::ReadOnly))
+    })
+    .await;
+    cluster.set("default_transaction_read_only", "off").expect("set");
+    let back = db.call().within(Duration::from_secs(5)).execute(insert, &[]).await;
+    back.expect("the right server again, within the deadline");
+    assert!(db.pool().record().opened.get() > 1);
 }
 
 #[tokio::test]

@@ -141,11 +141,11 @@ impl Open {
     /// Runs the work between `BEGIN` and `COMMIT` or `ROLLBACK`.
     async fn run<T>(
         &self,
-        begin: &str,
+        mode: Mode,
         work: impl Future<Output = Result<T, Error>>,
         committing: &AtomicBool,
     ) -> Result<T, Error> {
-        self.lease.begin(begin).await?;
+        self.lease.begin(mode.begin(), mode.read_only).await?;
         let outcome = match work.await {
             Ok(_) if self.failed.load(Relaxed) => Err(Error::FailedBefore),
             outcome => outcome,
@@ -216,7 +216,7 @@ impl Database {
         });
         let committing = AtomicBool::new(false);
         let work = work(Transaction(Arc::clone(&open)));
-        let run = open.run(mode.begin(), work, &committing);
+        let run = open.run(mode, work, &committing);
         let outcome = tokio::time::timeout(limit, run)
             .await
             .unwrap_or(Err(Error::Deadline { after: limit, sent: true }));

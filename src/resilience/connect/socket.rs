@@ -126,9 +126,18 @@ impl AsyncWrite for Socket {
         cx: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        match &mut self.get_mut().wire {
+        let written = match &mut self.get_mut().wire {
             Wire::Tcp(stream) => Pin::new(stream).poll_write(cx, bytes),
             Wire::Unix(stream) => Pin::new(stream).poll_write(cx, bytes),
+        };
+        match written {
+            // A server that ends a session says why and hangs up. Whoever writes before he reads would
+            // learn of the hanging up only: take the bytes as gone, and let the reader find the
+            // server's last words, or the end.
+            Poll::Ready(Err(error)) if error.kind() == io::ErrorKind::BrokenPipe => {
+                Poll::Ready(Ok(bytes.len()))
+            }
+            written => written,
         }
     }
 

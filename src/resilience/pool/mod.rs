@@ -65,6 +65,9 @@ pub struct Settings {
     /// Set as a startup option, so that it survives a reset; `None` leaves it alone (PgBouncer
     /// refuses startup options that it is not told to ignore).
     pub statement_timeout: Option<Duration>,
+    /// The pool is there for writing: a server that refuses writes (25006) is then the wrong one after a
+    /// failover, and all sessions are closed. Set it to false for a pool on a standby.
+    pub writable: bool,
 }
 
 impl Default for Settings {
@@ -78,6 +81,7 @@ impl Default for Settings {
             idle: Duration::from_mins(10),
             leak_after: Duration::from_secs(30),
             statement_timeout: Some(Duration::from_mins(1)),
+            writable: true,
         }
     }
 }
