@@ -1,5 +1,7 @@
 //! The rooms of the house, and who may enter where.
 
+#![expect(clippy::expect_used, reason = "clippy sees tests only in test functions")]
+
 use std::{
     collections::{BTreeMap, BTreeSet},
     fs,
