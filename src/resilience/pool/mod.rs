@@ -19,7 +19,7 @@ mod session;
 use std::{
     sync::{
         Arc, Mutex, MutexGuard, PoisonError, Weak,
-        atomic::{AtomicU64, Ordering::Relaxed},
+        atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
     },
     time::Duration,
 };
@@ -184,6 +184,8 @@ struct Shared {
     record: Record,
     /// Sessions of an older generation lead to the wrong server.
     generation: AtomicU64,
+    /// A connection was asked for, and none has been opened since.
+    opening_fails: AtomicBool,
     tenancies: Mutex<Vec<Weak<Tenancy>>>,
 }
 
@@ -241,6 +243,7 @@ impl Pool {
             settings,
             clock,
             generation: AtomicU64::new(0),
+            opening_fails: AtomicBool::new(false),
             tenancies: Mutex::default(),
         });
         let inner = managed::Pool::builder(Manager(Arc::clone(&shared)))
@@ -301,6 +304,12 @@ impl Pool {
                 .max()
                 .unwrap_or_default(),
         }
+    }
+
+    /// True while connections are asked for and none can be opened: then whoever waits for a session in
+    /// vain waits for the server, not for other callers.
+    pub(super) fn opening_fails(&self) -> bool {
+        self.shared.opening_fails.load(Relaxed)
     }
 
     /// What was counted.

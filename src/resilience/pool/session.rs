@@ -141,8 +141,11 @@ impl managed::Manager for Manager {
     async fn create(&self) -> Result<Session, ConnectError> {
         let shared = &self.0;
         let generation = shared.generation.load(Relaxed);
+        // Stays until one succeeds, also when this attempt is dropped because its caller's time is over.
+        shared.opening_fails.store(true, Relaxed);
         // Boxed: every call would carry the room for it, and few open a connection.
         let connection = Box::pin(connect(&shared.target, shared.settings.connect)).await?;
+        shared.opening_fails.store(false, Relaxed);
         shared.record.opened.inc();
         let tenancy = Arc::new(Tenancy::default());
         shared.tenancies().push(Arc::downgrade(&tenancy));
