@@ -96,7 +96,8 @@ impl Settings {
             wait: Some(wait),
             // Our own connect ends first and says how far it came; this is the net below it.
             create: Some(self.connect + Duration::from_millis(100)),
-            recycle: Some(self.reset),
+            // Looking at a session waits for nothing; cleaning has its own limit, before it comes back.
+            recycle: None,
         }
     }
 }
@@ -369,7 +370,10 @@ async fn housekeep(pool: managed::WeakPool<Manager>, shared: Weak<Shared>) {
         shared.report_leaks(now);
         pool.retain(|session, metrics| {
             let idle = metrics.last_used() >= shared.settings.idle;
-            let reason = session.unfit(now, generation).or(idle.then_some("idle"));
+            let reason = session
+                .unfit(generation)
+                .or(idle.then_some("idle"))
+                .or(session.has_expired(now).then_some("expired"));
             if let Some(reason) = reason {
                 shared.closed(reason, session);
             }

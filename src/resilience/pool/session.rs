@@ -116,17 +116,18 @@ impl Session {
         Ok(())
     }
 
-    /// Why the session may not be used again.
-    pub(super) fn unfit(&self, now: Stamp, generation: u64) -> Option<&'static str> {
+    /// Why the session cannot be used again.
+    pub(super) fn unfit(&self, generation: u64) -> Option<&'static str> {
         if self.connection.client.is_closed() {
             Some("broken")
-        } else if self.generation != generation {
-            Some("outdated")
-        } else if now >= self.expires {
-            Some("expired")
         } else {
-            None
+            (self.generation != generation).then_some("outdated")
         }
+    }
+
+    /// True when its lifetime is over. Looked at when it comes back, where the time is known anyway.
+    pub(super) fn has_expired(&self, now: Stamp) -> bool {
+        now >= self.expires
     }
 }
 
@@ -159,7 +160,7 @@ impl managed::Manager for Manager {
     }
 
     async fn recycle(&self, session: &mut Session, _: &Metrics) -> RecycleResult<ConnectError> {
-        match session.unfit(self.0.clock.now(), self.0.generation.load(Relaxed)) {
+        match session.unfit(self.0.generation.load(Relaxed)) {
             Some(reason) => {
                 self.0.closed(reason, session);
                 Err(RecycleError::message(reason))
