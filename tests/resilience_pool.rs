@@ -239,6 +239,20 @@ async fn a_lease_held_too_long_is_reported_with_its_borrower() {
 }
 
 #[tokio::test]
+async fn a_session_past_its_lifetime_is_replaced() {
+    let cluster = cluster();
+    let pool =
+        pool::Settings { max: 1, lifetime: Duration::from_millis(1), ..pool::Settings::default() };
+    let db = database(&cluster, Options { pool, ..Options::default() });
+    for _ in 0..3 {
+        db.query("SELECT pg_sleep(0.002)", &[]).await.expect("an answer");
+    }
+    let record = db.pool().record();
+    assert_eq!((record.opened.get(), record.closed.with_label_values(&["expired"]).get()), (3, 3));
+    assert_eq!(db.pool().status().open, 0);
+}
+
+#[tokio::test]
 async fn waiting_ends_with_a_reason_and_is_counted() {
     let cluster = cluster();
     let pool =

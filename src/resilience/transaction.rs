@@ -206,7 +206,15 @@ impl Database {
     where
         F: Future<Output = Result<T, Error>>,
     {
-        let lease = self.enter(mode.borrower, deadline).await?;
+        // Kept to the end: a transaction that succeeds speaks for the server, like any call.
+        let permit = self.breaker().try_acquire()?;
+        let lease = match self.session(mode.borrower, deadline).await {
+            Ok(lease) => lease,
+            Err(error) => {
+                permit.settle(error.verdict());
+                return Err(self.noted(error));
+            }
+        };
         let limit = deadline.since(self.now());
         let open = Arc::new(Open {
             lease,
@@ -221,12 +229,18 @@ impl Database {
             .await
             .unwrap_or(Err(Error::Deadline { after: limit, sent: true }));
         open.finished.store(true, Relaxed);
-        outcome.map_err(|error| {
-            let unknown = committing.load(Relaxed) && may_have_happened(&error);
-            let error = if unknown { Error::CommitUnknown(Box::new(error)) } else { error };
-            self.tell_breaker(error.verdict());
-            self.noted(error)
-        })
+        match outcome {
+            Ok(value) => {
+                permit.success();
+                Ok(value)
+            }
+            Err(error) => {
+                let unknown = committing.load(Relaxed) && may_have_happened(&error);
+                let error = if unknown { Error::CommitUnknown(Box::new(error)) } else { error };
+                permit.settle(error.verdict());
+                Err(self.noted(error))
+            }
+        }
     }
 }
 

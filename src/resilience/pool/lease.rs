@@ -267,6 +267,8 @@ impl Drop for Lease {
             if let (true, false, Ok(runtime)) = (abandoned, broken, runtime) {
                 runtime.spawn(async move { session.connection.cancel.request(CANCEL).await });
             }
+        } else if session.has_expired(now) {
+            self.shared.closed("expired", &Object::take(session));
         } else if self.is_dirty() {
             let shared = Arc::clone(&self.shared);
             match runtime {
