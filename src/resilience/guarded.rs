@@ -1,8 +1,8 @@
 //! The database as an application sees it: every call has a deadline, goes through the breaker, is
 //! repeated where that is right, and says what went wrong.
 //!
-//! A call runs like this, within one absolute deadline: ask the [breaker](super::breaker), take a session
-//! from the [pool](super::pool), run the statement, tell the breaker what its end [means](super::classify). When
+//! A call runs like this, within one absolute deadline: ask the [`Breaker`], take a session
+//! from the [`Pool`], run the statement, tell the breaker what its end [means](super::classify). When
 //! the deadline passes, the statement is cancelled and its session closed, behind the caller's back.
 //! A failed call is repeated when the server says that it did nothing, when nothing was sent, or when
 //! the caller said that doing it twice is the same as doing it once ([`Call::idempotent`]).
