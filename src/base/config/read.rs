@@ -10,11 +10,12 @@ use std::{
 use toml::{Table, Value};
 
 use super::{
-    Config, ConfigError, Entry, Kind, Origin, TargetConfig, nearest,
+    Config, ConfigError, Entry, Kind, Origin, TargetConfig,
     settings::{Setting, TABLE},
 };
 use crate::base::{
     secret::{REDACTED, Secret},
+    text::nearest,
     units,
 };
 
