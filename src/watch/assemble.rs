@@ -13,7 +13,7 @@ use super::{
         run,
     },
     recoverability::{self, Evidence, LsnHistory},
-    server::{self, Facts},
+    server::{self, Facts, SERVER},
     sources::Reading,
 };
 use crate::{
@@ -27,8 +27,6 @@ use crate::{
     },
 };
 
-/// The name of the server among the sources.
-pub const SERVER: &str = "server";
 /// Samples kept for the trend of a pool.
 const TREND: usize = 60;
 

@@ -10,3 +10,6 @@ mod trouble;
 
 pub use facts::Facts;
 pub use probe::{Event, Watcher};
+
+/// The name of the server among the sources.
+pub const SERVER: &str = "server";
