@@ -30,6 +30,13 @@ pub fn open(
     Err(no_console())
 }
 
+/// Without a console, what is configured for it is of no interest.
+#[cfg(not(feature = "console"))]
+#[expect(clippy::unnecessary_wraps, reason = "with the console it can fail")]
+pub fn check(_: &crate::base::config::Config) -> Result<(), Failure> {
+    Ok(())
+}
+
 /// This program was built without its console.
 #[cfg(not(feature = "console"))]
 pub fn no_console() -> Failure {
@@ -38,7 +45,7 @@ pub fn no_console() -> Failure {
 }
 
 #[cfg(feature = "console")]
-pub use console::keymap;
+pub use console::{check, keymap};
 
 #[cfg(feature = "console")]
 mod console {
@@ -98,6 +105,14 @@ mod console {
             }
             Err(error) => Err(Failure::new(Exit::Failure, error)),
         }
+    }
+
+    /// Whether keys and themes can be used.
+    pub fn check(config: &Config) -> Result<(), Failure> {
+        keymap(config)?;
+        let looks = looks(config)?;
+        let picked = looks.themes.pick(&looks.theme, looks.depth);
+        picked.map(|_| ()).map_err(|error| Failure::new(Exit::Config, error))
     }
 
     /// The keys of the configuration.
