@@ -5,9 +5,22 @@ use crate::watch::sampler::Plan;
 
 /// Opens the console on the target of the call.
 pub fn run(cli: &Cli) -> Result<Exit, Failure> {
+    check()?;
     let config = super::setup::config(cli)?;
     let plan = super::target::plan(&config, cli.target.as_deref())?;
     open(&config, plan, None)
+}
+
+/// Says what keeps the console from opening here, before anything is begun for it.
+#[cfg(feature = "console")]
+pub fn check() -> Result<(), Failure> {
+    crate::console::app::run::check_terminal().map_err(console::cannot_open)
+}
+
+/// Says that there is no console.
+#[cfg(not(feature = "console"))]
+pub fn check() -> Result<(), Failure> {
+    Err(no_console())
 }
 
 /// Opens the console on a plan; `demo` is what incidents are done to.
@@ -84,6 +97,8 @@ mod console {
             clock,
             looks,
             keys,
+            mouse: config.mouse,
+            mouse_garbled: std::env::var_os("MOSH_CONNECTION").is_some(),
             log,
         };
         let reason = run(params);
@@ -92,11 +107,18 @@ mod console {
         runtime.shutdown_background();
         match reason {
             Ok(reason) => Ok(Exit::Code(reason.code())),
-            Err(error @ ConsoleError::NoTerminal) => {
+            Err(error) => Err(cannot_open(error)),
+        }
+    }
+
+    /// Without a terminal there is another way to see the same.
+    pub fn cannot_open(error: ConsoleError) -> Failure {
+        match error {
+            ConsoleError::NoTerminal | ConsoleError::Dumb => {
                 let what = format!("{error}; `howdah status` prints the same without one");
-                Err(Failure::new(Exit::Usage, what))
+                Failure::new(Exit::Usage, what)
             }
-            Err(error) => Err(Failure::new(Exit::Failure, error)),
+            error => Failure::new(Exit::Failure, error),
         }
     }
 

@@ -36,7 +36,8 @@ pub const CATALOGUE: &[Command] = &[
     more("first", "First row", "Go to the first row.", &["home", "g"], Action::Select(Step::First)),
     more("last", "Last row", "Go to the last row.", &["end", "G"], Action::Select(Step::Last)),
     more("theme", "Next theme", "Change the colours; the choice is kept.", &["t"], Action::Theme).when(has_themes),
-    more("mouse", "Mouse", "Let the wheel scroll; marking text for copying then needs Shift.", &["m"], Action::Mouse),
+    more("mouse", "Mouse", "Let the wheel scroll; marking text for copying then needs Shift.", &["m"], Action::Mouse)
+        .when(can_use_mouse),
     more("redraw", "Redraw", "Draw everything again.", &["ctrl-l"], Action::Redraw),
     more("suspend", "Suspend", "Stop the console; 'fg' brings it back.", &["ctrl-z"], Action::Suspend),
     incident("incident-stop", "Incident: stop", "Stop the demo's server.", "stop"),
@@ -123,6 +124,10 @@ fn can_acknowledge(model: &Model) -> Result<(), Text> {
 
 fn has_themes(model: &Model) -> Result<(), Text> {
     only(model.themes.len() > 1, "there is no other theme")
+}
+
+fn can_use_mouse(model: &Model) -> Result<(), Text> {
+    only(!model.mouse_garbled, "Mosh garbles what a mouse reports")
 }
 
 fn is_demo(model: &Model) -> Result<(), Text> {
