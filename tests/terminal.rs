@@ -357,11 +357,7 @@ fn mouse_is_on(seen: &Seen) -> bool {
 }
 
 fn start_with_mouse(env: &[(&str, &str)]) -> Robot {
-    let robot = Robot::start_at((80, 24), PROGRAM, ARGS, env, |home| {
-        let folder = home.join(".config/howdah");
-        std::fs::create_dir_all(&folder).expect("made");
-        std::fs::write(folder.join("config.toml"), "[console]\nmouse = true\n").expect("written");
-    });
+    let robot = Robot::start(PROGRAM, ARGS, &[&[("HOWDAH_CONSOLE_MOUSE", "true")], env].concat());
     robot.wait_for(READY);
     robot
 }

@@ -18,7 +18,7 @@ use std::{
 use tokio_postgres::Row;
 
 use super::{
-    breaker::{self, Breaker, Refused, Verdict},
+    breaker::{self, Breaker, Permit, Refused, Verdict},
     classify::{Class, Effect},
     conninfo,
     failure::QueryError,
@@ -266,7 +266,10 @@ impl Database {
     /// way to it, not what is done with it. `borrower` names the caller in leak reports.
     pub async fn lease(&self, borrower: &'static str) -> Result<Lease, Error> {
         let deadline = self.now().plus(self.0.deadline);
-        self.enter(borrower, deadline).await
+        let (lease, permit) = self.enter(borrower, deadline).await?;
+        // That a session was free says nothing about the server.
+        permit.ignored();
+        Ok(lease)
     }
 
     pub(super) fn default_deadline(&self) -> Duration {
@@ -281,12 +284,13 @@ impl Database {
         Runner { schedule: &self.0.schedule, budget: &self.0.budget, clock: &self.0.clock }
     }
 
-    /// A lease, by way of the breaker, until the deadline.
+    /// A lease, by way of the breaker, until the deadline; and the permit that let it in, to be told how
+    /// things ended.
     pub(super) async fn enter(
         &self,
         borrower: &'static str,
         deadline: Stamp,
-    ) -> Result<Lease, Error> {
+    ) -> Result<(Lease, Permit<'_>), Error> {
         let permit = self.0.breaker.try_acquire()?;
         let limit = deadline.since(self.now());
         let outcome = match tokio::time::timeout(limit, self.0.pool.acquire(borrower)).await {
@@ -294,22 +298,11 @@ impl Database {
             Err(_) => Err(Error::Deadline { after: limit, sent: false }),
         };
         match outcome {
-            // That a session was free says nothing about the server.
-            Ok(lease) => {
-                permit.ignored();
-                Ok(lease)
-            }
+            Ok(lease) => Ok((lease, permit)),
             Err(error) => {
                 permit.settle(error.verdict());
                 Err(self.noted(error))
             }
-        }
-    }
-
-    /// Tells the breaker of something that happened on a lease.
-    pub(super) fn tell_breaker(&self, verdict: Verdict) {
-        if let Ok(permit) = self.0.breaker.try_acquire() {
-            permit.settle(verdict);
         }
     }
 

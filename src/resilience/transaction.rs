@@ -206,7 +206,7 @@ impl Database {
     where
         F: Future<Output = Result<T, Error>>,
     {
-        let lease = self.enter(mode.borrower, deadline).await?;
+        let (lease, permit) = self.enter(mode.borrower, deadline).await?;
         let limit = deadline.since(self.now());
         let open = Arc::new(Open {
             lease,
@@ -221,12 +221,18 @@ impl Database {
             .await
             .unwrap_or(Err(Error::Deadline { after: limit, sent: true }));
         open.finished.store(true, Relaxed);
-        outcome.map_err(|error| {
-            let unknown = committing.load(Relaxed) && may_have_happened(&error);
-            let error = if unknown { Error::CommitUnknown(Box::new(error)) } else { error };
-            self.tell_breaker(error.verdict());
-            self.noted(error)
-        })
+        match outcome {
+            Ok(done) => {
+                permit.success();
+                Ok(done)
+            }
+            Err(error) => {
+                let unknown = committing.load(Relaxed) && may_have_happened(&error);
+                let error = if unknown { Error::CommitUnknown(Box::new(error)) } else { error };
+                permit.settle(error.verdict());
+                Err(self.noted(error))
+            }
+        }
     }
 }
 

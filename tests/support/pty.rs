@@ -71,20 +71,17 @@ impl Robot {
     /// Starts `program` in a terminal of 80x24 cells. `env` is added to a bare environment with a home
     /// folder of its own, so that nothing of the user's is read or written.
     pub fn start(program: &str, args: &[&str], env: &[(&str, &str)]) -> Self {
-        Self::start_at((80, 24), program, args, env, |_| {})
+        Self::start_at((80, 24), program, args, env)
     }
 
-    /// The same in a terminal of that many columns and rows; `furnish` puts files into the home folder
-    /// first.
+    /// The same in a terminal of that many columns and rows.
     pub fn start_at(
         (columns, rows): (u16, u16),
         program: &str,
         args: &[&str],
         env: &[(&str, &str)],
-        furnish: impl FnOnce(&Path),
     ) -> Self {
         let home = tempfile::tempdir().expect("a home folder");
-        furnish(home.path());
         let pair = native_pty_system().openpty(pty_size(columns, rows)).expect("a pseudo-terminal");
         let settings_before = format!("{:?}", pair.master.get_termios().expect("line settings"));
         let mut command = CommandBuilder::new(program);
@@ -147,19 +144,21 @@ impl Robot {
         at(&self.seen.0.lock().expect("not poisoned"))
     }
 
-    /// Waits until what came fulfils `condition`.
-    pub fn wait_until(&self, what: &str, condition: impl Fn(&Seen) -> bool) {
+    /// Waits until what came fulfils `condition`; returns how long it took.
+    pub fn wait_until(&self, what: &str, condition: impl Fn(&Seen) -> bool) -> Duration {
+        let start = now();
         let (seen, changed) = &*self.seen;
         let guard = seen.lock().expect("not poisoned");
         let (guard, timeout) = changed
             .wait_timeout_while(guard, PATIENCE, |seen| !condition(seen))
             .expect("not poisoned");
         assert!(!timeout.timed_out(), "waited in vain for {what}; the screen:\n{}", guard.text());
+        start.elapsed()
     }
 
-    /// Waits until the words stand on the screen.
-    pub fn wait_for(&self, words: &str) {
-        self.wait_until(words, |seen| seen.text().contains(words));
+    /// Waits until the words stand on the screen; returns how long it took.
+    pub fn wait_for(&self, words: &str) -> Duration {
+        self.wait_until(words, |seen| seen.text().contains(words))
     }
 
     /// Stops reading, as a terminal does that is stuck.
