@@ -10,6 +10,7 @@ use std::{
 
 use howdah::resilience::{
     Database, Error, Options,
+    breaker::{self, State},
     classify::Class,
     transaction::{Isolation, Mode},
 };
@@ -172,4 +173,25 @@ async fn a_connection_lost_before_commit_is_repeated_and_at_commit_it_is_said() 
         .expect_err("killed");
     assert!(matches!(unknown, Error::CommitUnknown(_)), "{unknown}");
     assert_eq!((tried.load(SeqCst), unknown.code()), (1, Some("57P01")), "never blindly again");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn transactions_that_succeed_are_counted_and_close_the_breaker() {
+    let cluster = cluster();
+    let db = database(&cluster, Options::default());
+    let work =
+        || db.transaction(Mode::default(), |tx| async move { tx.query("SELECT 1", &[]).await });
+    for _ in 0..3 {
+        work().await.expect("committed");
+    }
+    assert_eq!(db.breaker().stats().window.calls, 3);
+
+    for mode in [breaker::Mode::ForcedOpen, breaker::Mode::Auto] {
+        db.breaker().set_mode(mode, "test", "a drill", None);
+    }
+    assert_eq!(db.breaker().stats().state, State::HalfOpen);
+    for _ in 0..db.breaker().settings().probes {
+        work().await.expect("committed");
+    }
+    assert_eq!(db.breaker().stats().state, State::Closed);
 }

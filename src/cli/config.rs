@@ -36,7 +36,7 @@ fn places(cli: &Cli) -> Result<String, Failure> {
 /// Every value with its origin; each target is resolved as far as can be told without connecting.
 fn check(cli: &Cli) -> Result<String, Failure> {
     let config = setup::config(cli)?;
-    open::check(&config)?;
+    open::check_looks(&config)?;
     let mut out = String::new();
     for entry in &config.entries {
         let _ = writeln!(out, "{:<28} {:<32} {}", entry.key, entry.value, entry.origin);

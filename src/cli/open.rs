@@ -5,9 +5,22 @@ use crate::watch::sampler::Plan;
 
 /// Opens the console on the target of the call.
 pub fn run(cli: &Cli) -> Result<Exit, Failure> {
+    check()?;
     let config = super::setup::config(cli)?;
     let plan = super::target::plan(&config, cli.target.as_deref())?;
     open(&config, plan, None)
+}
+
+/// Says what keeps the console from opening here, before anything is begun for it.
+#[cfg(feature = "console")]
+pub fn check() -> Result<(), Failure> {
+    crate::console::app::run::check_terminal().map_err(console::cannot_open)
+}
+
+/// Says that there is no console.
+#[cfg(not(feature = "console"))]
+pub fn check() -> Result<(), Failure> {
+    Err(no_console())
 }
 
 /// Opens the console on a plan; `demo` is what incidents are done to.
@@ -33,7 +46,7 @@ pub fn open(
 /// Without a console, what is configured for it is of no interest.
 #[cfg(not(feature = "console"))]
 #[expect(clippy::unnecessary_wraps, reason = "with the console it can fail")]
-pub fn check(_: &crate::base::config::Config) -> Result<(), Failure> {
+pub fn check_looks(_: &crate::base::config::Config) -> Result<(), Failure> {
     Ok(())
 }
 
@@ -45,7 +58,7 @@ pub fn no_console() -> Failure {
 }
 
 #[cfg(feature = "console")]
-pub use console::{check, keymap};
+pub use console::{check_looks, keymap};
 
 #[cfg(feature = "console")]
 mod console {
@@ -91,6 +104,8 @@ mod console {
             clock,
             looks,
             keys,
+            mouse: config.mouse,
+            mouse_garbled: std::env::var_os("MOSH_CONNECTION").is_some(),
             log,
         };
         let reason = run(params);
@@ -99,16 +114,23 @@ mod console {
         runtime.shutdown_background();
         match reason {
             Ok(reason) => Ok(Exit::Code(reason.code())),
-            Err(error @ ConsoleError::NoTerminal) => {
+            Err(error) => Err(cannot_open(error)),
+        }
+    }
+
+    /// Without a terminal there is another way to see the same.
+    pub fn cannot_open(error: ConsoleError) -> Failure {
+        match error {
+            ConsoleError::NoTerminal | ConsoleError::Dumb => {
                 let what = format!("{error}; `howdah status` prints the same without one");
-                Err(Failure::new(Exit::Usage, what))
+                Failure::new(Exit::Usage, what)
             }
-            Err(error) => Err(Failure::new(Exit::Failure, error)),
+            error => Failure::new(Exit::Failure, error),
         }
     }
 
     /// Whether keys and themes can be used.
-    pub fn check(config: &Config) -> Result<(), Failure> {
+    pub fn check_looks(config: &Config) -> Result<(), Failure> {
         keymap(config)?;
         let looks = looks(config)?;
         let picked = looks.themes.pick(&looks.theme, looks.depth);

@@ -19,7 +19,7 @@ use ratatui::{
 };
 
 use super::{
-    model::{Entry, Overlay, Pane, UiState},
+    model::{Entry, Overlay, UiState},
     theme::{Glyphs, Theme},
     view::{Sight, link},
     widget::{Canvas, sweep},
@@ -145,14 +145,4 @@ fn frame(
         top += header::banner(canvas, &banner, link::word(live).tone, room);
     }
     Rect { y: top, height: bottom.saturating_sub(top), ..area }
-}
-
-/// The place of a pane in [`Layout::rows`].
-const fn place_of(pane: Pane) -> usize {
-    match pane {
-        Pane::Pools => 0,
-        Pane::Breakers => 1,
-        Pane::Alerts => 2,
-        Pane::Backup => 3,
-    }
 }
