@@ -5,9 +5,9 @@ use crate::watch::sampler::Plan;
 
 /// Opens the console on the target of the call.
 pub fn run(cli: &Cli) -> Result<Exit, Failure> {
-    check()?;
     let config = super::setup::config(cli)?;
     let plan = super::target::plan(&config, cli.target.as_deref())?;
+    check()?;
     open(&config, plan, None)
 }
 
