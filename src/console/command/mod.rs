@@ -161,7 +161,7 @@ pub fn bar(model: &Model) -> Vec<Entry> {
 }
 
 /// The commands that the palette finds for `words`: every word must stand in the title, the id or the
-/// help. The closest come first, see [`distance`].
+/// help. The closest come first: those whose name begins so, those whose name holds it, then the rest.
 pub fn matching(model: &Model, words: &str) -> Vec<Entry> {
     let words = words.trim().to_lowercase();
     let mut found: Vec<(u8, &Command)> = CATALOGUE
