@@ -13,7 +13,10 @@ use crate::{
     watch::{
         sampler::{self, Watch},
         server::SERVER,
-        snapshot::{AlertState, Freshness, Known, LinkState, Pool, Severity, Snapshot, SourceKind},
+        snapshot::{
+            AlertState, CheckState, Freshness, Known, LinkState, Pool, Severity, Snapshot,
+            SourceKind,
+        },
     },
 };
 
@@ -42,7 +45,8 @@ async fn settle(watch: &mut Watch, sources: usize, within: Duration) {
     let deadline = Instant::now() + within;
     let complete = |s: &Snapshot| {
         let heard = s.sources.iter().filter(|s| s.last_good.is_some() || s.problem.is_some());
-        let judged = s.checks.iter().any(|check| check.ran.is_some());
+        let judged = s.checks.iter().any(|check| check.ran.is_some())
+            && s.checks.iter().all(|check| check.state != CheckState::Pending);
         heard.count() >= sources && judged
     };
     let told = watch.snapshots.wait_for(|snapshot| complete(snapshot));
@@ -85,8 +89,8 @@ fn verdict(snapshot: &Snapshot) -> Exit {
     }
 }
 
-/// The snapshot as JSON. Stamps count nanoseconds from the start of the process; `now` is the moment
-/// of printing on the same scale, so that ages can be told.
+/// The snapshot as JSON. Stamps count nanoseconds on a scale of their own; `now` is the moment of
+/// printing on the same scale, so that ages can be told.
 fn json(snapshot: &Snapshot, now: Stamp, one_line: bool) -> Result<String, Failure> {
     let document = serde_json::json!({ "now": now, "snapshot": snapshot });
     let text = if one_line {

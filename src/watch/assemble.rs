@@ -47,6 +47,7 @@ pub struct Frame {
 pub struct Assembler {
     frame: Frame,
     clock: Clock,
+    began: Stamp,
     link: Link,
     facts: Option<(Stamp, Box<Facts>)>,
     tps: Option<f64>,
@@ -80,10 +81,12 @@ impl Assembler {
     /// Nothing is known yet.
     pub fn new(frame: Frame, derived: Vec<Derived>, clock: Clock) -> Self {
         let cluster = frame.target.name.to_string();
+        let began = clock.now();
         Self {
             frame,
             clock,
-            link: Link::default(),
+            began,
+            link: Link { since: began, ..Link::default() },
             facts: None,
             tps: None,
             lsn: LsnHistory::default(),
@@ -128,12 +131,20 @@ impl Assembler {
 
     fn facts(&mut self, facts: Box<Facts>) {
         let now = self.clock.now();
+        let before = self.facts.take();
+        let before =
+            before.filter(|(_, before)| before.standing.cluster() == facts.standing.cluster());
+        if before.is_none() {
+            // Another cluster answers at the same address: its WAL and its counters are its own.
+            self.lsn = LsnHistory::default();
+        }
         if let Some(lsn) = facts.activity.lsn {
             self.lsn.note(now, lsn);
         }
-        self.tps = match (&self.facts, facts.activity.transactions) {
+        self.tps = match (&before, facts.activity.transactions) {
             (Some((then, before)), Some(count)) => {
                 let seconds = now.since(*then).as_secs_f64();
+                // Counters that went back were reset: nothing can be said of this interval.
                 let before = before.activity.transactions.filter(|before| *before <= count);
                 before.filter(|_| seconds > 0.0).map(|b| (count - b) as f64 / seconds)
             }
@@ -210,6 +221,7 @@ impl Assembler {
         let server = self.server_facts();
         let facts = derived::Facts {
             now: when.now,
+            began: self.began,
             link: &self.link,
             server: server.value(),
             pools: &pools,

@@ -18,6 +18,8 @@ use crate::{
 pub struct Facts<'a> {
     /// The moment of judging.
     pub now: Stamp,
+    /// When watching began, and every source was first asked.
+    pub began: Stamp,
     /// Our own connection.
     pub link: &'a Link,
     /// The server's connections, if it told.
@@ -168,7 +170,7 @@ fn source_silent(facts: &Facts<'_>) -> Vec<Finding> {
         .iter()
         .filter(|source| source.kind != SourceKind::Server)
         .map(|source| {
-            let silent = facts.now.since(source.last_good.unwrap_or_default()).as_secs_f64();
+            let silent = facts.now.since(source.last_good.unwrap_or(facts.began)).as_secs_f64();
             let value = if source.problem.is_some() { silent } else { 0.0 };
             let detail = source.problem.as_ref().map_or_else(String::new, |p| p.what.to_string());
             finding(&source.name, value, &detail)
@@ -181,7 +183,7 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::watch::snapshot::{Known, Wait, WaitMeaning};
+    use crate::watch::snapshot::{Known, Problem, Wait, WaitMeaning};
 
     fn pool(in_use: u64, waiting: u64) -> Pool {
         Pool {
@@ -223,6 +225,7 @@ mod tests {
         let look = |pools: &[Pool], now: u64| {
             let facts = Facts {
                 now: Stamp::from_nanos(now),
+                began: Stamp::default(),
                 link: &link,
                 server: None,
                 pools,
@@ -248,6 +251,7 @@ mod tests {
         };
         let facts = Facts {
             now: Stamp::default(),
+            began: Stamp::default(),
             link: &link,
             server: Some(&server),
             pools: &[],
@@ -258,10 +262,28 @@ mod tests {
     }
 
     #[test]
+    fn a_source_that_never_answered_is_silent_since_it_is_watched() {
+        let link = Link::default();
+        let problem = Problem { what: "refused".into(), remedy: Text::default() };
+        let sources = [Source { last_good: None, problem: Some(problem), ..source(0) }];
+        let facts = Facts {
+            now: Stamp::from_nanos(60_000_000_000),
+            began: Stamp::from_nanos(40_000_000_000),
+            link: &link,
+            server: None,
+            pools: &[],
+            breakers: &[],
+            sources: &sources,
+        };
+        assert_eq!(values(source_silent, &facts), [Some(20.0)]);
+    }
+
+    #[test]
     fn a_server_that_never_answered_counts_from_the_first_attempt() {
         let link = Link { state: LinkState::Connecting, ..Link::default() };
         let facts = Facts {
             now: Stamp::from_nanos(3_000_000_000),
+            began: Stamp::default(),
             link: &link,
             server: None,
             pools: &[],

@@ -5,7 +5,7 @@ use std::{
     time::Duration,
 };
 
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer};
 
 use super::{Privilege, Spec};
 use crate::{
@@ -37,9 +37,27 @@ pub struct Row {
     /// What was looked at.
     pub subject: Option<String>,
     /// The value; none when our role cannot see it.
+    #[serde(default, deserialize_with = "value")]
     pub value: Option<f64>,
     /// The facts behind the value.
     pub detail: Option<String>,
+}
+
+/// A number as PostgreSQL writes it into JSON: infinities and NaN, which JSON does not have, as text.
+/// What is not a number says nothing, so it cannot be seen either.
+fn value<'de, D: Deserializer<'de>>(from: D) -> Result<Option<f64>, D::Error> {
+    #[derive(Deserialize)]
+    #[serde(untagged)]
+    enum Written {
+        Number(f64),
+        Word(String),
+    }
+    let number = match Option::deserialize(from)? {
+        None => None,
+        Some(Written::Number(number)) => Some(number),
+        Some(Written::Word(word)) => word.parse().ok(),
+    };
+    Ok(number.filter(|number| !number.is_nan()))
 }
 
 /// Keeps the last result of every check and knows which are due.
@@ -56,6 +74,8 @@ struct Page {
     ran: Option<Stamp>,
     error: Option<Text>,
     suspicious: bool,
+    /// To be asked anew, however lately it ran.
+    again: bool,
 }
 
 impl Book {
@@ -76,9 +96,28 @@ impl Book {
         }
     }
 
-    /// The checks that are due, in a stable order.
+    /// Has every check run anew: after a gap in which the server may have become another. Those that
+    /// failed go on resting.
+    pub fn ask_again(&mut self) {
+        for page in self.pages.values_mut() {
+            page.again = !matches!(page.state, CheckState::Failed | CheckState::Blind);
+        }
+    }
+
+    /// True while checks wait to be asked anew.
+    pub fn looks_anew(&self) -> bool {
+        self.pages.values().any(|page| page.again && page.state != CheckState::Blind)
+    }
+
+    /// The checks to run now, in a stable order: those to be asked anew, else the ones that are due of the
+    /// round that is overdue most. A round holds the checks of one period, so that they are asked in few
+    /// different statements; checks that need a superuser have rounds of their own, because one that is
+    /// refused spoils the statement for all.
     pub fn due(&self, now: Stamp) -> Vec<&Spec> {
-        self.pages.values().filter(|page| page.due(now)).map(|page| &page.spec).collect()
+        let due = self.pages.values().filter_map(|page| Some((page.overdue(now)?, page)));
+        let Some((_, first)) = due.max_by_key(|(overdue, _)| *overdue) else { return Vec::new() };
+        let round = self.pages.values().filter(|page| page.round() == first.round());
+        round.filter(|page| page.joins(now)).map(|page| &page.spec).collect()
     }
 
     /// Takes the rows of checks that ran together. A check without a row is fine.
@@ -101,6 +140,7 @@ impl Book {
             page.findings.clear();
             page.error = Some(Text::foreign(error));
             page.ran = Some(now);
+            page.again = false;
             page.suspicious = false;
         }
     }
@@ -130,18 +170,39 @@ impl Page {
     fn new(spec: Spec, blind: bool) -> Self {
         let error = blind.then(|| Text::ours("our role is not a member of pg_monitor"));
         let state = if blind { CheckState::Blind } else { CheckState::Pending };
-        Self { spec, state, findings: Vec::new(), ran: None, error, suspicious: false }
+        Self { spec, state, findings: Vec::new(), ran: None, error, suspicious: false, again: true }
     }
 
-    fn due(&self, now: Stamp) -> bool {
-        let Some(ran) = self.ran else { return self.state != CheckState::Blind };
-        let pause = match self.state {
+    /// What is asked together: those of one period, `None` for those to be asked anew.
+    fn round(&self) -> (bool, Option<Duration>) {
+        (self.spec.privilege == Privilege::Superuser, (!self.again).then_some(self.spec.every))
+    }
+
+    fn pause(&self) -> Duration {
+        match self.state {
             CheckState::Failed | CheckState::Blind => FAILED_PAUSE,
             _ if self.suspicious => (self.spec.every / 10).max(Duration::from_secs(1)),
             _ => self.spec.every,
+        }
+    }
+
+    /// For how long it has been due; `None` while it is not.
+    fn overdue(&self, now: Stamp) -> Option<Duration> {
+        let Some(ran) = self.ran.filter(|_| !self.again) else {
+            return (self.state != CheckState::Blind).then_some(Duration::MAX);
         };
         // A probe comes a little early or late: half a second must not cost a whole round.
-        now.plus(Duration::from_millis(500)).since(ran) >= pause
+        now.plus(Duration::from_millis(500)).since(ran).checked_sub(self.pause())
+    }
+
+    /// True when it runs along with its round: from half its pause on, so that those that were asked
+    /// alone for a while fall into step again.
+    fn joins(&self, now: Stamp) -> bool {
+        let failed = matches!(self.state, CheckState::Failed | CheckState::Blind);
+        match self.ran {
+            Some(ran) if !failed && !self.again => now.since(ran) * 2 >= self.pause(),
+            _ => self.overdue(now).is_some(),
+        }
     }
 
     fn took(&mut self, rows: Vec<Row>, now: Stamp) {
@@ -149,6 +210,7 @@ impl Page {
         self.state = state_of(&self.findings);
         self.suspicious = self.findings.iter().any(|f| f.severity.is_some());
         self.ran = Some(now);
+        self.again = false;
         self.error = None;
     }
 
@@ -250,22 +312,78 @@ mod tests {
         book.shown().iter().find(|c| &*c.id == id).expect(id).state
     }
 
+    /// Asks what is due each second; `bad` is found wrong each time. The seconds at which `id` ran.
+    fn seconds(book: &mut Book, from: u64, to: u64, id: &str, bad: Option<&str>) -> Vec<u64> {
+        let mut ran = Vec::new();
+        for second in from..to {
+            let due: Vec<String> = book.due(at(second)).iter().map(|c| c.id.clone()).collect();
+            if due.iter().any(|due| due == id) {
+                ran.push(second);
+            }
+            let rows = due.iter().filter(|due| Some(due.as_str()) == bad);
+            let rows = rows.map(|id| row(id, Some(1e12))).collect();
+            book.took(&due, rows, at(second));
+        }
+        ran
+    }
+
     #[test]
     fn a_check_is_pending_until_it_ran_and_due_again_after_its_period() {
         let mut book = book(PRIMARY);
-        assert_eq!(state(&book, "idle_in_transaction"), CheckState::Pending);
-        book.took(&["idle_in_transaction".into()], vec![], at(0));
-        assert_eq!(state(&book, "idle_in_transaction"), CheckState::Ok);
-        let due = |book: &Book, s| book.due(at(s)).iter().any(|c| c.id == "idle_in_transaction");
-        assert!(!due(&book, 9));
-        assert!(due(&book, 10));
-        book.took(
-            &["idle_in_transaction".into()],
-            vec![row("idle_in_transaction", Some(1e4))],
-            at(10),
-        );
-        assert_eq!(state(&book, "idle_in_transaction"), CheckState::Critical);
-        assert!(due(&book, 11), "looked at more often once suspicious");
+        let id = "idle_in_transaction";
+        assert_eq!(state(&book, id), CheckState::Pending);
+        let first = seconds(&mut book, 0, 1, id, None);
+        assert_eq!((first, state(&book, id)), (vec![0], CheckState::Ok), "all at once at first");
+        let next = seconds(&mut book, 1, 45, id, None);
+        assert_eq!(next.len(), 4, "every ten seconds: {next:?}");
+        seconds(&mut book, 45, 56, id, Some(id));
+        assert_eq!(state(&book, id), CheckState::Critical);
+        let often = seconds(&mut book, 56, 76, id, Some(id));
+        assert!(often.len() >= 12, "looked at more often once suspicious: {often:?}");
+        seconds(&mut book, 76, 100, id, None);
+        let calm = seconds(&mut book, 100, 140, id, None);
+        assert!(calm.len() == 4, "as before: {calm:?}");
+    }
+
+    #[test]
+    fn what_is_wrong_and_looked_at_often_starves_no_other() {
+        for wrong in ["idle_in_transaction", "blocked_sessions", "slot_wal_retained"] {
+            let mut book = book(PRIMARY);
+            assert!(seconds(&mut book, 0, 30, wrong, Some(wrong)).len() >= 9, "{wrong}");
+            for (id, least) in
+                [("connections_used_pct", 15), ("long_query", 8), ("pending_restart", 1)]
+            {
+                let mut book = self::book(PRIMARY);
+                let ran = seconds(&mut book, 0, 100, id, Some(wrong)).len();
+                assert!(ran >= least, "{id} ran {ran} times while {wrong} is wrong");
+            }
+        }
+    }
+
+    #[test]
+    fn after_a_gap_everything_is_asked_anew_but_what_failed() {
+        let mut book = book(PRIMARY);
+        let id = "xid_wraparound_pct";
+        seconds(&mut book, 0, 10, id, None);
+        book.failed("slot_wal_retained", "boom", false, at(10));
+        assert!(!book.due(at(20)).iter().any(|c| c.id == id));
+        book.ask_again();
+        let due: Vec<_> = book.due(at(20)).iter().map(|c| c.id.clone()).collect();
+        assert!(due.iter().any(|due| due == id), "{due:?}");
+        assert!(!due.iter().any(|due| due == "slot_wal_retained"), "{due:?}");
+    }
+
+    #[test]
+    fn a_quiet_server_is_asked_few_different_questions() {
+        let mut book = book(PRIMARY);
+        let mut questions = BTreeSet::new();
+        for second in 0..1000 {
+            let due: Vec<String> = book.due(at(second)).iter().map(|c| c.id.clone()).collect();
+            book.took(&due, vec![], at(second));
+            questions.insert(due);
+        }
+        // Nothing, the first look, five periods; those for superusers: the first look and one period.
+        assert!(questions.len() <= 9, "{questions:#?}");
     }
 
     #[test]
@@ -283,6 +401,20 @@ mod tests {
         let mut book = book(PRIMARY);
         book.took(&["checksum_failures".into()], vec![row("checksum_failures", None)], at(0));
         assert_eq!(state(&book, "checksum_failures"), CheckState::Blind);
+    }
+
+    #[test]
+    fn numbers_that_json_does_not_have_are_read() {
+        let read = |value: &str| {
+            let row = format!(r#"{{"id":"x","subject":null,"value":{value},"detail":null}}"#);
+            serde_json::from_str::<Row>(&row).expect("a row").value
+        };
+        assert_eq!(read("1.5"), Some(1.5));
+        assert_eq!(read("null"), None);
+        assert_eq!(read("\"Infinity\""), Some(f64::INFINITY));
+        assert_eq!(read("\"-Infinity\""), Some(f64::NEG_INFINITY));
+        assert_eq!(read("\"NaN\""), None);
+        assert_eq!(read("\"a lot\""), None);
     }
 
     #[test]
@@ -315,7 +447,7 @@ mod tests {
         let mut book = book(PRIMARY);
         book.failed("slot_wal_retained", "boom\u{1b}[2J", false, at(0));
         assert_eq!(state(&book, "slot_wal_retained"), CheckState::Failed);
-        assert!(!book.due(at(60)).iter().any(|c| c.id == "slot_wal_retained"));
-        assert!(book.due(at(300)).iter().any(|c| c.id == "slot_wal_retained"));
+        assert!(seconds(&mut book, 1, 299, "slot_wal_retained", None).is_empty());
+        assert!(!seconds(&mut book, 299, 310, "slot_wal_retained", None).is_empty());
     }
 }

@@ -22,7 +22,7 @@ impl Spending {
 
     /// The cost of the last minute.
     pub fn last_minute(&mut self, now: Stamp) -> Cost {
-        while self.spent.front().is_some_and(|(at, ..)| now.since(*at) > Duration::from_mins(1)) {
+        while self.spent.front().is_some_and(|(at, ..)| now.since(*at) >= Duration::from_mins(1)) {
             self.spent.pop_front();
         }
         Cost {

@@ -25,7 +25,9 @@ pub struct Standing {
     timeline: Option<u32>,
     system_identifier: String,
     started: f64,
-    read_only: bool,
+    /// Of ordinary sessions; told apart from the rest, because it costs more to ask.
+    #[serde(default)]
+    pub read_only: bool,
     max_connections: u32,
     reserved: u32,
     /// Size of a WAL segment in bytes.
@@ -48,8 +50,9 @@ pub struct Activity {
     pub lsn: Option<u64>,
     /// Transactions since the statistics were reset, all databases.
     pub transactions: Option<u64>,
+    /// In recovery now; when that has changed, all that was asked less often is out of date.
+    pub recovery: bool,
     sessions: Sessions,
-    applications: Option<Vec<ApplicationRow>>,
     archiver: Option<ArchiverRow>,
     standbys: Option<Vec<StandbyRow>>,
 }
@@ -61,6 +64,7 @@ struct Sessions {
     idle: Option<u32>,
     in_transaction: Option<u32>,
     waiting: Option<u32>,
+    applications: Option<Vec<ApplicationRow>>,
 }
 
 #[derive(Clone, Debug, PartialEq, Deserialize)]
@@ -120,6 +124,11 @@ pub struct Facts {
 }
 
 impl Standing {
+    /// True when the server has become a standby or a primary since this was told.
+    pub fn changed(&self, activity: &Activity) -> bool {
+        self.recovery != activity.recovery
+    }
+
     /// The server's role.
     pub fn role(&self) -> Role {
         if self.recovery { Role::Standby } else { Role::Primary }
@@ -238,7 +247,7 @@ impl Facts {
     }
 
     fn applications(&self) -> Vec<Application> {
-        let rows = self.activity.applications.as_deref().unwrap_or_default();
+        let rows = self.activity.sessions.applications.as_deref().unwrap_or_default();
         rows.iter()
             .map(|row| Application {
                 name: row.name.as_str().into(),

@@ -20,8 +20,8 @@ pub fn breaker(clock: Clock) -> Breaker {
         failure_rate: None,
         slow_rate: None,
         probes: 1,
-        open_wait: Duration::from_millis(300),
-        open_wait_max: Duration::from_millis(600),
+        open_wait: Duration::from_millis(200),
+        open_wait_max: Duration::from_millis(400),
         window: Duration::from_mins(1),
         min_calls: 10,
         ..Settings::default()

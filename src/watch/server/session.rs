@@ -20,7 +20,7 @@ use crate::{
 };
 
 /// Limit for connecting, authentication included, and again for the first answer.
-const CONNECT: Duration = Duration::from_secs(2);
+pub const CONNECT: Duration = Duration::from_secs(2);
 /// Prepared statements kept per connection; there are about ten combinations of checks.
 const MOST_PREPARED: usize = 40;
 
@@ -30,8 +30,10 @@ pub struct Session {
     pub connection: Connection,
     /// Who answers, as last told.
     pub standing: Standing,
-    /// When identity, settings and queues were last asked.
+    /// When identity, rights and queues were last asked.
     pub slow_at: Option<Stamp>,
+    /// When it was last asked whether sessions are read-only.
+    pub read_only_at: Option<Stamp>,
     /// The archiver's queue, as last told.
     pub ready: Option<Ready>,
     /// Base backups being taken, as last told.
@@ -40,12 +42,13 @@ pub struct Session {
 }
 
 impl Session {
-    /// Connects, tames the session, and asks who answers.
-    pub async fn open(settings: &Settings) -> Result<Self, Trouble> {
-        let connection = connect(settings, CONNECT).await?;
+    /// Connects within that limit, tames the session, and asks who answers.
+    pub async fn open(settings: &Settings, within: Duration) -> Result<Self, Trouble> {
+        let connection = connect(settings, within).await?;
         let first = async {
             connection.client.batch_execute(statements::SESSION).await?;
-            let sql = format!("SELECT {}::text", statements::IDENTITY);
+            let (identity, read_only) = (statements::IDENTITY, statements::READ_ONLY);
+            let sql = format!("SELECT {identity}::text, {read_only}");
             connection.client.query_one(&sql, &[]).await
         };
         let row = match timeout(CONNECT, first).await {
@@ -53,19 +56,22 @@ impl Session {
             Ok(Err(error)) => return Err(Trouble::at_first_question(&connection, &error)),
             Err(_) => return Err(Trouble::silent()),
         };
-        let standing = read(&row, 0).ok_or_else(Trouble::unreadable)?;
+        let mut standing: Standing = read(&row, 0).ok_or_else(Trouble::unreadable)?;
+        standing.read_only = row.try_get(1).unwrap_or(standing.read_only);
         Ok(Self {
             connection,
             standing,
             slow_at: None,
+            read_only_at: None,
             ready: None,
             backups: Vec::new(),
             prepared: BTreeMap::new(),
         })
     }
 
-    /// Asks one statement that answers with one row.
-    pub async fn query(&mut self, sql: &str) -> Result<Row, tokio_postgres::Error> {
+    /// Asks one statement that answers with one row. `again` says that it will be asked again: the
+    /// server then keeps its plan.
+    pub async fn query(&mut self, sql: &str, again: bool) -> Result<Row, tokio_postgres::Error> {
         let known = self.prepared.get(sql).cloned();
         let statement = if let Some(statement) = known {
             statement
@@ -74,7 +80,9 @@ impl Session {
             if self.prepared.len() >= MOST_PREPARED {
                 self.prepared.clear();
             }
-            self.prepared.insert(sql.to_owned(), statement.clone());
+            if again {
+                self.prepared.insert(sql.to_owned(), statement.clone());
+            }
             statement
         };
         self.connection.client.query_one(&statement, &[]).await

@@ -15,6 +15,8 @@ pub const SESSION: &str = "SET statement_timeout = '4s'; SET lock_timeout = '500
 ///
 /// The timeline of a primary is read from the WAL file name: `pg_control_checkpoint()` shows the
 /// old one right after a promotion.
+///
+/// Nothing here lists `pg_settings`: each time that makes all settings, which costs half a millisecond.
 pub const IDENTITY: &str = "json_build_object(
  'user', current_user, 'database', current_database(),
  'version', current_setting('server_version'), 'version_num', current_setting('server_version_num')::int,
@@ -23,46 +25,44 @@ pub const IDENTITY: &str = "json_build_object(
    ELSE ('x' || substr(pg_walfile_name(pg_current_wal_lsn()), 1, 8))::bit(32)::int END,
  'system_identifier', (SELECT system_identifier::text FROM pg_control_system()),
  'started', extract(epoch FROM pg_postmaster_start_time())::float8,
- 'read_only', pg_is_in_recovery() OR (SELECT reset_val = 'on' FROM pg_settings WHERE name = 'default_transaction_read_only'),
  'max_connections', current_setting('max_connections')::int,
  'reserved', current_setting('superuser_reserved_connections')::int
    + coalesce(current_setting('reserved_connections', true), '0')::int,
- 'segment', (SELECT setting::bigint * CASE unit WHEN '8kB' THEN 8192 ELSE 1 END FROM pg_settings WHERE name = 'wal_segment_size'),
+ 'segment', pg_size_bytes(current_setting('wal_segment_size')),
  'archive_mode', current_setting('archive_mode'),
  'archive_set', coalesce(nullif(current_setting('archive_library', true), ''),
-   nullif(nullif((SELECT setting FROM pg_settings WHERE name = 'archive_command'), ''), '(disabled)')) IS NOT NULL,
+   nullif(nullif(current_setting('archive_command'), ''), '(disabled)')) IS NOT NULL,
  'monitor', pg_has_role(current_user, 'pg_monitor', 'USAGE'),
  'stats', pg_has_role(current_user, 'pg_read_all_stats', 'USAGE'),
  'archive_status', has_function_privilege('pg_ls_archive_statusdir()', 'EXECUTE'))";
 
+/// What sessions get without our own [`SESSION`], which is why only the reset value tells it.
+pub const READ_ONLY: &str = "pg_is_in_recovery() OR (SELECT reset_val = 'on' FROM pg_settings \
+     WHERE name = 'default_transaction_read_only')";
+
 /// What changes from second to second.
 fn activity(standing: &Standing) -> String {
+    // One pass over the sessions. A weak role is shown its own only; the number of all backends is
+    // open to everybody.
     let sessions = if standing.stats {
-        "(SELECT json_build_object('all', count(*),
-            'active', count(*) FILTER (WHERE state IN ('active', 'fastpath function call')),
-            'idle', count(*) FILTER (WHERE state = 'idle'),
-            'in_transaction', count(*) FILTER (WHERE state LIKE 'idle in transaction%'),
-            'waiting', count(*) FILTER (WHERE wait_event_type = 'Lock'))
-          FROM pg_stat_activity WHERE backend_type = 'client backend')"
-    } else {
-        // A weak role is shown its own sessions only; the number of all backends is open to all.
-        "(SELECT json_build_object('all', sum(numbackends)) FROM pg_stat_database)"
-    };
-    let applications = if standing.stats {
-        "(SELECT json_agg(a) FROM (SELECT coalesce(nullif(application_name, ''), '(no name)') AS name,
-            count(*) AS all, count(*) FILTER (WHERE state IN ('active', 'fastpath function call')) AS active,
+        "(WITH a AS MATERIALIZED (SELECT coalesce(nullif(application_name, ''), '(no name)') AS name, count(*) AS all,
+            count(*) FILTER (WHERE state IN ('active', 'fastpath function call')) AS active,
             count(*) FILTER (WHERE state = 'idle') AS idle,
-            count(*) FILTER (WHERE state LIKE 'idle in transaction%') AS in_transaction
-          FROM pg_stat_activity WHERE backend_type = 'client backend' GROUP BY 1 ORDER BY 2 DESC LIMIT 12) a)"
+            count(*) FILTER (WHERE state LIKE 'idle in transaction%') AS in_transaction,
+            count(*) FILTER (WHERE wait_event_type = 'Lock') AS waiting
+          FROM pg_stat_activity WHERE backend_type = 'client backend' GROUP BY 1)
+          SELECT json_build_object('all', sum(a.all), 'active', sum(active), 'idle', sum(idle),
+            'in_transaction', sum(in_transaction), 'waiting', sum(waiting), 'applications',
+            (SELECT json_agg(t) FROM (SELECT name, a.all, active, idle, in_transaction FROM a ORDER BY 2 DESC LIMIT 12) t)) FROM a)"
     } else {
-        "NULL::json"
+        "(SELECT json_build_object('all', sum(numbackends)) FROM pg_stat_database)"
     };
     format!(
         "json_build_object(
  'clock', extract(epoch FROM clock_timestamp())::float8,
  'lsn', CASE WHEN pg_is_in_recovery() THEN NULL ELSE pg_wal_lsn_diff(pg_current_wal_flush_lsn(), '0/0') END::bigint,
- 'transactions', (SELECT sum(xact_commit + xact_rollback) FROM pg_stat_database)::bigint,
- 'sessions', {sessions}, 'applications', {applications},
+ 'transactions', (SELECT sum(pg_stat_get_db_xact_commit(oid) + pg_stat_get_db_xact_rollback(oid)) FROM pg_database)::bigint,
+ 'recovery', pg_is_in_recovery(), 'sessions', {sessions},
  'archiver', (SELECT json_build_object('archived', archived_count, 'last_wal', last_archived_wal,
     'last_at', extract(epoch FROM last_archived_time)::float8, 'failed', failed_count, 'last_failed_wal', last_failed_wal,
     'last_failed_at', extract(epoch FROM last_failed_time)::float8,
@@ -89,16 +89,32 @@ fn ready(standing: &Standing) -> &'static str {
 const RUNNING_BACKUPS: &str = "(SELECT json_agg(json_build_object('pid', pid, 'phase', phase, 'done', backup_streamed, \
      'total', backup_total)) FROM pg_stat_progress_basebackup)";
 
-/// One tick: activity, identity, queue, base backups and checks, each in a column of its own; what
-/// is not asked now is NULL.
-pub fn tick(standing: &Standing, slow: bool, checks: &[Spec]) -> String {
+/// What a tick asks besides activity.
+#[derive(Clone, Debug, Default)]
+pub struct Tick {
+    /// Identity, rights, the archiver's queue and base backups.
+    pub slow: bool,
+    /// Whether sessions are read-only.
+    pub read_only: bool,
+    /// Checks.
+    pub checks: Vec<Spec>,
+}
+
+/// One tick: activity, identity, queue, base backups, read-only and checks, each in a column of its own;
+/// what is not asked now is NULL.
+pub fn tick(standing: &Standing, tick: &Tick) -> String {
     let activity = activity(standing);
     let (identity, ready, backups) =
-        if slow { (IDENTITY, ready(standing), RUNNING_BACKUPS) } else { (NULL, NULL, NULL) };
-    let checks =
-        if checks.is_empty() { "NULL".to_owned() } else { format!("({})", run::batch(checks)) };
+        if tick.slow { (IDENTITY, ready(standing), RUNNING_BACKUPS) } else { (NULL, NULL, NULL) };
+    let read_only = if tick.read_only { READ_ONLY } else { "NULL::boolean" };
+    let checks = if tick.checks.is_empty() {
+        "NULL".to_owned()
+    } else {
+        format!("({})", run::batch(&tick.checks))
+    };
     format!(
-        "SELECT {activity}::text, {identity}::text, {ready}::text, {backups}::text, {checks}::text"
+        "SELECT {activity}::text, {identity}::text, {ready}::text, {backups}::text, {checks}::text, \
+         {read_only}"
     )
 }
 

@@ -8,12 +8,14 @@ use crate::{
     watch::snapshot::{LinkState, Problem},
 };
 
-/// Pause after an attempt that cost the server nothing, because nobody listened or it is on its way.
-pub const PAUSE_SHORT: Duration = Duration::from_millis(500);
+/// Pause after an attempt that cost the server nothing, because it did not even reach it.
+pub const PAUSE_FREE: Duration = Duration::from_millis(150);
+/// Pause after an attempt that found the server on its way, or hung.
+const PAUSE_SHORT: Duration = Duration::from_millis(400);
 /// Pause after an attempt that the server had to refuse.
 const PAUSE_LONG: Duration = Duration::from_secs(1);
-/// Pause after a refusal that only a person can lift.
-const PAUSE_REFUSED: Duration = Duration::from_secs(5);
+/// Pause after a refusal that only a person can lift. Whoever lifts it watches the screen.
+const PAUSE_REFUSED: Duration = Duration::from_secs(2);
 
 /// Why an attempt failed.
 #[derive(Clone, Debug)]
@@ -24,6 +26,8 @@ pub struct Trouble {
     pub problem: Problem,
     /// How long to wait before the next attempt.
     pub pause: Duration,
+    /// Nothing came back from the machine at all: the network swallows our packets.
+    pub cut_off: bool,
 }
 
 impl Trouble {
@@ -31,13 +35,13 @@ impl Trouble {
     pub fn at_first_question(connection: &Connection, error: &tokio_postgres::Error) -> Self {
         let what = connection.fate.cause().map_or_else(|| words_of(error), |c| c.to_string());
         let problem = problem(&what, "the server's log tells more");
-        Self { state: LinkState::Down, problem, pause: PAUSE_LONG }
+        Self { state: LinkState::Down, problem, pause: PAUSE_LONG, cut_off: false }
     }
 
     /// We are logged in and get no answer.
     pub fn silent() -> Self {
         let problem = problem(HUNG, HUNG_REMEDY);
-        Self { state: LinkState::Hung, problem, pause: PAUSE_SHORT }
+        Self { state: LinkState::Hung, problem, pause: PAUSE_SHORT, cut_off: false }
     }
 
     /// What answers is not a PostgreSQL server that we know.
@@ -46,14 +50,15 @@ impl Trouble {
             "the server's answer about itself could not be read",
             "is it PostgreSQL 13 or newer? A pooler in between must pass pg_control_system()",
         );
-        Self { state: LinkState::Refused, problem, pause: PAUSE_REFUSED }
+        Self { state: LinkState::Refused, problem, pause: PAUSE_REFUSED, cut_off: false }
     }
 }
 
 impl From<ConnectError> for Trouble {
     fn from(error: ConnectError) -> Self {
         let (state, pause) = judge(&error);
-        Self { state, problem: problem(&error.to_string(), error.remedy()), pause }
+        let cut_off = unheard(&error);
+        Self { state, problem: problem(&error.to_string(), error.remedy()), pause, cut_off }
     }
 }
 
@@ -65,13 +70,27 @@ fn judge(error: &ConnectError) -> (LinkState, Duration) {
         ConnectError::TimedOut { stage, .. } if *stage > Stage::Connect => {
             (LinkState::Hung, PAUSE_SHORT)
         }
-        // With several hosts, one that hangs is as good as down: another may answer.
         ConnectError::TimedOut { .. }
         | ConnectError::Refused { .. }
         | ConnectError::NoSocket { .. }
-        | ConnectError::Unreachable { .. }
-        | ConnectError::Unready { .. } => (LinkState::Down, PAUSE_SHORT),
+        | ConnectError::Unreachable { .. } => (LinkState::Down, PAUSE_FREE),
+        ConnectError::Unready { .. } => (LinkState::Down, PAUSE_SHORT),
+        // With several hosts, one that hangs is as good as down: another may answer. The one that is
+        // burdened most sets the pace.
+        ConnectError::NoHost(errors) => {
+            let pauses = errors.iter().filter(|error| !error.permanent()).map(|e| judge(e).1);
+            (LinkState::Down, pauses.max().unwrap_or(PAUSE_LONG))
+        }
         _ => (LinkState::Down, PAUSE_LONG),
+    }
+}
+
+fn unheard(error: &ConnectError) -> bool {
+    match error {
+        ConnectError::TimedOut { stage, .. } => *stage == Stage::Connect,
+        ConnectError::Unreachable { .. } => true,
+        ConnectError::NoHost(errors) => errors.iter().all(unheard),
+        _ => false,
     }
 }
 

@@ -281,7 +281,7 @@ fn since(
     let (since, exact) = match (told, seen) {
         (Some((_, age)), Some(last)) => (now.minus(age).max(last), true),
         (None, Some(_)) => (now, true),
-        // A stamp reaches back to the start of this process and no further.
+        // Older than stamps reach, it is known to be at least that old.
         (Some((_, age)), None) => (now.minus(age), age < now.since(Stamp::default())),
         (None, None) => (now, false),
     };
