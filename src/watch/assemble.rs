@@ -22,7 +22,7 @@ use crate::{
         text::Text,
     },
     watch::snapshot::{
-        Backup, Breaker, Check, Cost, Known, Link, LinkState, Pool, PoolKind, Recoverability,
+        Backup, Breaker, Check, Cost, Known, Link, LinkState, Pool, PoolKind, Recoverability, Rpo,
         Server, Snapshot, Source, SourceKind, Target,
     },
 };
@@ -279,8 +279,7 @@ impl Assembler {
         }
     }
 
-    /// As of the last answer: what was not safe then is not safe now, and what we have not seen since
-    /// we do not claim.
+    /// As of the last answer.
     fn recoverability(&self, archiver: &Known<crate::watch::snapshot::Archiver>) -> Recoverability {
         let rpo = match &self.facts {
             None => Known::Unknown(Text::ours("the server has not answered yet")),
@@ -291,7 +290,8 @@ impl Assembler {
                 segment: facts.standing.segment,
                 archiver,
                 standbys: &facts.standbys(),
-            }),
+            })
+            .map(|rpo| self.aged(rpo, *at)),
         };
         Recoverability {
             rpo,
@@ -300,6 +300,16 @@ impl Assembler {
             rpo_target: self.frame.rpo_target,
             rto_target: self.frame.rto_target,
         }
+    }
+
+    /// While nothing is heard, what was not safe then may still not be, and commits may go on where we
+    /// cannot see them: the bound grows with the silence.
+    fn aged(&self, rpo: Rpo, heard: Stamp) -> Rpo {
+        let silence = self.clock.now().since(heard);
+        if silence <= self.frame.period * 2 {
+            return rpo;
+        }
+        Rpo { loss: rpo.loss + silence, at_most: true, ..rpo }
     }
 
     fn pools(&self) -> Vec<Pool> {

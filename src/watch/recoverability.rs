@@ -136,24 +136,24 @@ fn archived(evidence: &Evidence<'_>) -> Known<(Duration, bool)> {
     };
     match evidence.history.exposed_for(end.saturating_add(EMPTY_SEGMENT), evidence.now) {
         Ok(loss) => Known::Is((loss, false)),
-        // Beyond our memory: the segment was finished before it was archived, so the first byte
-        // after it is at least that old. Only a queue can make it older, and then we do not know.
-        Err(_) => match archiver.last_at {
-            Some(at) if archiver.ready.value().is_some_and(|(count, _)| *count == 0) => {
-                let age = evidence.server_now.duration_since(at);
-                Known::Is((Duration::try_from(age).unwrap_or_default(), true))
+        // Beyond our memory: what is not archived was written after the last archived segment was
+        // finished, so it cannot be older than that.
+        Err(_) => match (archiver.finished, archiver.last_at) {
+            (Some(at), _) => Known::Is((age(evidence.server_now, at), true)),
+            // Segments may have waited for long before they were archived.
+            (None, Some(at)) => {
+                let age = units::age(age(evidence.server_now, at));
+                Known::Unknown(format!("at least {age}: watched for too short a time").into())
             }
-            Some(at) => {
-                let age =
-                    Duration::try_from(evidence.server_now.duration_since(at)).unwrap_or_default();
-                let why = format!("at least {}: segments wait to be archived", units::age(age));
-                Known::Unknown(why.into())
-            }
-            None => {
+            (None, None) => {
                 Known::Unknown(Text::ours("the time of the last archived segment is not known"))
             }
         },
     }
+}
+
+fn age(now: Timestamp, then: Timestamp) -> Duration {
+    Duration::try_from(now.duration_since(then)).unwrap_or_default()
 }
 
 fn flushed(evidence: &Evidence<'_>, standby: &Standby) -> Known<(Duration, bool)> {
@@ -199,6 +199,7 @@ mod tests {
             archived: 1,
             last_wal: Some(last_wal.into()),
             last_at: Some(Timestamp::from_second(1000).expect("a time")),
+            finished: None,
             failed: 0,
             last_failed_wal: None,
             last_failed_at: None,
@@ -249,14 +250,18 @@ mod tests {
     }
 
     #[test]
-    fn beyond_our_memory_the_archiver_bounds_it_only_without_a_queue() {
+    fn beyond_our_memory_the_end_of_the_last_segment_bounds_it() {
         let mut history = LsnHistory::default();
         history.note(at(99), 9 * SEGMENT);
-        let known = loss(&history, &archiver("000000010000000000000001", 0), &[]);
+        let mut archiver = archiver("000000010000000000000001", 0);
+        let unknown = loss(&history, &archiver, &[]);
+        assert!(unknown.reason().expect("not known").contains("at least 1m00s"), "{unknown:?}");
+        if let Known::Is(archiver) = &mut archiver {
+            archiver.finished = Some(Timestamp::from_second(970).expect("a time"));
+        }
+        let known = loss(&history, &archiver, &[]);
         let rpo = known.value().expect("known");
-        assert_eq!((rpo.loss, rpo.at_most), (Duration::from_mins(1), true));
-        let queued = loss(&history, &archiver("000000010000000000000001", 3), &[]);
-        assert!(queued.reason().expect("not known").contains("at least 1m00s"), "{queued:?}");
+        assert_eq!((rpo.loss, rpo.at_most), (Duration::from_secs(90), true));
     }
 
     #[test]

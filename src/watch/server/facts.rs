@@ -94,11 +94,14 @@ struct StandbyRow {
     flushed: Option<u64>,
 }
 
-/// Segments that wait to be archived.
-#[derive(Clone, Copy, Debug, PartialEq, Deserialize)]
+/// The archiver's queue.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
 pub struct Ready {
     count: u64,
     oldest: Option<f64>,
+    /// The last archived segment when this was asked, and when it was finished.
+    last_wal: Option<String>,
+    finished: Option<f64>,
 }
 
 /// A base backup that is being taken.
@@ -221,6 +224,12 @@ impl Facts {
             archived: row.archived,
             last_wal: row.last_wal.as_deref().map(Text::foreign),
             last_at: row.last_at.map(moment),
+            // The queue is asked less often: what it says of another segment is no use here.
+            finished: self
+                .ready
+                .as_ref()
+                .filter(|ready| ready.last_wal.is_some() && ready.last_wal == row.last_wal)
+                .and_then(|ready| ready.finished.map(moment)),
             failed: row.failed,
             last_failed_wal: row.last_failed_wal.as_deref().map(Text::foreign),
             last_failed_at: row.last_failed_at.map(moment),

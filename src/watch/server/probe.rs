@@ -154,7 +154,10 @@ impl Watcher {
                 Ok(session) => match self.watch_all(session).await {
                     None => return,
                     Some(problem) => {
-                        self.lost(LinkState::Down, problem, AFTER_LOSS).await;
+                        // A connection that was given up says nothing new about a hung server.
+                        let hung = self.link.state == LinkState::Hung;
+                        let state = if hung { LinkState::Hung } else { LinkState::Down };
+                        self.lost(state, problem, AFTER_LOSS).await;
                         AFTER_LOSS
                     }
                 },
@@ -366,7 +369,7 @@ impl Watcher {
             let facts = Box::new(Facts {
                 standing: session.standing.clone(),
                 activity,
-                ready: session.ready,
+                ready: session.ready.clone(),
                 backups: session.backups.clone(),
             });
             let cost = self.cost.last_minute(now);

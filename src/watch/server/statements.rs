@@ -75,11 +75,16 @@ fn activity(standing: &Standing) -> String {
     )
 }
 
-/// Segments that wait to be archived. Lists a folder, so it is not asked every second.
+/// Segments that wait to be archived, and when the last archived one was finished: its status file is
+/// made then, and renaming it to `.done` keeps the time. Lists a folder, so it is not asked every second.
 fn ready(standing: &Standing) -> &'static str {
     if standing.archive_status {
-        "(SELECT json_build_object('count', count(*), 'oldest', extract(epoch FROM min(modification))::float8) \
-         FROM pg_ls_archive_statusdir() WHERE name LIKE '%.ready')"
+        "(SELECT json_build_object('count', count(*) FILTER (WHERE name LIKE '%.ready'),
+            'oldest', extract(epoch FROM min(modification) FILTER (WHERE name LIKE '%.ready'))::float8,
+            'last_wal', a.wal,
+            'finished', extract(epoch FROM max(modification) FILTER (WHERE name = a.wal || '.done'))::float8)
+          FROM (SELECT max(last_archived_wal) AS wal FROM pg_stat_archiver) a
+          LEFT JOIN pg_ls_archive_statusdir() ON true GROUP BY a.wal)"
     } else {
         "NULL::json"
     }

@@ -98,6 +98,9 @@ pub struct Archiver {
     pub last_wal: Option<Text>,
     /// When it was archived.
     pub last_at: Option<Timestamp>,
+    /// When it was finished, to the second below: everything before is in the archive. Known while its
+    /// status file is there and our role may list them.
+    pub finished: Option<Timestamp>,
     /// Failed attempts since the statistics were reset.
     pub failed: u64,
     /// The segment of the last failure.
