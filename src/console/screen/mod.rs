@@ -52,7 +52,8 @@ pub struct Ui<'a> {
 /// What came to stand where, for the next key.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Layout {
-    /// How many rows each pane can show, in the order of [`super::model::Pane::ALL`]; 0 for one that is not shown.
+    /// How many rows each pane can show, in the order of [`super::model::Pane::ALL`]; 0 when it is
+    /// not shown.
     pub rows: [u16; 4],
     /// How many lines the overlay shows of how many; a page is the first figure.
     pub overlay: (u16, u16),
