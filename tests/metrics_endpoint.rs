@@ -12,6 +12,7 @@ use howdah::{
             Reading,
             address::{Auth, Endpoint},
             endpoint,
+            pace::Line,
             scrape::{ScrapeError, scrape},
         },
     },
@@ -295,7 +296,7 @@ async fn https_is_read_and_checked() {
 fn watch(endpoint: Endpoint) -> (mpsc::Receiver<Reading>, tokio_util::sync::DropGuard) {
     let (out, readings) = mpsc::channel(1);
     let cancel = CancellationToken::new();
-    tokio::spawn(endpoint::run(endpoint, Clock::system(), out, cancel.clone()));
+    tokio::spawn(endpoint::run(endpoint, Clock::system(), Line::new(out, cancel.clone())));
     (readings, cancel.drop_guard())
 }
 
@@ -380,14 +381,21 @@ async fn the_watch_ends_when_cancelled_or_not_heard() {
     let cancel = CancellationToken::new();
     let (out, _kept) = mpsc::channel(1);
     // Nobody takes the readings: the queue is full, and cancelling still works.
-    let task = tokio::spawn(endpoint::run(endpoint.clone(), Clock::system(), out, cancel.clone()));
+    let task = tokio::spawn(endpoint::run(
+        endpoint.clone(),
+        Clock::system(),
+        Line::new(out, cancel.clone()),
+    ));
     cancel.cancel();
     tokio::time::timeout(Duration::from_secs(5), task).await.expect("in time").expect("no panic");
 
     let (out, gone) = mpsc::channel(1);
     drop(gone);
-    let task =
-        tokio::spawn(endpoint::run(endpoint, Clock::system(), out, CancellationToken::new()));
+    let task = tokio::spawn(endpoint::run(
+        endpoint,
+        Clock::system(),
+        Line::new(out, CancellationToken::new()),
+    ));
     tokio::time::timeout(Duration::from_secs(5), task).await.expect("in time").expect("no panic");
 }
 

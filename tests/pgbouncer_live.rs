@@ -14,7 +14,7 @@ use howdah::{
     sandbox::Via,
     watch::{
         snapshot::{Pool, PoolKind, SourceKind, WaitMeaning},
-        sources::{Reading, pgbouncer},
+        sources::{Reading, pace::Line, pgbouncer},
     },
 };
 use support_bouncer::Bouncer;
@@ -28,7 +28,7 @@ fn watch(conninfo: &str) -> (mpsc::Receiver<Reading>, DropGuard) {
     bouncer.period = Duration::from_millis(100);
     let (out, readings) = mpsc::channel(1);
     let cancel = CancellationToken::new();
-    tokio::spawn(pgbouncer::run(bouncer, Clock::system(), out, cancel.clone()));
+    tokio::spawn(pgbouncer::run(bouncer, Clock::system(), Line::new(out, cancel.clone())));
     (readings, cancel.drop_guard())
 }
 

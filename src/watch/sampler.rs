@@ -17,6 +17,7 @@ use super::{
         Reading,
         address::Endpoint,
         endpoint,
+        pace::Line,
         pgbouncer::{self, Bouncer},
     },
 };
@@ -97,13 +98,12 @@ pub fn start(plan: Plan, clock: &Clock) -> Result<Watch, ParseError> {
         cancel.clone(),
     );
     tokio::spawn(watcher.run());
+    let line = Line { out: reading_out.clone(), retry: Arc::clone(&retry), cancel: cancel.clone() };
     for place in plan.endpoints {
-        let out = reading_out.clone();
-        tokio::spawn(endpoint::run(place, clock.clone(), out, cancel.clone()));
+        tokio::spawn(endpoint::run(place, clock.clone(), line.clone()));
     }
     for bouncer in plan.bouncers {
-        let out = reading_out.clone();
-        tokio::spawn(pgbouncer::run(bouncer, clock.clone(), out, cancel.clone()));
+        tokio::spawn(pgbouncer::run(bouncer, clock.clone(), line.clone()));
     }
     let inbox = Inbox { server: server_in, readings: reading_in, orders: orders_in };
     // Kept, so that a target without endpoints does not look like one whose sources ended.

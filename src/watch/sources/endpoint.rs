@@ -2,15 +2,12 @@
 
 use std::{sync::Arc, time::Duration};
 
-use tokio::{sync::mpsc, time::Instant};
-use tokio_util::sync::CancellationToken;
-
 use super::{
     Reading,
     address::Endpoint,
     exposition_text::{Exposition, parse_wanted},
     interpret::{Interpretation, Memory, Now, interpret},
-    pace::Pace,
+    pace::{Line, Look, keep_asking},
     scrape::{Scraped, scrape},
 };
 use crate::{
@@ -24,32 +21,11 @@ use crate::{
 /// Answers beyond that size are read on a thread of their own, so that nothing else waits for it.
 const LARGE: usize = 256 * 1024;
 
-/// Asks an endpoint every period and sends what it tells, until cancelled or until nobody listens any
-/// more. Attempts never overlap; after failures the pause grows to 5 s at most. A failed attempt sends
-/// the source with its problem and no pools or breakers: the last ones stay known, and grow old.
-pub async fn run(
-    endpoint: Endpoint,
-    clock: Clock,
-    out: mpsc::Sender<Reading>,
-    cancel: CancellationToken,
-) {
-    let mut watch = Watch::new(endpoint, clock);
-    let mut pace = Pace::new(watch.endpoint.period);
-    let work = async {
-        loop {
-            let started = Instant::now();
-            let reading = watch.look().await;
-            let failed = !reading.answered;
-            if out.send(reading).await.is_err() {
-                return;
-            }
-            tokio::time::sleep_until(pace.next(started, failed)).await;
-        }
-    };
-    tokio::select! {
-        () = work => {}
-        () = cancel.cancelled() => {}
-    }
+/// Asks an endpoint every period and sends what it tells. A failed attempt sends the source with its
+/// problem and no pools or breakers: the last ones stay known, and grow old.
+pub async fn run(endpoint: Endpoint, clock: Clock, line: Line) {
+    let period = endpoint.period;
+    keep_asking(Watch::new(endpoint, clock), period, line).await;
 }
 
 struct Watch {
@@ -58,6 +34,19 @@ struct Watch {
     memory: Arc<Memory>,
     asked: Stamp,
     last_good: Option<Stamp>,
+}
+
+impl Look for Watch {
+    async fn look(&mut self) -> Reading {
+        self.asked = self.clock.now();
+        match scrape(&self.endpoint).await {
+            Err(error) => {
+                let problem = error.problem(&self.endpoint);
+                Reading::failed(self.source(Some(problem), None, 0))
+            }
+            Ok(scraped) => self.take(scraped).await,
+        }
+    }
 }
 
 impl Watch {
@@ -69,17 +58,6 @@ impl Watch {
             memory,
             asked: Stamp::default(),
             last_good: None,
-        }
-    }
-
-    async fn look(&mut self) -> Reading {
-        self.asked = self.clock.now();
-        match scrape(&self.endpoint).await {
-            Err(error) => {
-                let problem = error.problem(&self.endpoint);
-                Reading::failed(self.source(Some(problem), None, 0))
-            }
-            Ok(scraped) => self.take(scraped).await,
         }
     }
 

@@ -1,8 +1,62 @@
-//! When to ask a source again.
+//! Asking a source again and again.
 
-use std::time::Duration;
+use std::{future::Future, sync::Arc, time::Duration};
 
-use tokio::time::Instant;
+use tokio::{
+    sync::{Notify, mpsc},
+    time::{Instant, sleep_until},
+};
+use tokio_util::sync::CancellationToken;
+
+use super::Reading;
+
+/// A source that can be asked.
+pub trait Look: Send {
+    /// Asks once.
+    fn look(&mut self) -> impl Future<Output = Reading> + Send;
+}
+
+/// What the asking of a source hangs on.
+#[derive(Clone, Debug)]
+pub struct Line {
+    /// Where readings go.
+    pub out: mpsc::Sender<Reading>,
+    /// Ends any pause at once.
+    pub retry: Arc<Notify>,
+    /// Ends the asking.
+    pub cancel: CancellationToken,
+}
+
+impl Line {
+    /// A line that nobody hurries.
+    pub fn new(out: mpsc::Sender<Reading>, cancel: CancellationToken) -> Self {
+        Self { out, retry: Arc::default(), cancel }
+    }
+}
+
+/// Asks every period and sends what is told, until cancelled or until nobody listens any more. Attempts
+/// never overlap; after failures the pause grows to 5 s at most.
+pub async fn keep_asking(mut source: impl Look, period: Duration, line: Line) {
+    let mut pace = Pace::new(period);
+    let work = async {
+        loop {
+            let started = Instant::now();
+            let reading = source.look().await;
+            let failed = !reading.answered;
+            if line.out.send(reading).await.is_err() {
+                return;
+            }
+            tokio::select! {
+                () = sleep_until(pace.next(started, failed)) => {}
+                () = line.retry.notified() => {}
+            }
+        }
+    };
+    tokio::select! {
+        () = work => {}
+        () = line.cancel.cancelled() => {}
+    }
+}
 
 /// Longest pause between two attempts while a source fails; a longer period stays as it is.
 const LONGEST: Duration = Duration::from_secs(5);

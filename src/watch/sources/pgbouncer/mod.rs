@@ -9,12 +9,12 @@ mod tables;
 
 use std::time::Duration;
 
-use tokio::{sync::mpsc, time::Instant};
-use tokio_util::sync::CancellationToken;
-
 pub use self::console::{Bouncer, ConsoleError};
 use self::console::{Console, Told};
-use super::{Reading, pace::Pace};
+use super::{
+    Reading,
+    pace::{Line, Look, keep_asking},
+};
 use crate::{
     base::{
         clock::{Clock, Stamp},
@@ -23,32 +23,13 @@ use crate::{
     watch::snapshot::{Problem, Source, SourceKind},
 };
 
-/// Asks the console every period and sends what it tells, until cancelled or until nobody listens any
-/// more. The connection is kept; after a failure a new one is made. A failed attempt sends the source
-/// with its problem and no pools: the last ones stay known, and grow old.
-pub async fn run(
-    bouncer: Bouncer,
-    clock: Clock,
-    out: mpsc::Sender<Reading>,
-    cancel: CancellationToken,
-) {
-    let mut pace = Pace::new(bouncer.period);
-    let mut watch = Watch { bouncer, clock, console: None, last_good: None };
-    let work = async {
-        loop {
-            let started = Instant::now();
-            let reading = watch.look().await;
-            let failed = !reading.answered;
-            if out.send(reading).await.is_err() {
-                return;
-            }
-            tokio::time::sleep_until(pace.next(started, failed)).await;
-        }
-    };
-    tokio::select! {
-        () = work => {}
-        () = cancel.cancelled() => {}
-    }
+/// Asks the console every period and sends what it tells. The connection is kept; after a failure a new
+/// one is made. A failed attempt sends the source with its problem and no pools: the last ones stay
+/// known, and grow old.
+pub async fn run(bouncer: Bouncer, clock: Clock, line: Line) {
+    let period = bouncer.period;
+    let watch = Watch { bouncer, clock, console: None, last_good: None };
+    keep_asking(watch, period, line).await;
 }
 
 struct Watch {
@@ -58,7 +39,7 @@ struct Watch {
     last_good: Option<Stamp>,
 }
 
-impl Watch {
+impl Look for Watch {
     async fn look(&mut self) -> Reading {
         let asked = self.clock.now();
         // Taken out, so that a console that failed or whose answer is late is never asked again.
@@ -84,7 +65,9 @@ impl Watch {
             }
         }
     }
+}
 
+impl Watch {
     async fn ask(&mut self, mut console: Console) -> Result<Told, ConsoleError> {
         let told = console.look(self.bouncer.answer_within).await?;
         self.console = Some(console);
