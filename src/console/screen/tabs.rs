@@ -97,7 +97,7 @@ fn bare(
     pane::body(canvas, sight, focus, (&columns, &placed, &rows), room);
     let y = room.y + pane::line_of(sight, focus, &list, room) as u16;
     if !list.rows.is_empty() && y < room.bottom() {
-        canvas.tint(Rect { y, height: 1, ..room }, Meaning::Selection);
+        canvas.select(Rect { y, height: 1, ..room });
         layout.selection = Some(ratatui::layout::Position { x: room.x, y });
     }
     room.height

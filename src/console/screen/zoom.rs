@@ -93,7 +93,7 @@ pub fn draw(
         let y = top + pane::line_of(sight, shown, &list, body) as u16;
         if y < table.bottom() {
             let line = Rect { x: area.x + 1, y, width: area.width - 2, height: 1 };
-            canvas.tint(line, Meaning::Selection);
+            canvas.select(line);
             layout.selection = Some(Position { x: inner.x, y });
         }
     }
