@@ -1,12 +1,8 @@
-//! The binary.
+//! The binary: parse, run, map the result to an exit code; nothing else.
 
-#[cfg(feature = "console")]
-mod probe;
+use std::{env, process::ExitCode};
 
-#[cfg(feature = "console")]
-fn main() -> std::process::ExitCode {
-    probe::main()
+fn main() -> ExitCode {
+    let arguments: Vec<_> = env::args_os().collect();
+    howdah::sandbox::entry::run(&arguments).unwrap_or_else(|| howdah::cli::run(&arguments))
 }
-
-#[cfg(not(feature = "console"))]
-fn main() {}

@@ -14,18 +14,22 @@ use std::{
 pub use jiff::Timestamp;
 use serde::Serialize;
 
-/// A moment on the monotonic clock: nanoseconds since this process first read it.
+/// A moment on the monotonic clock, in nanoseconds. Of the system's clock, [`PAST`] is when this process
+/// first read it, so that what others tell of the time before has a stamp too.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[serde(transparent)]
 pub struct Stamp(u64);
 
+/// How far stamps reach back behind the start of the process: ten years.
+pub const PAST: Duration = Duration::from_hours(10 * 365 * 24);
+
 impl Stamp {
-    /// The moment `nanos` after the start of the process.
+    /// The moment `nanos` on that scale.
     pub const fn from_nanos(nanos: u64) -> Self {
         Self(nanos)
     }
 
-    /// Nanoseconds since the start of the process.
+    /// Nanoseconds on that scale.
     pub const fn nanos(self) -> u64 {
         self.0
     }
@@ -42,7 +46,7 @@ impl Stamp {
         Self(self.0.saturating_add(later.as_nanos() as u64))
     }
 
-    /// The moment `earlier` before this one, at the earliest the start of the process.
+    /// The moment `earlier` before this one, at the earliest that a stamp can say.
     #[must_use]
     pub const fn minus(self, earlier: Duration) -> Self {
         Self(self.0.saturating_sub(earlier.as_nanos() as u64))
@@ -104,7 +108,7 @@ impl Clock {
 fn system_now() -> Stamp {
     static START: OnceLock<Instant> = OnceLock::new();
     let start = *START.get_or_init(Instant::now);
-    Stamp(Instant::now().duration_since(start).as_nanos() as u64)
+    Stamp((PAST + Instant::now().duration_since(start)).as_nanos() as u64)
 }
 
 #[expect(clippy::disallowed_methods, reason = "the one place that reads the wall clock")]
@@ -133,6 +137,13 @@ mod tests {
         assert_eq!(early.since(late), Duration::ZERO);
         assert_eq!(late.since(early), Duration::from_nanos(7));
         assert_eq!(early.minus(Duration::from_secs(1)), Stamp::default());
+    }
+
+    #[test]
+    fn stamps_of_the_system_reach_behind_the_start_of_the_process() {
+        let now = Clock::system().now();
+        let long_ago = Duration::from_hours(24 * 365);
+        assert_eq!(now.since(now.minus(long_ago)), long_ago);
     }
 
     #[test]

@@ -2,6 +2,9 @@
 //! secrets, folders, configuration and logs.
 
 pub mod clock;
+pub mod config;
+pub mod log;
+pub mod paths;
 pub mod secret;
 pub mod text;
 pub mod units;

@@ -33,6 +33,31 @@ pub fn clock(d: Duration) -> String {
     if h == 0 { format!("{m}:{s:02}") } else { format!("{h}:{m:02}:{s:02}") }
 }
 
+/// Reads a duration as people write it: `500ms`, `10s`, `15m`, `1h30m`, `2d`. A number without a
+/// unit is refused, because nobody can tell seconds from milliseconds.
+pub fn parse_span(text: &str) -> Option<Duration> {
+    let mut rest = text.trim();
+    let mut total = Duration::ZERO;
+    while !rest.is_empty() {
+        let digits = rest.find(|c: char| !c.is_ascii_digit())?;
+        let (number, tail) = rest.split_at(digits);
+        let letters = tail.find(|c: char| !c.is_ascii_alphabetic()).unwrap_or(tail.len());
+        let (unit, after) = tail.split_at(letters);
+        let number: u64 = number.parse().ok()?;
+        let millis = match unit {
+            "ms" => 1,
+            "s" => 1000,
+            "m" | "min" => 1000 * MINUTE,
+            "h" => 1000 * HOUR,
+            "d" => 1000 * DAY,
+            _ => return None,
+        };
+        total = total.checked_add(Duration::from_millis(number.checked_mul(millis)?))?;
+        rest = after.trim_start();
+    }
+    (!text.trim().is_empty()).then_some(total)
+}
+
 /// A size in PostgreSQL's own units (powers of 1024, as `pg_size_pretty` writes them): `512 B`,
 /// `4.1 GB`.
 pub fn bytes(n: u64) -> String {
@@ -107,6 +132,16 @@ mod tests {
         assert_eq!(clock(Duration::from_secs(42)), "0:42");
         assert_eq!(clock(Duration::from_mins(15)), "15:00");
         assert_eq!(clock(Duration::from_secs(3723)), "1:02:03");
+    }
+
+    #[test]
+    fn durations_are_read_with_their_unit_only() {
+        assert_eq!(parse_span("500ms"), Some(Duration::from_millis(500)));
+        assert_eq!(parse_span("1h30m"), Some(Duration::from_mins(90)));
+        assert_eq!(parse_span(" 2 d"), None);
+        assert_eq!(parse_span("15"), None);
+        assert_eq!(parse_span(""), None);
+        assert_eq!(parse_span("99999999999999999999d"), None);
     }
 
     #[test]

@@ -1,1 +1,74 @@
-//! One file per subcommand.
+//! The command line: one file per subcommand.
+//!
+//! What a subcommand prints goes to standard output, what went wrong to standard error, and the
+//! process ends with one of the codes of [`Exit`].
+
+mod args;
+mod complete;
+mod config;
+mod demo;
+mod exit;
+mod keys;
+mod open;
+mod setup;
+mod status;
+mod target;
+
+use std::{ffi::OsString, io::Write as _, process::ExitCode};
+
+use clap::Parser as _;
+
+pub use args::{Cli, Command};
+pub use exit::{Exit, Failure};
+
+/// Runs what the arguments ask for; the program's name comes first.
+pub fn run(arguments: &[OsString]) -> ExitCode {
+    let cli = match Cli::try_parse_from(arguments) {
+        Ok(cli) => cli,
+        Err(error) => return asked_or_wrong(&error),
+    };
+    match dispatch(&cli) {
+        Ok(exit) => exit.into(),
+        Err(failure) => {
+            // Nobody may be listening; the code tells it, too.
+            let _ = writeln!(std::io::stderr(), "howdah: {failure}");
+            failure.exit.into()
+        }
+    }
+}
+
+fn dispatch(cli: &Cli) -> Result<Exit, Failure> {
+    if let (Some(target), Some(command)) = (&cli.target, &cli.command)
+        && !matches!(command, Command::Status(_))
+    {
+        let what = format!("'{target}' stands before a subcommand that takes no target");
+        return Err(Failure::new(Exit::Usage, what));
+    }
+    match &cli.command {
+        None => open::run(cli),
+        Some(Command::Status(options)) => status::run(cli, options),
+        Some(Command::Demo(options)) => demo::run(cli, options),
+        Some(Command::Config(what)) => config::run(cli, *what),
+        Some(Command::Keys) => keys::run(cli),
+        Some(Command::Completions { shell }) => complete::completions(*shell),
+        Some(Command::Man) => complete::man(),
+    }
+}
+
+/// Help and version are answers; everything else is a mistake in the call.
+fn asked_or_wrong(error: &clap::Error) -> ExitCode {
+    let exit = if error.use_stderr() { Exit::Usage } else { Exit::Ok };
+    let _ = error.print();
+    exit.into()
+}
+
+/// Prints a text. A reader that has gone away, such as `head`, is no error.
+fn say(text: &str) -> Result<(), Failure> {
+    let mut out = std::io::stdout().lock();
+    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => {
+            Err(Failure::new(Exit::Failure, format!("cannot write to standard output: {error}")))
+        }
+        _ => Ok(()),
+    }
+}

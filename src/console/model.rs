@@ -27,6 +27,11 @@ pub enum Pane {
 }
 
 impl Pane {
+    /// Its place in [`Pane::ALL`].
+    pub const fn place(self) -> usize {
+        self as usize
+    }
+
     /// All panes, in reading order.
     pub const ALL: [Self; 4] = [Self::Pools, Self::Breakers, Self::Alerts, Self::Backup];
 
@@ -131,6 +136,19 @@ pub struct Model {
     pub keys: Keymap,
     /// The names of the themes that can be chosen, in the order of choice.
     pub themes: Vec<String>,
+    /// How much the last frame had room for.
+    pub room: Room,
+    /// The way to the terminal loses or garbles reports of the mouse, as Mosh does.
+    pub mouse_garbled: bool,
+}
+
+/// How much a frame had room for: what a page is, and where scrolling ends.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Room {
+    /// Rows that each pane can show, in the order of [`Pane::ALL`]; 0 for a pane that is not shown.
+    pub rows: [u16; 4],
+    /// Lines of the overlay that are shown, and how many it has.
+    pub overlay: (u16, u16),
 }
 
 impl Model {

@@ -1,5 +1,70 @@
-//! What the tests from outside stand on.
+//! What the tests share: clusters of their own, and waiting for conditions.
+#![allow(dead_code, reason = "each test uses a part of it")]
+#![allow(clippy::expect_used, reason = "a test that cannot get its cluster has failed")]
 
-#![expect(clippy::expect_used, reason = "clippy sees tests only in test functions")]
-
+#[cfg(target_os = "linux")]
+pub mod black_hole;
+pub mod database;
 pub mod pty;
+
+use std::{
+    path::PathBuf,
+    time::{Duration, Instant},
+};
+
+use howdah::sandbox::{Cluster, Durability, Options, Via};
+
+/// Options for a quick cluster: nothing is flushed, and `initdb` runs once for all tests.
+pub fn options() -> Options {
+    Options {
+        durability: Durability::Fast,
+        template: Some(PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("templates")),
+        ..Options::default()
+    }
+}
+
+/// A quick cluster of the test's own, gone when the test ends.
+pub fn cluster() -> Cluster {
+    Cluster::start(&options()).expect("a cluster")
+}
+
+/// The same with server settings.
+pub fn cluster_with(settings: &[(&str, &str)]) -> Cluster {
+    let settings = settings.iter().map(|(name, value)| ((*name).into(), (*value).into())).collect();
+    Cluster::start(&Options { settings, ..options() }).expect("a cluster")
+}
+
+/// A plain connection as superuser, its connection task running in the background.
+pub async fn connect(cluster: &Cluster, via: Via) -> tokio_postgres::Client {
+    let (client, connection) =
+        cluster.settings(via).connect(tokio_postgres::NoTls).await.expect("connected");
+    tokio::spawn(connection);
+    client
+}
+
+/// Waits until `done`, or fails the test after `limit`. Returns how long it took.
+#[expect(clippy::disallowed_methods, reason = "tests measure with the real clock")]
+#[track_caller]
+pub fn eventually(what: &str, limit: Duration, mut done: impl FnMut() -> bool) -> Duration {
+    let start = Instant::now();
+    while !done() {
+        assert!(start.elapsed() < limit, "not within {limit:?}: {what}");
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    start.elapsed()
+}
+
+/// The same in asynchronous tests.
+#[expect(clippy::disallowed_methods, reason = "tests measure with the real clock")]
+pub async fn eventually_async<F: Future<Output = bool>>(
+    what: &str,
+    limit: Duration,
+    mut done: impl FnMut() -> F,
+) -> Duration {
+    let start = Instant::now();
+    while !done().await {
+        assert!(start.elapsed() < limit, "not within {limit:?}: {what}");
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    start.elapsed()
+}

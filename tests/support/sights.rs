@@ -71,6 +71,7 @@ fn pool(name: &str, source: &str, kind: PoolKind, used: u64, max: u64) -> Pool {
         waiting: Some(0),
         wait: None,
         timeouts: Some(0),
+        note: None,
         trend: trend(used as f32 / max as f32),
     }
 }
@@ -186,6 +187,7 @@ pub fn healthy() -> Snapshot {
             idle_in_transaction: Known::Is(1),
             waiting: Known::Is(0),
             tps: Some(842.0),
+            applications: Vec::new(),
         }),
         recoverability: Recoverability {
             rpo: Known::Is(Rpo {

@@ -1,11 +1,12 @@
 //! The console's loop: messages change the model, the model is drawn, effects go out.
 
 pub mod effects;
+pub mod exit;
+pub mod paint;
 pub mod run;
+mod serve;
 mod ui;
 pub mod update;
 
 #[cfg(test)]
 mod robot;
-
-pub use super::model;

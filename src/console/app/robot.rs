@@ -17,7 +17,8 @@ use crate::{
         model::{Model, Overlay, Pane, Tone},
     },
     watch::snapshot::{
-        Alert, AlertState, Breaker, BreakerState, Environment, Pool, PoolKind, Severity, Snapshot,
+        Alert, AlertState, Breaker, BreakerState, Check, CheckState, Environment, Pool, PoolKind,
+        Severity, Snapshot,
     },
 };
 
@@ -77,6 +78,7 @@ fn pool(name: &str, waiting: u64) -> Pool {
         waiting: Some(waiting),
         wait: None,
         timeouts: None,
+        note: None,
         trend: Vec::new(),
     }
 }
@@ -112,6 +114,21 @@ fn alert(subject: &str, state: AlertState) -> Alert {
         detail: Text::default(),
         remedy: Text::default(),
         muted: Vec::new(),
+    }
+}
+
+fn check(id: &str) -> Check {
+    Check {
+        id: id.into(),
+        class: Text::default(),
+        state: CheckState::Ok,
+        findings: Vec::new(),
+        unit: Text::default(),
+        warn: Text::default(),
+        crit: Text::default(),
+        remedy: Text::default(),
+        ran: None,
+        error: None,
     }
 }
 
@@ -161,6 +178,16 @@ fn the_selection_stops_at_both_ends() {
     robot.press("j page-down");
     assert_eq!(robot.selected(), "api/idle");
     robot.press("g");
+    assert_eq!(robot.selected(), "api/full");
+}
+
+#[test]
+fn a_page_is_what_the_pane_shows() {
+    let mut robot = Robot::new();
+    robot.model.room.rows = [2, 0, 0, 0];
+    robot.press("page-down");
+    assert_eq!(robot.selected(), "api/idle");
+    robot.press("page-up");
     assert_eq!(robot.selected(), "api/full");
 }
 
@@ -302,8 +329,13 @@ fn themes_go_round_and_are_kept() {
 #[test]
 fn help_scrolls_and_closes_with_its_own_key() {
     let mut robot = Robot::new();
-    robot.press("? j j");
-    assert_eq!((robot.model.state.overlay, robot.model.state.scroll), (Overlay::Help, 2));
+    robot.press("?");
+    robot.model.room.overlay = (10, 25);
+    for (keys, line) in [("j j", 2), ("k", 1), ("page-down", 11), ("G", 15), ("j", 15), ("g", 0)] {
+        robot.press(keys);
+        assert_eq!((robot.model.state.overlay, robot.model.state.scroll), (Overlay::Help, line));
+    }
+    robot.press("j");
     robot.press("?");
     assert_eq!((robot.model.state.overlay, robot.model.state.scroll), (Overlay::None, 0));
 }
@@ -314,9 +346,42 @@ fn a_notice_passes_by() {
     robot.tell(Msg::Notice(Notice { text: "Done.".into(), tone: Tone::Info }));
     robot.tell(Msg::Tick);
     assert_eq!(robot.toast(), "Done.");
-    robot.clock.advance(std::time::Duration::from_secs(5));
-    robot.tell(Msg::Tick);
+    for _ in 0..5 {
+        robot.clock.advance(std::time::Duration::from_secs(1));
+        robot.tell(Msg::Snapshot(Arc::new(estate())));
+    }
     assert_eq!(robot.toast(), "");
+}
+
+#[test]
+fn a_message_that_was_seen_goes_with_the_next_key() {
+    let mut robot = Robot::new();
+    robot.press("a");
+    assert_eq!(robot.toast(), "Acknowledge: select an alert first");
+    robot.press("tab");
+    assert_eq!(robot.toast(), "Acknowledge: select an alert first", "too soon to have been read");
+    robot.clock.advance(std::time::Duration::from_millis(400));
+    robot.press("tab");
+    assert_eq!(robot.toast(), "");
+    robot.press("m");
+    assert!(robot.toast().starts_with("Mouse: on."));
+}
+
+#[test]
+fn without_an_alert_the_checks_can_be_read() {
+    let mut robot = Robot::new();
+    robot.tell(Msg::Snapshot(Arc::new(Snapshot::default())));
+    robot.press("d");
+    assert_eq!(
+        (robot.model.state.overlay, robot.toast()),
+        (Overlay::None, "Detail: the pane has no row")
+    );
+    robot.tell(Msg::Snapshot(Arc::new(Snapshot {
+        checks: vec![check("lag")],
+        ..Snapshot::default()
+    })));
+    robot.press("tab tab enter enter");
+    assert_eq!(robot.model.state.overlay, Overlay::Detail);
 }
 
 mod properties {

@@ -6,7 +6,7 @@
 
 use std::{
     any::Any,
-    io,
+    env, io,
     panic::{AssertUnwindSafe, catch_unwind},
     path::PathBuf,
     sync::{
@@ -21,10 +21,12 @@ use std::{
 use tokio::sync::{mpsc as queue, watch};
 use tokio_util::sync::CancellationToken;
 
-pub use super::ui::{Moment, Render};
+pub use super::exit::{ConsoleError, ExitReason};
 use super::{
     effects::{Notice, Port},
-    ui::{Event, Facts, Ui, serve},
+    paint::{Looks, painter},
+    serve::serve,
+    ui::{Event, Facts, Ui},
 };
 use crate::{
     base::{clock::Clock, text::clean},
@@ -57,61 +59,16 @@ pub struct ConsoleParams {
     pub port: Box<dyn Port>,
     /// The clock that ages are read from.
     pub clock: Clock,
-    /// Draws a frame. Called on the UI thread only, at most 30 times a second.
-    pub render: Render,
+    /// How it looks.
+    pub looks: Looks,
     /// Which key means which command.
     pub keys: Keymap,
-    /// The names of the themes, in the order of choice.
-    pub themes: Vec<String>,
-    /// The theme to begin with.
-    pub theme: String,
+    /// The mouse is on from the start.
+    pub mouse: bool,
+    /// The way to the terminal garbles reports of the mouse, as Mosh does: it is never on.
+    pub mouse_garbled: bool,
     /// Where the log is, to be named when the console fails.
     pub log: Option<PathBuf>,
-}
-
-/// Why the console was left.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ExitReason {
-    /// The person left.
-    Quit,
-    /// A signal of this number asked for it.
-    Signal(i32),
-    /// The terminal is gone.
-    TerminalGone,
-    /// The engine ended; nothing would ever change again.
-    EngineStopped,
-}
-
-impl ExitReason {
-    /// The exit code of the process: 0; 128 and the signal's number, as shells have it; 129 for a lost
-    /// terminal, which is what SIGHUP says; 1.
-    pub const fn code(self) -> u8 {
-        match self {
-            Self::Quit => 0,
-            Self::Signal(number) => 128_u8.wrapping_add(number as u8),
-            Self::TerminalGone => 129,
-            Self::EngineStopped => 1,
-        }
-    }
-}
-
-/// Why the console could not go on.
-#[derive(Debug, thiserror::Error)]
-pub enum ConsoleError {
-    /// Standard output is not a terminal.
-    #[error("the console needs a terminal, and standard output is not one")]
-    NoTerminal,
-    /// The terminal or the system refused something.
-    #[error("the terminal cannot be used: {0}")]
-    Io(#[from] io::Error),
-    /// A defect of the console.
-    #[error("the console failed: {what}{}", log.as_ref().map(|path| format!("; the log is {}", path.display())).unwrap_or_default())]
-    Panicked {
-        /// The words of the panic.
-        what: String,
-        /// Where the log is.
-        log: Option<PathBuf>,
-    },
 }
 
 /// What the threads report to who waits for them.
@@ -122,16 +79,35 @@ enum Report {
     MustEnd(ExitReason),
 }
 
-/// Runs the console until it is left, and returns with the terminal given back. Never takes longer than
-/// half a second to return after a signal, or after the terminal has gone.
-///
-/// Blocks; do not call it on a thread that a runtime needs. From here on SIGTERM, SIGHUP, SIGINT, SIGQUIT
-/// and SIGTSTP no longer act by themselves, even after the return.
-pub fn run(params: ConsoleParams) -> Result<ExitReason, ConsoleError> {
+/// Finds out whether the console can open here, before anything is begun for it: on a terminal that knows
+/// how to place a cursor.
+pub fn check_terminal() -> Result<(), ConsoleError> {
+    terminal().map(drop)
+}
+
+fn terminal() -> Result<Tty, ConsoleError> {
     let tty = Tty::open().map_err(|error| match error.kind() {
         io::ErrorKind::NotConnected => ConsoleError::NoTerminal,
         _ => ConsoleError::Io(error),
     })?;
+    // terminfo's name for one that knows nothing, which is also what a terminal without a name is.
+    match env::var_os("TERM") {
+        Some(name) if !name.is_empty() && name != "dumb" => Ok(tty),
+        _ => Err(ConsoleError::Dumb),
+    }
+}
+
+/// Runs the console until it is left, and returns with the terminal given back. Returns within a
+/// second after a signal, or after the terminal has gone.
+///
+/// Blocks; do not call it on a thread that a runtime needs. From here on SIGTERM, SIGHUP, SIGINT, SIGQUIT
+/// and SIGTSTP no longer act by themselves, even after the return.
+pub fn run(params: ConsoleParams) -> Result<ExitReason, ConsoleError> {
+    let tty = terminal()?;
+    let offered = params.looks.themes.offered(params.looks.depth);
+    let themes = offered.into_iter().map(str::to_owned).collect();
+    let theme = params.looks.theme.clone();
+    let render = painter(params.looks)?;
     let (reports, done) = mpsc::channel();
     let (events, inbox) = mpsc::channel();
     let threads = Threads { reports, log: params.log.clone(), over: Over::default() };
@@ -145,9 +121,14 @@ pub fn run(params: ConsoleParams) -> Result<ExitReason, ConsoleError> {
     threads.input(events)?;
 
     let mut model = Model { size: tty.size(), keys: params.keys, ..Model::default() };
-    model.themes = params.themes;
-    model.state.theme = params.theme;
-    let mut ui = Ui::new(model, tty.clone(), params.render, params.port, facts, params.clock)?;
+    model.themes = themes;
+    model.state.theme = theme;
+    model.mouse_garbled = params.mouse_garbled;
+    model.state.mouse = params.mouse && !params.mouse_garbled;
+    if model.state.mouse {
+        session.set_mouse(true)?;
+    }
+    let mut ui = Ui::new(model, tty.clone(), render, params.port, facts, params.clock)?;
     threads.spawn("ui", move |reports| {
         let result = serve(&mut ui, &session, &tty, &inbox);
         drop(session);
@@ -311,4 +292,19 @@ impl Threads {
 
 fn panicked(payload: &(dyn Any + Send), log: Option<PathBuf>) -> ConsoleError {
     ConsoleError::Panicked { what: clean(session::message(payload)).into_owned(), log }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_failure_names_the_log_and_carries_no_escape() {
+        let payload: Box<dyn Any + Send> = Box::new("bad \u{1b}[2J".to_owned());
+        let error = panicked(payload.as_ref(), Some("/state/howdah.log".into()));
+        assert_eq!(
+            error.to_string(),
+            "the console failed: bad ^[[2J; the log is /state/howdah.log"
+        );
+    }
 }

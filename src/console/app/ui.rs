@@ -1,4 +1,4 @@
-//! The UI thread: takes events, updates, draws.
+//! The model and the screen that it is drawn on: takes events, updates, draws.
 //!
 //! It never waits for the terminal: a frame that the terminal does not take stays pending, no other is
 //! begun, and keys, facts and signals go on being answered.
@@ -8,7 +8,6 @@ use std::{
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
-        mpsc::{Receiver, RecvTimeoutError},
     },
     time::Duration,
 };
@@ -22,20 +21,14 @@ use tokio::sync::watch;
 
 use super::{
     effects::{self, Effect, Notice, Port},
-    run::{ConsoleError, ExitReason},
+    exit::ExitReason,
     update::{Msg, update},
 };
 use crate::{
     base::clock::{Clock, Stamp, Timestamp},
     console::{
-        model::Model,
-        term::{
-            backend::FrameBackend,
-            input::Input,
-            session::Session,
-            signals::{self, stop_self},
-            tty::Tty,
-        },
+        model::{Model, Room},
+        term::{backend::FrameBackend, input::Input, signals},
     },
     watch::snapshot::Snapshot,
 };
@@ -46,8 +39,6 @@ const FRAME: Duration = Duration::from_millis(33);
 const TICK: Duration = Duration::from_secs(1);
 /// How often a terminal that did not take a frame whole is offered the rest.
 const RETRY: Duration = Duration::from_millis(20);
-/// Events taken before a frame gets its turn.
-const BATCH: usize = 256;
 
 /// The moment that a frame shows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -58,8 +49,19 @@ pub struct Moment {
     pub wall: Timestamp,
 }
 
-/// Draws a frame; returns where the cursor stands, if anywhere.
-pub type Render = Box<dyn FnMut(&Model, Moment, Rect, &mut Buffer) -> Option<Position> + Send>;
+/// Draws a frame.
+pub type Render = Box<dyn FnMut(&Model, Moment, Rect, &mut Buffer) -> Drawn + Send>;
+
+/// What came of drawing a frame.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Drawn {
+    /// How much it had room for.
+    pub room: Room,
+    /// Where the cursor of a line being typed stands.
+    pub cursor: Option<Position>,
+    /// Where the hidden cursor rests: on the selected row, because screen readers follow it.
+    pub rest: Option<Position>,
+}
 
 /// Something for the UI thread.
 #[derive(Debug)]
@@ -185,7 +187,7 @@ impl<W: Write> Ui<W> {
     }
 
     /// How long there is nothing to do unless an event comes.
-    fn patience(&self) -> Duration {
+    pub fn patience(&self) -> Duration {
         if self.terminal.backend().frames().is_pending() {
             return RETRY;
         }
@@ -214,13 +216,18 @@ impl<W: Write> Ui<W> {
         }
         let moment = Moment { stamp: self.clock.now(), wall: self.clock.wall() };
         let (model, render) = (&self.model, &mut self.render);
+        let mut drawn = Drawn::default();
         self.terminal.draw(|frame| {
             let area = frame.area();
-            let cursor = render(model, moment, area, frame.buffer_mut());
-            if let Some(cursor) = cursor.filter(|at| area.contains(*at)) {
+            drawn = render(model, moment, area, frame.buffer_mut());
+            if let Some(cursor) = drawn.cursor.filter(|at| area.contains(*at)) {
                 frame.set_cursor_position(cursor);
             }
         })?;
+        if let Some(rest) = drawn.rest.filter(|_| drawn.cursor.is_none()) {
+            self.terminal.backend_mut().rest(rest)?;
+        }
+        self.model.room = drawn.room;
         self.dirty = false;
         self.drawn = Some(moment.stamp);
         self.terminal.backend_mut().frames_mut().commit()
@@ -233,110 +240,20 @@ impl<W: Write> Ui<W> {
         self.redraw();
     }
 
+    /// Others have used the screen, or left it: nothing of what we know of it holds.
+    pub fn forget_screen(&mut self) {
+        let backend = self.terminal.backend_mut();
+        backend.frames_mut().forget();
+        backend.cursor_was_hidden();
+        self.redraw();
+    }
+
     /// The next frame is drawn whole.
     pub const fn redraw(&mut self) {
         self.dirty = true;
         self.whole = true;
     }
 }
-
-/// Serves events until it is time to leave.
-pub fn serve(
-    ui: &mut Ui<Tty>,
-    session: &Session,
-    tty: &Tty,
-    events: &Receiver<Event>,
-) -> Result<ExitReason, ConsoleError> {
-    ui.resize(tty.size());
-    loop {
-        // A size that nobody told us of: SIGWINCH reaches only the terminal's own session.
-        if ui.patience().is_zero() && tty.size() != ui.model.size {
-            ui.resize(tty.size());
-        }
-        ui.draw_if_due()?;
-        fail_if_asked();
-        let mut next = match events.recv_timeout(ui.patience()) {
-            Ok(event) => Some(event),
-            Err(RecvTimeoutError::Timeout) => None,
-            Err(RecvTimeoutError::Disconnected) => return Ok(ExitReason::EngineStopped),
-        };
-        let mut left = BATCH;
-        while let Some(event) = next {
-            for wish in ui.take(event) {
-                if let Some(reason) = grant(wish, ui, session, tty, events)? {
-                    return Ok(reason);
-                }
-            }
-            left -= 1;
-            next = if left == 0 { None } else { events.try_recv().ok() };
-        }
-    }
-}
-
-fn grant(
-    wish: Wish,
-    ui: &mut Ui<Tty>,
-    session: &Session,
-    tty: &Tty,
-    events: &Receiver<Event>,
-) -> Result<Option<ExitReason>, ConsoleError> {
-    match wish {
-        Wish::Leave(reason) => return Ok(Some(reason)),
-        Wish::Measure => ui.resize(tty.size()),
-        Wish::Redraw => ui.redraw(),
-        Wish::Mouse(on) => session.set_mouse(on)?,
-        Wish::Continued => return_to_screen(ui, session, tty, session.claim())?,
-        Wish::Suspend => {
-            session.pause();
-            stop_self()?;
-            // Stopping takes hold a moment later, and on any thread: only SIGCONT says that it is over.
-            loop {
-                match events.recv() {
-                    Ok(Event::Signal(signals::Event::Continued)) => break,
-                    Ok(Event::Signal(signals::Event::Leave(number))) => {
-                        return Ok(Some(ExitReason::Signal(number)));
-                    }
-                    Ok(Event::EngineStopped) | Err(_) => {
-                        return Ok(Some(ExitReason::EngineStopped));
-                    }
-                    Ok(other) => drop(ui.take(other)),
-                }
-            }
-            return_to_screen(ui, session, tty, session.resume())?;
-        }
-    }
-    Ok(None)
-}
-
-fn return_to_screen(
-    ui: &mut Ui<Tty>,
-    session: &Session,
-    tty: &Tty,
-    taken: io::Result<()>,
-) -> io::Result<()> {
-    taken?;
-    let backend = ui.terminal.backend_mut();
-    backend.frames_mut().forget();
-    backend.cursor_was_hidden();
-    if ui.model.state.mouse {
-        session.set_mouse(true)?;
-    }
-    ui.resize(tty.size());
-    Ok(())
-}
-
-/// A debug build fails on request, so that tests can see the terminal given back.
-#[cfg(debug_assertions)]
-fn fail_if_asked() {
-    let asked = |name| std::env::var_os(name).is_some();
-    assert!(!asked("HOWDAH_TEST_PANIC"), "asked to panic");
-    while asked("HOWDAH_TEST_HANG") {
-        std::thread::park();
-    }
-}
-
-#[cfg(not(debug_assertions))]
-const fn fail_if_asked() {}
 
 #[cfg(test)]
 mod tests {
@@ -417,7 +334,7 @@ mod tests {
         let model = Model { size: (30, 4), keys, ..Model::default() };
         let render: Render = Box::new(|model, _, _, buffer| {
             buffer.set_string(0, 0, &*model.snapshot.target.name, ratatui::style::Style::new());
-            None
+            Drawn::default()
         });
         let facts = Facts { snapshots, told: Arc::default() };
         let ui =

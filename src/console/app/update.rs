@@ -20,6 +20,9 @@ use crate::{
 
 /// How long a passing message stays.
 const TOAST: Duration = Duration::from_secs(4);
+/// A message that stood this long has been seen: the next key takes it away, because it stands where the
+/// keys are told.
+const SEEN: Duration = Duration::from_millis(300);
 /// Characters that a typed line may have.
 const LINE: usize = 200;
 
@@ -44,6 +47,7 @@ pub enum Msg {
 
 /// Changes the model; returns what has to happen outside.
 pub fn update(model: &mut Model, msg: Msg, now: Stamp) -> Vec<Effect> {
+    model.state.toast.take_if(|toast| toast.until <= now);
     match msg {
         Msg::Key(key) => return press(model, key, now),
         Msg::Paste(text) => paste(model, &text),
@@ -56,9 +60,8 @@ pub fn update(model: &mut Model, msg: Msg, now: Stamp) -> Vec<Effect> {
             model.latest = snapshot;
         }
         Msg::Notice(notice) => say(model, notice.text, notice.tone, now),
-        Msg::Tick => {
-            model.state.toast.take_if(|toast| toast.until <= now);
-        }
+        // Ages are counted when drawn.
+        Msg::Tick => {}
     }
     Vec::new()
 }
@@ -68,6 +71,7 @@ fn say(model: &mut Model, text: Text, tone: Tone, now: Stamp) {
 }
 
 fn press(model: &mut Model, key: Key, now: Stamp) -> Vec<Effect> {
+    model.state.toast.take_if(|toast| toast.until.since(now) <= TOAST.saturating_sub(SEEN));
     let meant = model.keys.command(key).and_then(command::find);
     if model.state.overlay.is_typing() {
         // While a line is typed only what cannot be text is a command, and only leaving is one.
@@ -109,6 +113,12 @@ fn act(model: &mut Model, action: Action, now: Stamp) -> Vec<Effect> {
         Action::Theme => return next_theme(model, now),
         Action::Mouse => {
             model.state.mouse = !model.state.mouse;
+            let told = if model.state.mouse {
+                "Mouse: on. To mark text for copying, hold Shift."
+            } else {
+                "Mouse: off. Marking text is the terminal's again."
+            };
+            say(model, Text::ours(told), Tone::Info, now);
             return vec![Effect::Mouse(model.state.mouse)];
         }
         Action::Help => toggle(model, Overlay::Help),
@@ -190,7 +200,7 @@ fn thaw(model: &mut Model) {
 }
 
 fn focus(model: &mut Model, to: Move) {
-    let at = Pane::ALL.iter().position(|pane| *pane == model.state.focus).unwrap_or(0);
+    let at = model.state.focus.place();
     let count = Pane::ALL.len();
     // Two columns, filled row by row.
     let next = match to {
@@ -206,18 +216,18 @@ fn focus(model: &mut Model, to: Move) {
 }
 
 fn select(model: &mut Model, step: Step) {
-    let jump = page(model);
-    if !matches!(model.state.overlay, Overlay::None) {
-        let from = usize::from(model.state.scroll);
-        let to = stepped(from, step, jump, usize::from(u16::MAX));
-        // The screen clips what lies beyond its last line; here the end is not known.
-        model.state.scroll = if step == Step::Last { u16::MAX } else { to as u16 };
+    if model.state.overlay != Overlay::None {
+        let (shown, lines) = model.room.overlay;
+        let last = usize::from(lines.saturating_sub(shown));
+        let to = stepped(model.state.scroll.into(), step, shown.max(1).into(), last);
+        model.state.scroll = to as u16;
         return;
     }
     let pane = model.state.focus;
+    let jump = model.room.rows.get(pane.place()).copied().unwrap_or(0).max(1);
     let rows = model.rows(pane);
     let from = selected_index(&model.state, pane, &rows);
-    if let Some(row) = rows.get(stepped(from, step, jump, rows.len().saturating_sub(1))) {
+    if let Some(row) = rows.get(stepped(from, step, jump.into(), rows.len().saturating_sub(1))) {
         model.state.selected.insert(pane, row.id.clone());
     }
 }
@@ -232,13 +242,6 @@ const fn stepped(from: usize, step: Step, page: usize, last: usize) -> usize {
         Step::Last => last,
     };
     if to > last { last } else { to }
-}
-
-/// About the rows that one sees at once.
-const fn page(model: &Model) -> usize {
-    let body = (model.size.1 as usize).saturating_sub(6);
-    let rows = if model.state.zoom.is_some() { body } else { body / 2 };
-    if rows == 0 { 1 } else { rows }
 }
 
 fn type_key(model: &mut Model, key: Key, now: Stamp) -> Vec<Effect> {

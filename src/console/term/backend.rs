@@ -17,6 +17,7 @@ pub struct FrameBackend<W: Write> {
     writer: FrameWriter<W>,
     size: Size,
     cursor: Cursor,
+    rests: Option<Position>,
 }
 
 /// Where the cursor is, as far as we know.
@@ -32,7 +33,12 @@ impl<W: Write> FrameBackend<W> {
     pub fn new(out: W, size: (u16, u16)) -> Self {
         // crossterm 0.29 loses reverse video under NO_COLOR; our themes honour NO_COLOR themselves.
         crossterm::style::force_color_output(true);
-        Self { writer: FrameWriter::new(out), size: size.into(), cursor: Cursor::Hidden }
+        Self {
+            writer: FrameWriter::new(out),
+            size: size.into(),
+            cursor: Cursor::Hidden,
+            rests: None,
+        }
     }
 
     /// The frames on their way.
@@ -53,6 +59,17 @@ impl<W: Write> FrameBackend<W> {
     /// The cursor was hidden by somebody else, such as on entering the terminal again.
     pub const fn cursor_was_hidden(&mut self) {
         self.cursor = Cursor::Hidden;
+        self.rests = None;
+    }
+
+    /// Lets the hidden cursor rest there after the frame.
+    pub fn rest(&mut self, at: Position) -> io::Result<()> {
+        if self.rests == Some(at) {
+            return Ok(());
+        }
+        self.plain().set_cursor_position(at)?;
+        self.rests = Some(at);
+        Ok(())
     }
 
     fn plain(&mut self) -> CrosstermBackend<&mut Vec<u8>> {
@@ -74,6 +91,7 @@ impl<W: Write> Backend for FrameBackend<W> {
         if self.cursor != Cursor::Hidden {
             self.cursor = Cursor::Somewhere;
         }
+        self.rests = None;
         self.plain().draw(content)
     }
 
@@ -108,6 +126,7 @@ impl<W: Write> Backend for FrameBackend<W> {
         if self.cursor != Cursor::Hidden {
             self.cursor = Cursor::At(position);
         }
+        self.rests = None;
         self.plain().set_cursor_position(position)
     }
 
@@ -178,6 +197,28 @@ mod tests {
         let sent =
             String::from_utf8_lossy(&terminal.backend().frames().out()[before..]).into_owned();
         assert!(sent.contains("\x1b[1;4H"), "{sent:?}");
+    }
+
+    #[test]
+    fn the_hidden_cursor_rests_where_it_is_told() {
+        let mut terminal = terminal();
+        let mut rest_after = |text: &str| {
+            draw_only(&mut terminal, text);
+            terminal.backend_mut().rest(Position::new(2, 1)).expect("collected");
+            let before = terminal.backend().frames().out().len();
+            terminal.backend_mut().frames_mut().commit().expect("sent");
+            String::from_utf8_lossy(&terminal.backend().frames().out()[before..]).into_owned()
+        };
+        assert!(rest_after("hello").ends_with("\x1b[2;3H\x1b[?2026l"));
+        assert_eq!(rest_after("hello"), "");
+        assert!(rest_after("hallo").ends_with("\x1b[2;3H\x1b[?2026l"));
+    }
+
+    fn draw_only(terminal: &mut Terminal<FrameBackend<Vec<u8>>>, text: &str) {
+        let put = |frame: &mut ratatui::Frame<'_>| {
+            frame.buffer_mut().set_string(0, 0, text, Style::new());
+        };
+        terminal.draw(put).expect("drawn");
     }
 
     #[test]

@@ -45,6 +45,7 @@ struct Taken {
 #[derive(Debug)]
 pub struct Session {
     tty: Tty,
+    before: Termios,
 }
 
 impl Session {
@@ -52,17 +53,17 @@ impl Session {
     /// and a hidden cursor are set.
     pub fn enter(tty: Tty) -> io::Result<Self> {
         install_panic_hook();
-        let session = Self { tty };
+        let before = tty.settings()?;
+        let session = Self { tty, before };
         session.take()?;
         Ok(session)
     }
 
     fn take(&self) -> io::Result<()> {
-        let before = self.tty.settings()?;
-        let mut raw = before.clone();
+        let mut raw = self.before.clone();
         raw.make_raw();
         // Remembered before anything is changed: from here on everything is put back.
-        *taken() = Some(Taken { tty: self.tty.clone(), before });
+        *taken() = Some(Taken { tty: self.tty.clone(), before: self.before.clone() });
         let result = self.set_patiently(&raw).and_then(|()| self.send(TAKE));
         if result.is_err() {
             give_back();
@@ -98,19 +99,11 @@ impl Session {
         give_back();
     }
 
-    /// Takes the terminal again after [`Session::pause`].
+    /// Takes the terminal again, after [`Session::pause`] or after somebody else may have used it, as a
+    /// shell does when we were stopped without warning. What is put back in the end stays what it was at
+    /// first: what one finds now may be a shell's own raw mode.
     pub fn resume(&self) -> io::Result<()> {
         self.take()
-    }
-
-    /// Takes the terminal again after somebody else may have changed it, as a shell does when we were
-    /// stopped without warning. What is put back in the end stays what it was at first.
-    pub fn claim(&self) -> io::Result<()> {
-        let before = taken().as_ref().map(|taken| taken.before.clone());
-        let Some(mut raw) = before else { return self.take() };
-        raw.make_raw();
-        self.set_patiently(&raw)?;
-        self.send(TAKE)
     }
 
     /// Lets the terminal report the mouse, or no longer.

@@ -1,6 +1,6 @@
 //! Signals, as events.
 
-use rustix::process::{Signal, getpid, kill_process};
+use rustix::process::{Signal, getpgrp, getpid, getsid, kill_process};
 use tokio::signal::unix::{Signal as Stream, SignalKind, signal};
 
 /// A signal that the console answers.
@@ -51,6 +51,13 @@ impl Signals {
             _ = self.resume.recv() => Event::Continued,
         }
     }
+}
+
+/// True when a shell with job control started us, so that somebody can continue us after a stop. Such a
+/// shell gives each job a process group of its own; a group with the session leader in it is orphaned
+/// (POSIX.1-2024, 3.264), as under `ssh -t host howdah`, and would stay stopped for ever.
+pub fn can_be_continued() -> bool {
+    getsid(None).is_ok_and(|session| session != getpgrp())
 }
 
 /// Stops this process as job control does; returns when it is continued. SIGSTOP, because SIGTSTP is ours.

@@ -44,10 +44,12 @@ impl Tty {
         if !termios::isatty(stdout) {
             return Err(io::ErrorKind::NotConnected.into());
         }
-        // After `su` the device may belong to somebody else; /dev/tty is open to everybody.
-        let name = termios::ttyname(stdout, Vec::new())?;
-        Self::open_path(Path::new(&*name.to_string_lossy()))
-            .or_else(|_| Self::open_path(Path::new("/dev/tty")))
+        // After `su` the device may belong to somebody else, in a container it may have no name;
+        // /dev/tty is open to everybody.
+        let named = termios::ttyname(stdout, Vec::new())
+            .map_err(io::Error::from)
+            .and_then(|name| Self::open_path(Path::new(&*name.to_string_lossy())));
+        named.or_else(|_| Self::open_path(Path::new("/dev/tty")))
     }
 
     /// Opens the terminal device at `path`.

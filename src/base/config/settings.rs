@@ -1,0 +1,186 @@
+//! The table of all settings.
+
+use std::fmt::Write as _;
+
+use super::Kind;
+
+/// One setting.
+#[derive(Clone, Copy, Debug)]
+pub struct Setting {
+    /// Its full name; `*` stands for a name that the user gives.
+    pub key: &'static str,
+    /// What its value looks like.
+    pub kind: Kind,
+    /// Its default, as it would be written; empty when there is none.
+    pub default: &'static str,
+    /// What it means, in one line.
+    pub meaning: &'static str,
+    /// A value for the example file.
+    pub example: &'static str,
+}
+
+impl Setting {
+    /// The variable that sets it; settings with a user's name in them have none.
+    pub fn variable(&self) -> Option<String> {
+        if self.key.contains('*') {
+            return None;
+        }
+        Some(format!("HOWDAH_{}", self.key.replace('.', "_").to_uppercase()))
+    }
+
+    /// True when `key` is this setting.
+    pub fn is(&self, key: &[String]) -> bool {
+        let parts: Vec<&str> = self.key.split('.').collect();
+        parts.len() == key.len() && parts.iter().zip(key).all(|(part, k)| *part == "*" || part == k)
+    }
+}
+
+const fn setting(
+    key: &'static str,
+    kind: Kind,
+    default: &'static str,
+    example: &'static str,
+    meaning: &'static str,
+) -> Setting {
+    Setting { key, kind, default, meaning, example }
+}
+
+/// Every setting there is, in the order of the example file.
+pub const TABLE: &[Setting] = &[
+    setting(
+        "default_target",
+        Kind::Text,
+        "",
+        "prod-eu",
+        "the target that is opened when none is named",
+    ),
+    setting("watch.interval", Kind::Span, "1s", "1s", "how often the server is asked"),
+    setting(
+        "watch.endpoint_interval",
+        Kind::Span,
+        "2s",
+        "2s",
+        "how often applications' endpoints are asked",
+    ),
+    setting("watch.rpo_target", Kind::Span, "15m", "15m", "the most that may be lost"),
+    setting("watch.rto_target", Kind::Span, "1h", "1h", "the longest that a restore may take"),
+    setting(
+        "console.theme",
+        Kind::Text,
+        "ansi",
+        "ansi",
+        "a theme by name: `howdah config path` tells where your own ones stand",
+    ),
+    setting(
+        "console.color",
+        Kind::Choice(&["auto", "always", "never"]),
+        "auto",
+        "auto",
+        "colours; auto honours NO_COLOR and TERM",
+    ),
+    setting(
+        "console.glyphs",
+        Kind::Choice(&["auto", "unicode", "ascii"]),
+        "auto",
+        "auto",
+        "glyphs; auto honours LC_ALL, LC_CTYPE and LANG",
+    ),
+    setting(
+        "console.mouse",
+        Kind::Switch,
+        "false",
+        "false",
+        "the mouse is on from the start; off leaves selecting text to the terminal",
+    ),
+    setting(
+        "log.level",
+        Kind::Choice(&["error", "warn", "info", "debug", "trace"]),
+        "info",
+        "info",
+        "what is logged",
+    ),
+    setting(
+        "target.*.url",
+        Kind::Secret,
+        "",
+        "postgresql://howdah@db.example/postgres?sslmode=verify-full",
+        "a connection URL or keyword string; without it the PG* environment; passwords belong in ~/.pgpass",
+    ),
+    setting(
+        "target.*.environment",
+        Kind::Choice(&["production", "staging", "development"]),
+        "",
+        "production",
+        "the kind of place, shown first on every screen",
+    ),
+    setting(
+        "target.*.read_only",
+        Kind::Switch,
+        "",
+        "true",
+        "nothing may be changed through this console",
+    ),
+    setting(
+        "target.*.rpo_target",
+        Kind::Span,
+        "",
+        "5m",
+        "the promise of this target, if it differs",
+    ),
+    setting(
+        "target.*.rto_target",
+        Kind::Span,
+        "",
+        "30m",
+        "the promise of this target, if it differs",
+    ),
+    setting(
+        "target.*.pgbouncer",
+        Kind::Secret,
+        "",
+        "postgresql://stats@bouncer.example:6432/pgbouncer",
+        "PgBouncer's admin console",
+    ),
+    setting(
+        "target.*.metrics.*",
+        Kind::Text,
+        "",
+        "http://10.0.0.7:9000/metrics",
+        "an application's metrics endpoint, by the application's name",
+    ),
+    setting(
+        "keys.*",
+        Kind::List,
+        "",
+        "[\"q\", \"ctrl-q\"]",
+        "keys of a command, by its id (see `howdah keys`)",
+    ),
+];
+
+/// The example file: every setting with its meaning, commented out.
+pub fn example() -> String {
+    let mut out = String::from(
+        "# howdah's configuration. Every line that is commented out shows a default or an example.\n\
+         # Layers: default < this file < HOWDAH_* environment < command line.\n",
+    );
+    let mut section = String::new();
+    for setting in TABLE {
+        let path = setting.key.replacen("target.*", "target.prod-eu", 1);
+        let path = path.replace("metrics.*", "metrics.api-1").replace("keys.*", "keys.quit");
+        let (table, name) = path.rsplit_once('.').unwrap_or(("", &path));
+        if table != section {
+            let _ = write!(out, "\n# [{table}]\n");
+            table.clone_into(&mut section);
+        }
+        let value = match setting.kind {
+            Kind::Switch | Kind::List => setting.example.to_owned(),
+            Kind::Text | Kind::Secret | Kind::Span | Kind::Choice(_) => {
+                format!("{:?}", setting.example)
+            }
+        };
+        let values =
+            setting.kind.choices().map_or_else(String::new, |choices| format!(" ({choices})"));
+        let _ = write!(out, "# {}{values}\n# {name} = {value}\n", setting.meaning);
+    }
+    out
+}

@@ -1,0 +1,140 @@
+//! The words of the command line; help, completions and the manual page come from here.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+
+/// The operator's seat on a PostgreSQL cluster.
+#[derive(Debug, Parser)]
+#[command(name = "howdah", version, max_term_width = 100)]
+#[command(
+    after_help = "Without TARGET: the configuration's default_target, else the PG* environment as psql reads it.\n\
+    Passwords belong in ~/.pgpass or PGPASSWORD, never on the command line."
+)]
+pub struct Cli {
+    /// A target of the configuration, a connection URL, or a keyword string
+    pub target: Option<String>,
+    /// The configuration file [default: see `howdah config path`]
+    #[arg(long, global = true, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// The theme
+    #[arg(long, global = true, value_name = "NAME")]
+    pub theme: Option<String>,
+    /// Colours
+    #[arg(long, global = true, value_name = "WHEN", value_parser = ["auto", "always", "never"])]
+    pub color: Option<String>,
+    /// Glyphs
+    #[arg(long, global = true, value_name = "SET", value_parser = ["auto", "unicode", "ascii"])]
+    pub glyphs: Option<String>,
+    /// What to do instead of opening the console
+    #[command(subcommand)]
+    pub command: Option<Command>,
+}
+
+/// What else howdah does.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Print what the console would show, without a screen; exits like a monitoring plug-in
+    Status(StatusArgs),
+    /// Open the console on a throw-away cluster with real applications and real load
+    Demo(DemoArgs),
+    /// Show where the configuration is, what is in force, or an example
+    #[command(subcommand)]
+    Config(ConfigCommand),
+    /// Print the table of commands and keys
+    Keys,
+    /// Print a completion script for a shell
+    Completions {
+        /// The shell
+        shell: clap_complete::Shell,
+    },
+    /// Print the manual page
+    Man,
+}
+
+/// What `status` takes.
+#[derive(Args, Debug)]
+pub struct StatusArgs {
+    /// A target of the configuration, a connection URL, or a keyword string
+    pub target: Option<String>,
+    /// Print the whole snapshot as JSON; with --watch one document a line
+    #[arg(long)]
+    pub json: bool,
+    /// Print again whenever something changed, until interrupted
+    #[arg(long)]
+    pub watch: bool,
+    /// How long to wait until every source has had its say
+    #[arg(long, value_name = "DURATION", default_value = "5s", value_parser = span)]
+    pub within: std::time::Duration,
+}
+
+/// What `demo` takes.
+#[derive(Args, Debug)]
+#[command(args_conflicts_with_subcommands = true)]
+pub struct DemoArgs {
+    /// Leave the cluster running and tell how to reach it
+    #[arg(long)]
+    pub keep: bool,
+    /// The cluster's port on loopback [default: a free one]
+    #[arg(long)]
+    pub port: Option<u16>,
+    /// No applications, no load
+    #[arg(long)]
+    pub no_load: bool,
+    /// What to do to a running demo
+    #[command(subcommand)]
+    pub command: Option<DemoCommand>,
+}
+
+/// What can be done to a running demo.
+#[derive(Debug, Subcommand)]
+pub enum DemoCommand {
+    /// Let something go wrong in the demo that runs in another terminal
+    Incident {
+        /// Which one; without a name they are listed
+        name: Option<String>,
+    },
+    /// Stop and remove the clusters that --keep has left
+    Remove,
+}
+
+/// What can be asked about the configuration.
+#[derive(Clone, Copy, Debug, Subcommand)]
+pub enum ConfigCommand {
+    /// Print a configuration with every setting in it, commented out
+    Example,
+    /// Print the folders and files that are used
+    Path,
+    /// Check the configuration and tell where each value comes from
+    Check,
+}
+
+fn span(text: &str) -> Result<std::time::Duration, String> {
+    crate::base::units::parse_span(text)
+        .ok_or_else(|| "a duration with its unit is expected, such as '5s' or '500ms'".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::*;
+
+    #[test]
+    fn the_definition_is_sound() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn a_target_and_a_subcommand_are_told_apart() {
+        let parse = |words: &[&str]| Cli::try_parse_from([&["howdah"], words].concat());
+        let cli = parse(&["host=db dbname=app", "--theme", "mono"]).expect("a target");
+        assert_eq!(cli.target.as_deref(), Some("host=db dbname=app"));
+        let cli = parse(&["demo", "incident", "hang", "--config", "x"]).expect("an incident");
+        assert!(matches!(cli.command, Some(Command::Demo(DemoArgs { command: Some(_), .. }))));
+        let cli = parse(&["--config", "x", "config", "check"]).expect("an option before");
+        assert!(cli.target.is_none() && cli.command.is_some());
+        assert!(parse(&["status", "--within", "5"]).is_err());
+        assert!(parse(&["--color", "sometimes"]).is_err());
+    }
+}

@@ -1,0 +1,68 @@
+//! How the process ends.
+
+use std::{fmt, process::ExitCode};
+
+/// The exit codes. 0 to 3 are those of monitoring plug-ins, so that `howdah status` is one; the others
+/// are those of BSD's `sysexits.h`. A console that is ended by a signal exits with 128 and its number.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Exit {
+    /// 0: done; `status`: nothing is wrong.
+    Ok,
+    /// 1: `status`: a warning; elsewhere: it failed, and standard error says why.
+    Failure,
+    /// 2: `status`: something is critical.
+    Critical,
+    /// 3: `status`: the server did not answer, so nothing is known.
+    Unknown,
+    /// 64: the call's words are off.
+    Usage,
+    /// 69: something that is needed is not there: server binaries, a running demo.
+    Unavailable,
+    /// 78: the configuration, or the connection string, is wrong.
+    Config,
+    /// Another code, of a signal.
+    Code(u8),
+}
+
+impl Exit {
+    /// The code.
+    pub const fn code(self) -> u8 {
+        match self {
+            Self::Ok => 0,
+            Self::Failure => 1,
+            Self::Critical => 2,
+            Self::Unknown => 3,
+            Self::Usage => 64,
+            Self::Unavailable => 69,
+            Self::Config => 78,
+            Self::Code(code) => code,
+        }
+    }
+}
+
+impl From<Exit> for ExitCode {
+    fn from(exit: Exit) -> Self {
+        Self::from(exit.code())
+    }
+}
+
+/// What went wrong, in words, and how the process ends for it.
+#[derive(Debug)]
+pub struct Failure {
+    /// How the process ends.
+    pub exit: Exit,
+    what: String,
+}
+
+impl Failure {
+    /// A failure in words.
+    pub fn new(exit: Exit, what: impl fmt::Display) -> Self {
+        Self { exit, what: crate::base::text::clean(&what.to_string()).into_owned() }
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.what)
+    }
+}

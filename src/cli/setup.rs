@@ -1,0 +1,87 @@
+//! What every subcommand begins with: folders, configuration, log, runtime.
+
+use std::{collections::BTreeMap, env};
+
+use super::{Cli, Exit, Failure};
+use crate::base::{
+    config::{self, Config, Layers, Origin},
+    log,
+    paths::Paths,
+};
+
+/// The folders of this user.
+pub fn paths() -> Result<Paths, Failure> {
+    Paths::of_user().ok_or_else(|| {
+        Failure::new(
+            Exit::Config,
+            "no home folder is known; set HOME, or name a file with --config",
+        )
+    })
+}
+
+/// The configuration in force, the flags of this call included. The theme that was last chosen in
+/// the console counts where nobody configured one.
+pub fn config(cli: &Cli) -> Result<Config, Failure> {
+    let paths = paths()?;
+    let named = cli.config.clone();
+    let flags = [
+        ("console.theme", &cli.theme),
+        ("console.color", &cli.color),
+        ("console.glyphs", &cli.glyphs),
+    ];
+    let layers = Layers {
+        file_named: named.is_some(),
+        file: Some(named.unwrap_or_else(|| paths.config_file())),
+        variables: variables(),
+        flags: flags.into_iter().filter_map(|(key, v)| Some((key, v.clone()?))).collect(),
+    };
+    let mut config = config::load(&layers).map_err(|error| Failure::new(Exit::Config, error))?;
+    if let Some(entry) = config.entries.iter_mut().find(|e| e.key == "console.theme")
+        && entry.origin == Origin::Default
+        && let Ok(theme) = std::fs::read_to_string(paths.chosen_theme())
+    {
+        theme.trim().clone_into(&mut config.theme);
+        config.theme.clone_into(&mut entry.value);
+        entry.origin = Origin::File(paths.chosen_theme());
+    }
+    Ok(config)
+}
+
+/// Variables with our prefix that are no settings: where the server binaries are, and what tests ask
+/// of a debug build.
+const NOT_SETTINGS: [&str; 2] = ["HOWDAH_PG_BIN", "HOWDAH_TEST_"];
+
+fn variables() -> BTreeMap<String, String> {
+    env::vars_os()
+        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
+        .filter(|(name, _)| name.starts_with("HOWDAH_"))
+        .filter(|(name, _)| !NOT_SETTINGS.iter().any(|other| name.starts_with(other)))
+        .collect()
+}
+
+/// Opens the log. A log that cannot be written is said, and no reason to stay out of an incident.
+pub fn open_log(config: &Config) -> Option<std::path::PathBuf> {
+    let file = paths().ok()?.log_file();
+    match log::to_file(&file, &config.log_level) {
+        Ok(()) => Some(file),
+        Err(error) => {
+            use std::io::Write as _;
+            let _ = writeln!(
+                std::io::stderr(),
+                "howdah: no log: '{}' cannot be written: {error}",
+                file.display()
+            );
+            None
+        }
+    }
+}
+
+/// The engine's runtime. Two threads: one may be busy reading a large answer.
+pub fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
+    tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .thread_name("engine")
+        .enable_all()
+        .build()
+        .map_err(|error| Failure::new(Exit::Failure, format!("no runtime: {error}")))
+}

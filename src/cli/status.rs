@@ -1,0 +1,222 @@
+//! `howdah status`: what the console would show, without a screen.
+
+use std::{fmt::Write as _, time::Duration};
+
+use tokio::time::{Instant, timeout_at};
+
+use super::{Cli, Exit, Failure, args::StatusArgs, say, setup, target};
+use crate::{
+    base::{
+        clock::{Clock, Stamp},
+        units,
+    },
+    watch::{
+        sampler::{self, Watch},
+        server::SERVER,
+        snapshot::{
+            AlertState, CheckState, Freshness, Known, LinkState, Pool, Severity, Snapshot,
+            SourceKind,
+        },
+    },
+};
+
+/// Prints one snapshot, or one after another.
+pub fn run(cli: &Cli, options: &StatusArgs) -> Result<Exit, Failure> {
+    let config = setup::config(cli)?;
+    let words = options.target.as_deref().or(cli.target.as_deref());
+    let plan = target::plan(&config, words)?;
+    let sources = 1 + plan.endpoints.len() + plan.bouncers.len();
+    setup::open_log(&config);
+    let runtime = setup::runtime()?;
+    let clock = Clock::system();
+    let exit = runtime.block_on(async {
+        let mut watch =
+            sampler::start(plan, &clock).map_err(|error| Failure::new(Exit::Failure, error))?;
+        settle(&mut watch, sources, options.within).await;
+        let exit = print(&watch, &clock, options)?;
+        if options.watch { follow(&mut watch, &clock, options).await } else { Ok(exit) }
+    });
+    runtime.shutdown_background();
+    exit
+}
+
+/// Waits until every source has answered or failed, and the checks had a first look.
+async fn settle(watch: &mut Watch, sources: usize, within: Duration) {
+    let deadline = Instant::now() + within;
+    let complete = |s: &Snapshot| {
+        let heard = s.sources.iter().filter(|s| s.last_good.is_some() || s.problem.is_some());
+        let judged = s.checks.iter().any(|check| check.ran.is_some())
+            && s.checks.iter().all(|check| check.state != CheckState::Pending);
+        heard.count() >= sources && judged
+    };
+    let told = watch.snapshots.wait_for(|snapshot| complete(snapshot));
+    // What has not answered by then is printed as not having answered.
+    let _ = timeout_at(deadline, told).await;
+}
+
+async fn follow(watch: &mut Watch, clock: &Clock, options: &StatusArgs) -> Result<Exit, Failure> {
+    loop {
+        tokio::select! {
+            changed = watch.snapshots.changed() => if changed.is_err() { return Ok(Exit::Failure) },
+            _ = tokio::signal::ctrl_c() => return Ok(Exit::Code(130)),
+        }
+        // A change a second is what a person or a log can follow.
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        print(watch, clock, options)?;
+    }
+}
+
+fn print(watch: &Watch, clock: &Clock, options: &StatusArgs) -> Result<Exit, Failure> {
+    let snapshot = watch.snapshots.borrow().clone();
+    let text = if options.json {
+        json(&snapshot, clock.now(), options.watch)?
+    } else {
+        report(&snapshot, clock.now())
+    };
+    say(&text)?;
+    Ok(verdict(&snapshot))
+}
+
+/// As a monitoring plug-in: what nobody has seen is unknown, never fine.
+fn verdict(snapshot: &Snapshot) -> Exit {
+    let firing = snapshot.alerts.iter().filter(|a| a.state != AlertState::Pending);
+    match firing.map(|alert| alert.severity).max() {
+        _ if snapshot.link.last_answer.is_none() => Exit::Unknown,
+        Some(Severity::Critical) => Exit::Critical,
+        Some(Severity::Warning) => Exit::Failure,
+        None if snapshot.link.state != LinkState::Live => Exit::Unknown,
+        None => Exit::Ok,
+    }
+}
+
+/// The snapshot as JSON. Stamps count nanoseconds on a scale of their own; `now` is the moment of
+/// printing on the same scale, so that ages can be told.
+fn json(snapshot: &Snapshot, now: Stamp, one_line: bool) -> Result<String, Failure> {
+    let document = serde_json::json!({ "now": now, "snapshot": snapshot });
+    let text = if one_line {
+        serde_json::to_string(&document)
+    } else {
+        serde_json::to_string_pretty(&document)
+    };
+    text.map(|text| text + "\n").map_err(|error| Failure::new(Exit::Failure, error))
+}
+
+fn report(s: &Snapshot, now: Stamp) -> String {
+    let mut out = String::new();
+    // Writing to a string cannot fail, so the results are of no interest.
+    let _ = head(&mut out, s, now);
+    let _ = rows(&mut out, s, now);
+    let _ = tail(&mut out, s, now);
+    out
+}
+
+fn head(out: &mut String, s: &Snapshot, now: Stamp) -> std::fmt::Result {
+    write!(out, "{} {} ({})", s.target.environment.word(), s.target.name, s.target.address)?;
+    match &s.identity {
+        Known::Is(id) => {
+            let timeline = id.timeline.map_or_else(|| "—".to_owned(), |tl| tl.to_string());
+            let role = format!("{:?}", id.role).to_lowercase();
+            let tail = id.system_identifier % 10_000;
+            writeln!(out, "  {role} {} tl {timeline} …{tail:04}", id.version)?;
+        }
+        unknown => writeln!(out, "  — {}", unknown.reason().map_or("", |why| why.as_str()))?,
+    }
+    let latency = s.link.latency.map_or_else(|| "—".to_owned(), units::span);
+    let age = s.link.last_answer.map(|at| now.since(at));
+    match (&s.link.problem, age) {
+        (None, _) => writeln!(out, "link      {:?}, answers in {latency}", s.link.state)?,
+        (Some(problem), age) => {
+            let age = age.map_or_else(|| "never".to_owned(), |age| units::age(age) + " ago");
+            writeln!(out, "link      {:?}: {}; last answer {age}", s.link.state, problem.what)?;
+            writeln!(out, "          {}", problem.remedy)?;
+        }
+    }
+    let r = &s.recoverability;
+    match &r.rpo {
+        Known::Is(rpo) => {
+            let most = if rpo.at_most { "at most " } else { "" };
+            let (loss, target) = (units::clock(rpo.loss), units::clock(r.rpo_target));
+            writeln!(out, "RPO       {most}{loss} of {target} ({})", rpo.source)?;
+        }
+        unknown => writeln!(out, "RPO       — {}", unknown.reason().map_or("", |w| w.as_str()))?,
+    }
+    writeln!(out, "RTO       — {}", r.rto.reason().map_or("", |why| why.as_str()))?;
+    writeln!(out, "PITR      — {}", r.pitr.reason().map_or("", |why| why.as_str()))
+}
+
+fn rows(out: &mut String, s: &Snapshot, now: Stamp) -> std::fmt::Result {
+    for pool in &s.pools {
+        writeln!(out, "pool      {:<20} {}{}", pool.name, usage(pool), old(s, &pool.source, now))?;
+    }
+    for b in &s.breakers {
+        let since = b.since.map_or_else(String::new, |at| units::age(now.since(at)));
+        let rate = b.failure_rate.map_or_else(|| "—".to_owned(), |r| format!("{:.1} %", r * 100.0));
+        let old = old(s, &b.source, now);
+        writeln!(
+            out,
+            "breaker   {:<20} {:<11} {since:<6} failures {rate}{old}",
+            b.name,
+            b.state.word()
+        )?;
+    }
+    if s.alerts.is_empty() {
+        let seen = s.freshness(SERVER, now) == Freshness::Fresh;
+        writeln!(out, "alerts    {}", if seen { "none" } else { "— nothing was seen to judge" })?;
+    }
+    for alert in &s.alerts {
+        let value = alert.value.map_or_else(|| "—".to_owned(), units::number);
+        let muted = match alert.muted.len() {
+            0 => String::new(),
+            n => format!(" (also muted: {n})"),
+        };
+        writeln!(
+            out,
+            "{:<9} {} {}: {value} {} ({}), {:?} for {}{muted}",
+            alert.severity.word(),
+            alert.check,
+            alert.subject,
+            alert.unit,
+            alert.threshold,
+            alert.state,
+            units::age(now.since(alert.since)),
+        )?;
+    }
+    Ok(())
+}
+
+fn tail(out: &mut String, s: &Snapshot, now: Stamp) -> std::fmt::Result {
+    match &s.backup.archiver {
+        Known::Is(a) => {
+            let last = a.last_wal.as_ref().map_or("none", |wal| wal.as_str());
+            let ready = a.ready.value().map_or_else(|| "—".to_owned(), |(n, _)| n.to_string());
+            let failing = if a.failing { ", FAILING" } else { "" };
+            writeln!(
+                out,
+                "archiver  {:?}{failing}, last {last}, waiting {ready}, failed {}",
+                a.mode, a.failed
+            )?;
+        }
+        unknown => writeln!(out, "archiver  — {}", unknown.reason().map_or("", |w| w.as_str()))?,
+    }
+    writeln!(out, "backups   — {}", s.backup.repository.reason().map_or("", |why| why.as_str()))?;
+    for source in s.sources.iter().filter(|source| source.kind != SourceKind::Server) {
+        let state = source.problem.as_ref().map_or("ok", |problem| problem.what.as_str());
+        writeln!(out, "source    {:<20} {state}{}", source.name, old(s, &source.name, now))?;
+    }
+    Ok(())
+}
+
+fn usage(pool: &Pool) -> String {
+    let figure = |n: Option<u64>| n.map_or_else(|| "—".to_owned(), |n| n.to_string());
+    let waiting = pool.waiting.map_or_else(String::new, |n| format!(", {n} waiting"));
+    let wait = pool.wait.map_or_else(String::new, |w| format!(", wait {}", units::span(w.value)));
+    format!("{}/{} in use{waiting}{wait}", figure(pool.in_use), figure(pool.max))
+}
+
+fn old(s: &Snapshot, source: &str, now: Stamp) -> String {
+    match s.freshness(source, now) {
+        Freshness::Fresh => String::new(),
+        Freshness::Never => "  NEVER SEEN".to_owned(),
+        Freshness::Stale(age) => format!("  STALE {}", units::age(age)),
+    }
+}

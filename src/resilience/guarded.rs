@@ -1,0 +1,445 @@
+//! The database as an application sees it: every call has a deadline, goes through the breaker, is
+//! repeated where that is right, and says what went wrong.
+//!
+//! A call runs like this, within one absolute deadline: ask the [`Breaker`], take a session
+//! from the [`Pool`], run the statement, tell the breaker what its end [means](super::classify). When
+//! the deadline passes, the statement is cancelled and its session closed, behind the caller's back.
+//! A failed call is repeated when the server says that it did nothing, when nothing was sent, or when
+//! the caller said that doing it twice is the same as doing it once ([`Call::idempotent`]).
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering::Relaxed},
+    },
+    time::Duration,
+};
+
+use tokio_postgres::Row;
+
+use super::{
+    breaker::{self, Breaker, Refused, Verdict},
+    classify::{Class, Effect},
+    conninfo,
+    failure::QueryError,
+    pool::{self, AcquireError, Lease, Params, Pool, PoolSetupError},
+    retry::{Again, Budget, Runner, Schedule},
+};
+use crate::base::{
+    clock::{Clock, Stamp},
+    text::Text,
+    units,
+};
+
+/// Everything that can be set about a [`Database`].
+#[derive(Clone, Debug, PartialEq)]
+pub struct Options {
+    /// What metrics, logs and errors call it; empty: the database's own name.
+    pub name: Text,
+    /// The rules of the pool.
+    pub pool: pool::Settings,
+    /// The rules of the breaker.
+    pub breaker: breaker::Settings,
+    /// The pauses between attempts.
+    pub schedule: Schedule,
+    /// Retries as a share of calls, 0 to 1.
+    pub retry_share: f64,
+    /// Retries a second that are allowed besides.
+    pub retry_floor: u32,
+    /// How long a call may take, all attempts included, unless [`Call::within`] says otherwise.
+    pub deadline: Duration,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            name: Text::default(),
+            pool: pool::Settings::default(),
+            breaker: breaker::Settings::default(),
+            schedule: Schedule::default(),
+            retry_share: 0.1,
+            retry_floor: 10,
+            deadline: Duration::from_secs(2),
+        }
+    }
+}
+
+/// A call that gave no answer.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The breaker did not let it through; nothing was sent.
+    #[error(transparent)]
+    Refused(#[from] Refused),
+    /// There was no session for it; nothing was sent.
+    #[error(transparent)]
+    NoSession(#[from] AcquireError),
+    /// The statement failed.
+    #[error(transparent)]
+    Query(#[from] QueryError),
+    /// The deadline passed.
+    #[error("no answer within {}{}", units::span(*.after), if *.sent { "" } else { ": waited for a session" })]
+    Deadline {
+        /// How long this attempt was given.
+        after: Duration,
+        /// True when a session was there and a statement may have reached the server.
+        sent: bool,
+    },
+    /// The statement returned another number of rows than asked for.
+    #[error("{found} rows came where {wanted} was wanted")]
+    RowCount {
+        /// What was wanted.
+        wanted: &'static str,
+        /// How many came.
+        found: usize,
+    },
+    /// The transaction was ended by `COMMIT`, and whether it happened is not known.
+    #[error("whether the transaction was committed is not known: {0}")]
+    CommitUnknown(#[source] Box<Error>),
+    /// A statement of the transaction failed and its code went on regardless: it was rolled back.
+    #[error("a statement of the transaction failed before, so it was rolled back")]
+    FailedBefore,
+    /// A transaction was used after it had ended.
+    #[error("the transaction has ended")]
+    Finished,
+    /// The application's own reason to roll a transaction back.
+    #[error("rolled back: {0}")]
+    Own(Box<dyn std::error::Error + Send + Sync>),
+}
+
+impl Error {
+    /// Wraps the application's own reason to roll a transaction back.
+    pub fn own(reason: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
+        Self::Own(reason.into())
+    }
+
+    /// What it means; `None` for what the server has no part in.
+    pub fn class(&self) -> Option<Class> {
+        match self {
+            Self::Query(error) => Some(error.class()),
+            Self::NoSession(error) => error.class(),
+            Self::Deadline { sent: true, .. } => Some(Class::Timeout),
+            Self::CommitUnknown(_) => Some(Class::OutcomeUnknown),
+            Self::FailedBefore => Some(Class::FailedTransaction),
+            Self::Refused(_)
+            | Self::Deadline { .. }
+            | Self::RowCount { .. }
+            | Self::Finished
+            | Self::Own(_) => None,
+        }
+    }
+
+    /// The SQLSTATE, when there is one.
+    pub fn code(&self) -> Option<&str> {
+        match self {
+            Self::Query(error) => error.code(),
+            Self::CommitUnknown(error) => error.code(),
+            _ => None,
+        }
+    }
+
+    /// True when a statement may have reached the server.
+    pub(super) fn sent(&self) -> bool {
+        match self {
+            Self::Query(error) => error.sent(),
+            Self::Deadline { sent, .. } => *sent,
+            Self::Refused(_) | Self::NoSession(_) => false,
+            _ => true,
+        }
+    }
+
+    /// What the breaker is told.
+    pub(super) fn verdict(&self) -> Verdict {
+        Verdict::Bad(self.class().map_or(Effect::Ignored, Class::effect))
+    }
+
+    pub(super) fn again(&self, idempotent: bool) -> Again {
+        match (self, self.class()) {
+            // Nobody was bothered, so it costs no budget either.
+            (Self::Refused(refused), _) if refused.mode == breaker::Mode::Auto => {
+                Again::Unspent(refused.retry_in.unwrap_or_default())
+            }
+            (_, Some(class)) => Again::statement(class, idempotent, self.sent()),
+            (_, None) => Again::No,
+        }
+    }
+}
+
+/// A database behind its breaker. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Database(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    pool: Pool,
+    breaker: Breaker,
+    budget: Budget,
+    schedule: Schedule,
+    clock: Clock,
+    deadline: Duration,
+}
+
+/// What a call wants to have back.
+#[derive(Clone, Copy)]
+enum Want {
+    Rows,
+    Count,
+}
+
+/// What it got.
+enum Answer {
+    Rows(Vec<Row>),
+    Count(u64),
+}
+
+impl Database {
+    /// A handle. Connections are opened when they are needed, so this succeeds also while the server is
+    /// away. Call it inside a tokio runtime: the pool's housekeeper runs there.
+    pub fn new(target: conninfo::Settings, options: Options) -> Result<Self, PoolSetupError> {
+        Self::with_clock(target, options, Clock::system())
+    }
+
+    /// The same, with a clock of one's own.
+    pub fn with_clock(
+        target: conninfo::Settings,
+        options: Options,
+        clock: Clock,
+    ) -> Result<Self, PoolSetupError> {
+        let name =
+            if options.name.is_empty() { Text::foreign(&target.dbname) } else { options.name };
+        let pool = Pool::new(name.clone(), target, options.pool, clock.clone())?;
+        Ok(Self(Arc::new(Inner {
+            pool,
+            breaker: Breaker::new(name, options.breaker, clock.clone()),
+            budget: Budget::new(options.retry_share, options.retry_floor, clock.clone()),
+            schedule: options.schedule,
+            clock,
+            deadline: options.deadline,
+        })))
+    }
+
+    /// Its name.
+    pub fn name(&self) -> &Text {
+        self.0.pool.name()
+    }
+
+    /// Its pool.
+    pub fn pool(&self) -> &Pool {
+        &self.0.pool
+    }
+
+    /// Its breaker.
+    pub fn breaker(&self) -> &Breaker {
+        &self.0.breaker
+    }
+
+    /// Its retry budget.
+    pub fn budget(&self) -> &Budget {
+        &self.0.budget
+    }
+
+    /// A call with the default deadline, to be refined.
+    pub fn call(&self) -> Call<'_> {
+        Call { database: self, deadline: self.0.deadline, idempotent: false, borrower: "call" }
+    }
+
+    /// Runs a statement and returns its rows.
+    pub async fn query(&self, sql: &str, params: Params<'_>) -> Result<Vec<Row>, Error> {
+        self.call().query(sql, params).await
+    }
+
+    /// Runs a statement that returns exactly one row.
+    pub async fn query_one(&self, sql: &str, params: Params<'_>) -> Result<Row, Error> {
+        self.call().query_one(sql, params).await
+    }
+
+    /// Runs a statement that returns one row or none.
+    pub async fn query_opt(&self, sql: &str, params: Params<'_>) -> Result<Option<Row>, Error> {
+        self.call().query_opt(sql, params).await
+    }
+
+    /// Runs a statement and returns the number of rows it touched.
+    pub async fn execute(&self, sql: &str, params: Params<'_>) -> Result<u64, Error> {
+        self.call().execute(sql, params).await
+    }
+
+    /// A session of one's own, for what needs several statements on one; breaker and deadline guard the
+    /// way to it, not what is done with it. `borrower` names the caller in leak reports.
+    pub async fn lease(&self, borrower: &'static str) -> Result<Lease, Error> {
+        let deadline = self.now().plus(self.0.deadline);
+        self.enter(borrower, deadline).await
+    }
+
+    pub(super) fn default_deadline(&self) -> Duration {
+        self.0.deadline
+    }
+
+    pub(super) fn now(&self) -> Stamp {
+        self.0.clock.now()
+    }
+
+    pub(super) fn runner(&self) -> Runner<'_> {
+        Runner { schedule: &self.0.schedule, budget: &self.0.budget, clock: &self.0.clock }
+    }
+
+    /// A lease, by way of the breaker, until the deadline.
+    pub(super) async fn enter(
+        &self,
+        borrower: &'static str,
+        deadline: Stamp,
+    ) -> Result<Lease, Error> {
+        let permit = self.0.breaker.try_acquire()?;
+        match self.session(borrower, deadline).await {
+            // That a session was free says nothing about the server.
+            Ok(lease) => {
+                permit.ignored();
+                Ok(lease)
+            }
+            Err(error) => {
+                permit.settle(error.verdict());
+                Err(self.noted(error))
+            }
+        }
+    }
+
+    /// A lease until the deadline, for who holds the breaker's permit.
+    pub(super) async fn session(
+        &self,
+        borrower: &'static str,
+        deadline: Stamp,
+    ) -> Result<Lease, Error> {
+        let limit = deadline.since(self.now());
+        match tokio::time::timeout(limit, self.0.pool.acquire(borrower)).await {
+            Ok(outcome) => outcome.map_err(Error::from),
+            Err(_) => Err(self.out_of_time(limit, false)),
+        }
+    }
+
+    /// The deadline passed. Without a session that says nothing about the server, unless nobody can get
+    /// a connection to it: a small pool would never see a hang otherwise, since most of its callers
+    /// wait for those few who try to connect.
+    fn out_of_time(&self, after: Duration, sent: bool) -> Error {
+        if !sent && self.0.pool.opening_fails() {
+            AcquireError::Stuck.into()
+        } else {
+            Error::Deadline { after, sent }
+        }
+    }
+
+    pub(super) fn noted(&self, error: Error) -> Error {
+        if let Some(class) = error.class() {
+            self.0.pool.record().failures.with_label_values(&[class.label()]).inc();
+            if class.is_critical() {
+                tracing::error!(database = %self.name(), class = class.label(), %error, "needs a person");
+            }
+        }
+        error
+    }
+
+    async fn attempt(
+        &self,
+        borrower: &'static str,
+        deadline: Stamp,
+        sql: &str,
+        params: Params<'_>,
+        want: Want,
+    ) -> Result<Answer, Error> {
+        let permit = self.0.breaker.try_acquire()?;
+        let limit = deadline.since(permit.began());
+        let has_session = AtomicBool::new(false);
+        let work = async {
+            let lease = self.0.pool.acquire(borrower).await?;
+            has_session.store(true, Relaxed);
+            Ok(match want {
+                Want::Rows => Answer::Rows(lease.query(sql, params).await?),
+                Want::Count => Answer::Count(lease.execute(sql, params).await?),
+            })
+        };
+        let outcome = tokio::time::timeout(limit, work)
+            .await
+            .unwrap_or_else(|_| Err(self.out_of_time(limit, has_session.load(Relaxed))));
+        match outcome {
+            Ok(answer) => {
+                permit.success();
+                Ok(answer)
+            }
+            Err(error) => {
+                permit.settle(error.verdict());
+                Err(self.noted(error))
+            }
+        }
+    }
+}
+
+/// One call, described before it is made.
+#[derive(Clone, Copy, Debug)]
+#[must_use = "a call does nothing until a statement is given to it"]
+pub struct Call<'a> {
+    database: &'a Database,
+    deadline: Duration,
+    idempotent: bool,
+    borrower: &'static str,
+}
+
+impl Call<'_> {
+    /// How long it may take, all attempts included.
+    pub fn within(self, deadline: Duration) -> Self {
+        Self { deadline, ..self }
+    }
+
+    /// Says that doing it twice is the same as doing it once, so that it may be repeated also when the
+    /// connection broke under it.
+    pub fn idempotent(self) -> Self {
+        Self { idempotent: true, ..self }
+    }
+
+    /// Names the caller in leak reports.
+    pub fn named(self, borrower: &'static str) -> Self {
+        Self { borrower, ..self }
+    }
+
+    /// Runs a statement and returns its rows.
+    pub async fn query(self, sql: &str, params: Params<'_>) -> Result<Vec<Row>, Error> {
+        match self.run(sql, params, Want::Rows).await? {
+            Answer::Rows(rows) => Ok(rows),
+            Answer::Count(_) => Ok(Vec::new()),
+        }
+    }
+
+    /// Runs a statement that returns exactly one row.
+    pub async fn query_one(self, sql: &str, params: Params<'_>) -> Result<Row, Error> {
+        let mut rows = self.query(sql, params).await?;
+        match (rows.len(), rows.pop()) {
+            (1, Some(row)) => Ok(row),
+            (found, _) => Err(Error::RowCount { wanted: "one", found }),
+        }
+    }
+
+    /// Runs a statement that returns one row or none.
+    pub async fn query_opt(self, sql: &str, params: Params<'_>) -> Result<Option<Row>, Error> {
+        let mut rows = self.query(sql, params).await?;
+        match rows.len() {
+            0 | 1 => Ok(rows.pop()),
+            found => Err(Error::RowCount { wanted: "one or none", found }),
+        }
+    }
+
+    /// Runs a statement and returns the number of rows it touched.
+    pub async fn execute(self, sql: &str, params: Params<'_>) -> Result<u64, Error> {
+        match self.run(sql, params, Want::Count).await? {
+            Answer::Count(count) => Ok(count),
+            Answer::Rows(rows) => Ok(rows.len() as u64),
+        }
+    }
+
+    async fn run(self, sql: &str, params: Params<'_>, want: Want) -> Result<Answer, Error> {
+        let database = self.database;
+        let deadline = database.now().plus(self.deadline);
+        let attempt = |n| {
+            if n > 1 {
+                database.0.pool.record().retries.inc();
+            }
+            database.attempt(self.borrower, deadline, sql, params, want)
+        };
+        database.runner().run(deadline, attempt, |error| error.again(self.idempotent)).await
+    }
+}

@@ -1,0 +1,292 @@
+//! A session on loan.
+
+use std::{
+    fmt,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU32, Ordering::Relaxed},
+    },
+    time::Duration,
+};
+
+use deadpool::managed::Object;
+use tokio_postgres::{
+    Client, Error, Row, Statement,
+    types::{ToSql, Type},
+};
+
+use super::{
+    Shared,
+    session::{Manager, Session},
+};
+use crate::{
+    base::clock::Stamp,
+    resilience::{
+        classify::{Class, Connection as Then},
+        failure::{Circumstances, QueryError},
+    },
+};
+
+/// How long a cancel may take after its statement was given up.
+const CANCEL: Duration = Duration::from_secs(1);
+/// How long a closed session's own task gets to say why it ended.
+const LAST_WORDS: Duration = Duration::from_millis(100);
+
+/// A session of one's own. Dropping it gives it back: clean, cleaned, or closed.
+pub struct Lease {
+    /// Empty only while it is being dropped.
+    session: Option<Object<Manager>>,
+    shared: Arc<Shared>,
+    since: Stamp,
+    in_flight: AtomicU32,
+    dirty: AtomicBool,
+    in_transaction: AtomicBool,
+    read_only: AtomicBool,
+    ruined: AtomicBool,
+}
+
+/// Parameters of a statement.
+pub type Params<'a> = &'a [&'a (dyn ToSql + Sync)];
+
+impl Lease {
+    pub(super) fn new(
+        session: Object<Manager>,
+        shared: Arc<Shared>,
+        borrower: &'static str,
+        now: Stamp,
+    ) -> Self {
+        session.tenancy.begin(borrower, now);
+        Self {
+            session: Some(session),
+            shared,
+            since: now,
+            in_flight: AtomicU32::new(0),
+            dirty: AtomicBool::new(false),
+            in_transaction: AtomicBool::new(false),
+            read_only: AtomicBool::new(false),
+            ruined: AtomicBool::new(false),
+        }
+    }
+
+    #[expect(clippy::expect_used, reason = "the session is taken out only by drop")]
+    fn session(&self) -> &Session {
+        self.session.as_ref().expect("a session until the lease is dropped")
+    }
+
+    /// Runs a statement and returns its rows.
+    pub async fn query(&self, sql: &str, params: Params<'_>) -> Result<Vec<Row>, QueryError> {
+        let call = self.call(sql);
+        let outcome = match call.prepare().await {
+            Ok(statement) => call.client().query(&statement, params).await,
+            Err(error) => Err(error),
+        };
+        call.end(outcome).await
+    }
+
+    /// Runs a statement and returns the number of rows it touched.
+    pub async fn execute(&self, sql: &str, params: Params<'_>) -> Result<u64, QueryError> {
+        let call = self.call(sql);
+        let outcome = match call.prepare().await {
+            Ok(statement) => call.client().execute(&statement, params).await,
+            Err(error) => Err(error),
+        };
+        call.end(outcome).await
+    }
+
+    /// Runs statements separated by `;`, without parameters. The lease is dirty afterwards.
+    pub async fn batch(&self, sql: &str) -> Result<(), QueryError> {
+        self.mark_dirty();
+        self.simple(sql).await
+    }
+
+    /// Opens a transaction. Until it is finished, the session is not as it was.
+    pub(in crate::resilience) async fn begin(
+        &self,
+        sql: &str,
+        read_only: bool,
+    ) -> Result<(), QueryError> {
+        self.in_transaction.store(true, Relaxed);
+        self.read_only.store(read_only, Relaxed);
+        self.simple(sql).await
+    }
+
+    /// Ends a transaction.
+    pub(in crate::resilience) async fn finish(&self, sql: &str) -> Result<(), QueryError> {
+        self.simple(sql).await?;
+        self.in_transaction.store(false, Relaxed);
+        self.read_only.store(false, Relaxed);
+        Ok(())
+    }
+
+    async fn simple(&self, sql: &str) -> Result<(), QueryError> {
+        let call = self.call(sql);
+        let outcome = call.client().batch_execute(sql).await;
+        call.end(outcome).await
+    }
+
+    /// The driver's own client, for what is not offered here (`COPY`, pipelines, notifications). The
+    /// lease is dirty afterwards, and a call on it that is dropped in flight is not seen: see
+    /// [`Lease::discard`].
+    pub fn client(&self) -> &Client {
+        self.mark_dirty();
+        &self.session().connection.client
+    }
+
+    /// Prepares a statement with given parameter types, outside of the cache.
+    pub async fn prepare_typed(&self, sql: &str, types: &[Type]) -> Result<Statement, QueryError> {
+        let call = self.call(sql);
+        let outcome = call.client().prepare_typed(sql, types).await;
+        call.end(outcome).await
+    }
+
+    /// Says that something was left behind: the session is cleaned before its next user gets it.
+    pub fn mark_dirty(&self) {
+        self.dirty.store(true, Relaxed);
+    }
+
+    /// True when the session will be cleaned before its next user gets it.
+    pub fn is_dirty(&self) -> bool {
+        self.dirty.load(Relaxed) || self.in_transaction.load(Relaxed)
+    }
+
+    /// Has the session closed instead of given back.
+    pub fn discard(&self) {
+        self.ruined.store(true, Relaxed);
+    }
+
+    /// The server's process of this session.
+    pub async fn backend_pid(&self) -> Result<i32, QueryError> {
+        let rows = self.query("SELECT pg_backend_pid()", &[]).await?;
+        Ok(rows.first().map_or(0, |row| row.get(0)))
+    }
+
+    fn call<'a>(&'a self, sql: &'a str) -> Call<'a> {
+        self.in_flight.fetch_add(1, Relaxed);
+        Call {
+            lease: self,
+            sql,
+            began: self.shared.clock.now(),
+            was_closed: self.session().connection.client.is_closed(),
+            ended: false,
+        }
+    }
+
+    /// What an error means, and what it means for this session.
+    async fn explain(&self, error: Error, sql: &str, took: Duration, sent: bool) -> QueryError {
+        let session = self.session();
+        // The reason that the session ended with is known only to the task that reads its socket.
+        let ended = if error.code().is_none() && Class::of(&error) == Class::Network {
+            tokio::time::timeout(LAST_WORDS, session.connection.fate.gone()).await.ok()
+        } else {
+            None
+        };
+        let settings = &self.shared.settings;
+        let about = Circumstances {
+            timed_out: settings.statement_timeout.is_some_and(|limit| took >= limit),
+            writable: settings.writable && !self.read_only.load(Relaxed),
+        };
+        let failure = QueryError::new(error, ended, sent, about);
+        match failure.class().connection() {
+            Then::Keep | Then::Rollback => {}
+            Then::Discard => self.discard(),
+            Then::DiscardPool => {
+                self.discard();
+                self.shared.generation.fetch_add(1, Relaxed);
+            }
+        }
+        // Plans that a change of the schema made stale, and statements that a pooler in between lost.
+        if matches!(failure.code(), Some("0A000" | "26000")) {
+            session.forget(sql);
+        }
+        failure
+    }
+}
+
+/// One call on a lease. Dropped before its end, it ruins the session: the statement may still run.
+struct Call<'a> {
+    lease: &'a Lease,
+    sql: &'a str,
+    began: Stamp,
+    was_closed: bool,
+    ended: bool,
+}
+
+impl Call<'_> {
+    fn client(&self) -> &Client {
+        &self.lease.session().connection.client
+    }
+
+    async fn prepare(&self) -> Result<Statement, Error> {
+        let prepared = self.lease.session().prepare(self.sql).await?;
+        if prepared.dirty {
+            self.lease.mark_dirty();
+        }
+        Ok(prepared.statement)
+    }
+
+    async fn end<T>(mut self, outcome: Result<T, Error>) -> Result<T, QueryError> {
+        self.ended = true;
+        let took = self.lease.shared.clock.now().since(self.began);
+        self.lease.shared.record.query.observe(took.as_secs_f64());
+        match outcome {
+            Ok(value) => Ok(value),
+            Err(error) => Err(self.lease.explain(error, self.sql, took, !self.was_closed).await),
+        }
+    }
+}
+
+impl Drop for Call<'_> {
+    fn drop(&mut self) {
+        if self.ended {
+            self.lease.in_flight.fetch_sub(1, Relaxed);
+        }
+    }
+}
+
+impl fmt::Debug for Lease {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Lease")
+            .field("pool", &self.shared.name)
+            .field("dirty", &self.is_dirty())
+            .finish_non_exhaustive()
+    }
+}
+
+impl Drop for Lease {
+    fn drop(&mut self) {
+        let Some(session) = self.session.take() else { return };
+        session.tenancy.end();
+        let now = self.shared.clock.now();
+        self.shared.record.hold.observe(now.since(self.since).as_secs_f64());
+        let abandoned = self.in_flight.load(Relaxed) > 0;
+        let broken = session.connection.client.is_closed();
+        let runtime = tokio::runtime::Handle::try_current();
+        if abandoned || broken || self.ruined.load(Relaxed) {
+            let session = Object::take(session);
+            self.shared.closed(if abandoned { "abandoned" } else { "broken" }, &session);
+            if let (true, false, Ok(runtime)) = (abandoned, broken, runtime) {
+                runtime.spawn(async move { session.connection.cancel.request(CANCEL).await });
+            }
+        } else if session.has_expired(now) {
+            self.shared.closed("expired", &Object::take(session));
+        } else if self.is_dirty() {
+            let shared = Arc::clone(&self.shared);
+            match runtime {
+                Ok(runtime) => drop(runtime.spawn(clean(session, shared))),
+                Err(_) => shared.closed("no_runtime", &Object::take(session)),
+            }
+        }
+    }
+}
+
+/// Cleans a session and gives it back, or closes it.
+async fn clean(session: Object<Manager>, shared: Arc<Shared>) {
+    match tokio::time::timeout(shared.settings.reset, session.reset()).await {
+        Ok(Ok(())) => shared.record.resets.inc(),
+        Ok(Err(error)) => {
+            tracing::warn!(pool = %shared.name, %error, "a session could not be cleaned");
+            shared.closed("not_cleaned", &Object::take(session));
+        }
+        Err(_) => shared.closed("not_cleaned", &Object::take(session)),
+    }
+}

@@ -1,0 +1,99 @@
+//! What a pool counts, ready for Prometheus.
+
+use prometheus::{
+    Histogram, HistogramOpts, IntCounter, IntCounterVec, Opts,
+    core::{Collector, Desc},
+    proto::MetricFamily,
+};
+
+/// Upper bounds in seconds: from a round trip over a socket to a long outage.
+const BUCKETS: [f64; 16] = [
+    0.000_05, 0.000_1, 0.000_25, 0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5,
+    1.0, 2.5, 10.0,
+];
+
+/// Counters and histograms of one pool. Each carries the label `database`.
+#[derive(Debug)]
+pub struct Record {
+    /// How long callers waited for a connection, in seconds.
+    pub wait: Histogram,
+    /// How long leases were held, in seconds.
+    pub hold: Histogram,
+    /// How long statements took, in seconds.
+    pub query: Histogram,
+    /// Callers that gave up waiting for a connection.
+    pub timeouts: IntCounter,
+    /// Leases that were held suspiciously long.
+    pub leaks: IntCounter,
+    /// Connections that were opened.
+    pub opened: IntCounter,
+    /// Connections that were closed, by `reason`.
+    pub closed: IntCounterVec,
+    /// Dirty sessions that were cleaned.
+    pub resets: IntCounter,
+    /// Failed calls, by `class`.
+    pub failures: IntCounterVec,
+    /// Calls that were tried again.
+    pub retries: IntCounter,
+}
+
+impl Record {
+    /// An empty record for the database of that name.
+    pub fn new(database: &str) -> Result<Self, prometheus::Error> {
+        let opts = |name: &str, help: &str| Opts::new(name, help).const_label("database", database);
+        let counter = |name: &str, help: &str| IntCounter::with_opts(opts(name, help));
+        let histogram = |name: &str, help: &str| {
+            let common = opts(name, help);
+            Histogram::with_opts(HistogramOpts { common_opts: common, buckets: BUCKETS.to_vec() })
+        };
+        Ok(Self {
+            wait: histogram("db_connection_pool_wait_seconds", "Wait for a connection.")?,
+            hold: histogram("db_connection_pool_hold_seconds", "Time a connection was held.")?,
+            query: histogram("db_query_seconds", "Time a statement took.")?,
+            timeouts: counter(
+                "db_connection_pool_timeouts_total",
+                "Callers that gave up waiting for a connection.",
+            )?,
+            leaks: counter(
+                "db_connection_pool_leaks_total",
+                "Connections held longer than the leak threshold.",
+            )?,
+            opened: counter("db_connection_pool_opened_total", "Connections opened.")?,
+            closed: IntCounterVec::new(
+                opts("db_connection_pool_closed_total", "Connections closed, by reason."),
+                &["reason"],
+            )?,
+            resets: counter("db_connection_pool_resets_total", "Dirty sessions cleaned.")?,
+            failures: IntCounterVec::new(
+                opts("db_query_failures_total", "Failed calls, by class of error."),
+                &["class"],
+            )?,
+            retries: counter("db_retries_total", "Calls that were tried again.")?,
+        })
+    }
+
+    fn all(&self) -> [&dyn Collector; 10] {
+        [
+            &self.wait,
+            &self.hold,
+            &self.query,
+            &self.timeouts,
+            &self.leaks,
+            &self.opened,
+            &self.closed,
+            &self.resets,
+            &self.failures,
+            &self.retries,
+        ]
+    }
+}
+
+impl Collector for Record {
+    fn desc(&self) -> Vec<&Desc> {
+        self.all().into_iter().flat_map(Collector::desc).collect()
+    }
+
+    fn collect(&self) -> Vec<MetricFamily> {
+        self.all().into_iter().flat_map(Collector::collect).collect()
+    }
+}

@@ -1,0 +1,171 @@
+//! A pooled session, and how the pool makes and re-uses one.
+
+use std::{
+    collections::HashMap,
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
+    },
+    time::Duration,
+};
+
+use deadpool::managed::{self, Metrics, RecycleError, RecycleResult};
+use tokio_postgres::{Error, Statement};
+
+use super::{Shared, residue::leaves_something};
+use crate::{
+    base::clock::Stamp,
+    resilience::connect::{ConnectError, Connection, connect},
+};
+
+/// Prepared statements kept for each session. An application has fewer; one that writes values into
+/// its statements has no end of them, and starts afresh here.
+const STATEMENTS_KEPT: usize = 256;
+
+/// Undoes whatever a user may have left, but keeps prepared statements: `DISCARD ALL` would deallocate
+/// those that the driver holds for its own lookups. Statements that were prepared by SQL go one by one.
+const RESET: &str = "CLOSE ALL; SET SESSION AUTHORIZATION DEFAULT; RESET ALL; UNLISTEN *; \
+     SELECT pg_catalog.pg_advisory_unlock_all(); DISCARD TEMP; DISCARD SEQUENCES; DISCARD PLANS; \
+     DO $$DECLARE name text; BEGIN \
+       FOR name IN SELECT p.name FROM pg_catalog.pg_prepared_statements AS p WHERE p.from_sql LOOP \
+         EXECUTE pg_catalog.format('DEALLOCATE %I', name); \
+       END LOOP; \
+     END$$";
+
+/// One session with the server.
+#[derive(Debug)]
+pub(super) struct Session {
+    pub(super) connection: Connection,
+    statements: Mutex<HashMap<Box<str>, Prepared>>,
+    pub(super) tenancy: Arc<Tenancy>,
+    expires: Stamp,
+    generation: u64,
+}
+
+/// A prepared statement, and whether it leaves something behind in its session.
+#[derive(Clone, Debug)]
+pub(super) struct Prepared {
+    pub(super) statement: Statement,
+    pub(super) dirty: bool,
+}
+
+/// Who holds a session, and since when.
+#[derive(Debug, Default)]
+pub(super) struct Tenancy {
+    /// In nanoseconds; 0: nobody does.
+    since: AtomicU64,
+    borrower: Mutex<&'static str>,
+    reported: AtomicBool,
+}
+
+impl Tenancy {
+    pub(super) fn begin(&self, borrower: &'static str, now: Stamp) {
+        *self.borrower.lock().unwrap_or_else(PoisonError::into_inner) = borrower;
+        self.reported.store(false, Relaxed);
+        self.since.store(now.nanos().max(1), Relaxed);
+    }
+
+    pub(super) fn end(&self) {
+        self.since.store(0, Relaxed);
+    }
+
+    /// Who holds it, and for how long; `None` when nobody does.
+    pub(super) fn held(&self, now: Stamp) -> Option<(&'static str, Duration)> {
+        let since = self.since.load(Relaxed);
+        let borrower = *self.borrower.lock().unwrap_or_else(PoisonError::into_inner);
+        (since != 0).then(|| (borrower, now.since(Stamp::from_nanos(since))))
+    }
+
+    /// True the first time that it is asked in one tenancy.
+    pub(super) fn report_once(&self) -> bool {
+        !self.reported.swap(true, Relaxed)
+    }
+}
+
+impl Session {
+    fn statements(&self) -> MutexGuard<'_, HashMap<Box<str>, Prepared>> {
+        self.statements.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The prepared form of a statement, from the session's own cache when it is there.
+    pub(super) async fn prepare(&self, sql: &str) -> Result<Prepared, Error> {
+        let known = self.statements().get(sql).cloned();
+        if let Some(prepared) = known {
+            return Ok(prepared);
+        }
+        let statement = self.connection.client.prepare(sql).await?;
+        let prepared = Prepared { statement, dirty: leaves_something(sql) };
+        let mut statements = self.statements();
+        if statements.len() >= STATEMENTS_KEPT {
+            statements.clear();
+        }
+        statements.insert(sql.into(), prepared.clone());
+        Ok(prepared)
+    }
+
+    /// Forgets a statement that the server does not take any more.
+    pub(super) fn forget(&self, sql: &str) {
+        self.statements().remove(sql);
+    }
+
+    /// Makes the session as good as new, in one round trip.
+    pub(super) async fn reset(&self) -> Result<(), Error> {
+        let client = &self.connection.client;
+        // Sent together, but as two messages: what follows must not be in the old transaction.
+        tokio::try_join!(client.batch_execute("ROLLBACK"), client.batch_execute(RESET))?;
+        Ok(())
+    }
+
+    /// Why the session cannot be used again.
+    pub(super) fn unfit(&self, generation: u64) -> Option<&'static str> {
+        if self.connection.client.is_closed() {
+            Some("broken")
+        } else {
+            (self.generation != generation).then_some("outdated")
+        }
+    }
+
+    /// True when its lifetime is over. Looked at when it comes back, where the time is known anyway.
+    pub(super) fn has_expired(&self, now: Stamp) -> bool {
+        now >= self.expires
+    }
+}
+
+/// Opens sessions for the pool and looks at them before they are used again.
+#[derive(Debug)]
+pub(super) struct Manager(pub(super) Arc<Shared>);
+
+impl managed::Manager for Manager {
+    type Type = Session;
+    type Error = ConnectError;
+
+    async fn create(&self) -> Result<Session, ConnectError> {
+        let shared = &self.0;
+        let generation = shared.generation.load(Relaxed);
+        // Stays until one succeeds, also when this attempt is dropped because its caller's time is over.
+        shared.opening_fails.store(true, Relaxed);
+        // Boxed: every call would carry the room for it, and few open a connection.
+        let connection = Box::pin(connect(&shared.target, shared.settings.connect)).await?;
+        shared.opening_fails.store(false, Relaxed);
+        shared.record.opened.inc();
+        let tenancy = Arc::new(Tenancy::default());
+        shared.tenancies().push(Arc::downgrade(&tenancy));
+        Ok(Session {
+            connection,
+            statements: Mutex::default(),
+            tenancy,
+            expires: shared.clock.now().plus(shared.settings.lifetime()),
+            generation,
+        })
+    }
+
+    async fn recycle(&self, session: &mut Session, _: &Metrics) -> RecycleResult<ConnectError> {
+        match session.unfit(self.0.generation.load(Relaxed)) {
+            Some(reason) => {
+                self.0.closed(reason, session);
+                Err(RecycleError::message(reason))
+            }
+            None => Ok(()),
+        }
+    }
+}

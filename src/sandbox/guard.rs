@@ -1,0 +1,288 @@
+//! The guard: a child process that outlives its owner just long enough to put everything away.
+//!
+//! A console that is killed cannot clean up. The guard holds one end of a pipe whose other end only
+//! the owner has; when the owner is gone, for whatever reason, the kernel closes it, and the guard ends
+//! the demo applications and the server and removes the folder.
+
+use std::{
+    fs,
+    io::{self, BufRead, Write},
+    os::unix::process::CommandExt,
+    path::{Path, PathBuf},
+    process::{Child, ChildStdin, Command, ExitCode, Stdio},
+    time::Duration,
+};
+
+use serde::{Deserialize, Serialize};
+use tokio::signal::unix::{SignalKind, signal};
+
+use super::{
+    SandboxError,
+    folder::PREFIX,
+    process::{self, Identity, Signal},
+    server,
+};
+
+/// The hidden subcommand under which the binary becomes a guard.
+pub const SUBCOMMAND: &str = "sandbox-guard";
+/// How long applications may take to end by themselves: their own pipe is closed, too.
+const GRACE: Duration = Duration::from_secs(1);
+/// How much archived WAL a sandbox keeps: some hours of the demo's load.
+const ARCHIVE_BYTES: u64 = 1 << 30;
+const PRUNE_EVERY: Duration = Duration::from_mins(1);
+
+/// What a guard is told, one JSON line each.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum Order {
+    /// A sandbox folder, with the server in it.
+    Folder(PathBuf),
+    /// A file that stands elsewhere.
+    File(PathBuf),
+    /// A process to end.
+    Process(Identity),
+    /// A folder of archived WAL that must not grow without end.
+    Archive(PathBuf),
+    /// Leave everything as it is, and go.
+    Release,
+}
+
+/// A running guard, as its owner sees it. Dropping it is the same as dying: it puts away what it was told.
+#[derive(Debug)]
+pub struct Guard {
+    child: Child,
+    pipe: Option<ChildStdin>,
+}
+
+impl Guard {
+    /// Starts `program` (this binary) as a guard.
+    pub fn start(program: &Path) -> Result<Self, SandboxError> {
+        let mut child = Command::new(program)
+            .arg(SUBCOMMAND)
+            .current_dir("/")
+            // A group of its own: what the terminal sends to the owner's is not meant for it.
+            .process_group(0)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .map_err(SandboxError::io(format!("cannot run {}", program.display())))?;
+        let pipe = child.stdin.take();
+        Ok(Self { child, pipe })
+    }
+
+    /// Its process number.
+    pub fn pid(&self) -> i32 {
+        self.child.id() as i32
+    }
+
+    /// Has it put away a sandbox folder and the server in it.
+    pub fn folder(&mut self, path: &Path) -> Result<(), SandboxError> {
+        self.order(&Order::Folder(path.to_owned()))
+    }
+
+    /// Has it remove a file.
+    pub fn file(&mut self, path: &Path) -> Result<(), SandboxError> {
+        self.order(&Order::File(path.to_owned()))
+    }
+
+    /// Has it end a process.
+    pub fn process(&mut self, process: Identity) -> Result<(), SandboxError> {
+        self.order(&Order::Process(process))
+    }
+
+    /// Has it keep a folder of archived WAL below 1 GiB, from now on, oldest files first.
+    pub fn archive(&mut self, path: &Path) -> Result<(), SandboxError> {
+        self.order(&Order::Archive(path.to_owned()))
+    }
+
+    /// Sends it away: everything stays as it is.
+    pub fn release(mut self) -> Result<(), SandboxError> {
+        self.order(&Order::Release)
+    }
+
+    fn order(&mut self, order: &Order) -> Result<(), SandboxError> {
+        let lost = || SandboxError::io("the sandbox's guard is gone");
+        let pipe = self.pipe.as_mut().ok_or(io::Error::from(io::ErrorKind::BrokenPipe));
+        let mut line = serde_json::to_string(order).map_err(io::Error::from).map_err(lost())?;
+        line.push('\n');
+        pipe.and_then(|pipe| pipe.write_all(line.as_bytes())).map_err(lost())
+    }
+}
+
+impl Drop for Guard {
+    fn drop(&mut self) {
+        drop(self.pipe.take());
+        // It ends by itself once everything is away. A failure means that it was collected already.
+        let _ = self.child.wait();
+    }
+}
+
+/// What the guard process does: reads orders until its owner is gone, then puts everything away.
+pub fn guard_main() -> ExitCode {
+    // Signals that end a session or a terminal must not end the guard before its work is done.
+    let Ok(runtime) = tokio::runtime::Builder::new_current_thread().enable_io().build() else {
+        return ExitCode::FAILURE;
+    };
+    let entered = runtime.enter();
+    let ignored = [
+        SignalKind::hangup(),
+        SignalKind::interrupt(),
+        SignalKind::terminate(),
+        SignalKind::quit(),
+        SignalKind::pipe(),
+    ]
+    .map(signal);
+    drop(entered);
+
+    let mut duties = Duties::default();
+    for line in io::stdin().lock().lines() {
+        match line.ok().and_then(|line| serde_json::from_str(&line).ok()) {
+            Some(Order::Release) => return ExitCode::SUCCESS,
+            Some(order) => duties.add(order),
+            // The owner writes nothing else: a torn line means that it died while writing.
+            None => break,
+        }
+    }
+    duties.put_away();
+    drop(ignored);
+    ExitCode::SUCCESS
+}
+
+#[derive(Debug, Default)]
+struct Duties {
+    folders: Vec<PathBuf>,
+    files: Vec<PathBuf>,
+    processes: Vec<Identity>,
+}
+
+impl Duties {
+    fn add(&mut self, order: Order) {
+        match order {
+            Order::Folder(path) => self.folders.push(path),
+            Order::File(path) => self.files.push(path),
+            Order::Process(process) => self.processes.push(process),
+            Order::Archive(path) => {
+                std::thread::spawn(move || {
+                    loop {
+                        prune(&path, ARCHIVE_BYTES);
+                        std::thread::sleep(PRUNE_EVERY);
+                    }
+                });
+            }
+            Order::Release => {}
+        }
+    }
+
+    fn put_away(&self) {
+        end_processes(&self.processes);
+        self.folders.iter().for_each(|folder| remove_sandbox(folder));
+        for file in &self.files {
+            // The owner may have removed it already.
+            let _ = fs::remove_file(file);
+        }
+    }
+}
+
+/// Ends processes that should be ending by themselves: waits a second, then kills.
+pub(super) fn end_processes(processes: &[Identity]) {
+    for process in processes {
+        process.signal(Signal::TERM);
+        process.signal(Signal::CONT);
+    }
+    let gone = || !processes.iter().any(Identity::alive);
+    if !process::wait_until(GRACE, gone) {
+        for process in processes {
+            process.signal(Signal::KILL);
+        }
+        process::wait_until(GRACE, gone);
+    }
+}
+
+/// Ends the server of a sandbox folder and removes the folder. Refuses what is not named like one.
+pub(super) fn remove_sandbox(folder: &Path) {
+    let named_right = folder
+        .file_name()
+        .and_then(|name| name.to_str())
+        .is_some_and(|name| name.starts_with(PREFIX) && folder.is_absolute());
+    if !named_right {
+        return;
+    }
+    // A program that was just starting may add a file while we remove: once more, then.
+    for _ in 0..5 {
+        server::end_all(folder);
+        match fs::remove_dir_all(folder) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                std::thread::sleep(Duration::from_millis(50));
+            }
+            _ => return,
+        }
+    }
+}
+
+/// Removes the oldest WAL files until at most `limit` bytes are left. Their names order by age.
+fn prune(archive: &Path, limit: u64) {
+    let Ok(entries) = fs::read_dir(archive) else { return };
+    let mut files: Vec<(PathBuf, u64)> = entries
+        .flatten()
+        .filter_map(|entry| Some((entry.path(), entry.metadata().ok()?.len())))
+        .collect();
+    files.sort();
+    let mut total: u64 = files.iter().map(|(_, size)| size).sum();
+    for (path, size) in files {
+        if total <= limit {
+            break;
+        }
+        if fs::remove_file(path).is_ok() {
+            total -= size;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_archive_loses_its_oldest_files_first() {
+        let archive = tempfile::tempdir().expect("folder");
+        for name in ["000000010000000000000001", "000000010000000000000002", "00000002.history"] {
+            fs::write(archive.path().join(name), [0; 10]).expect("written");
+        }
+        prune(archive.path(), 30);
+        assert_eq!(fs::read_dir(archive.path()).expect("listed").count(), 3);
+        prune(archive.path(), 25);
+        assert!(!archive.path().join("000000010000000000000001").exists());
+        assert!(archive.path().join("000000010000000000000002").exists());
+    }
+
+    #[test]
+    fn only_what_is_named_like_a_sandbox_is_removed() {
+        let parent = tempfile::tempdir().expect("folder");
+        let other = parent.path().join("precious");
+        let sandbox = parent.path().join("howdah-abc123");
+        for folder in [&other, &sandbox] {
+            fs::create_dir(folder).expect("made");
+            remove_sandbox(folder);
+        }
+        assert!(other.exists());
+        assert!(!sandbox.exists());
+    }
+
+    #[test]
+    fn a_process_that_does_not_end_is_killed() {
+        let mut child = Command::new("sh")
+            .args(["-c", "trap '' TERM; echo; exec sleep 60"])
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("sh");
+        let mut line = String::new();
+        io::BufReader::new(child.stdout.take().expect("a pipe"))
+            .read_line(&mut line)
+            .expect("ready");
+        let identity = Identity::of(child.id() as i32).expect("alive");
+        end_processes(std::slice::from_ref(&identity));
+        assert!(!identity.alive());
+        child.wait().expect("collected");
+    }
+}

@@ -1,0 +1,371 @@
+//! Folds what the sources say into one snapshot after another.
+
+use std::{
+    collections::{BTreeMap, VecDeque},
+    sync::Arc,
+    time::Duration,
+};
+
+use super::{
+    alerts::{Desk, When},
+    checks::{
+        derived::{self, Derived},
+        run,
+    },
+    recoverability::{self, Evidence, LsnHistory},
+    server::{self, Facts, SERVER},
+    sources::Reading,
+};
+use crate::{
+    base::{
+        clock::{Clock, Stamp},
+        text::Text,
+    },
+    watch::snapshot::{
+        Backup, Breaker, Check, Cost, Known, Link, LinkState, Pool, PoolKind, Recoverability,
+        Server, Snapshot, Source, SourceKind, Target,
+    },
+};
+
+/// Samples kept for the trend of a pool.
+const TREND: usize = 60;
+
+/// What stays the same while a target is watched.
+#[derive(Clone, Debug)]
+pub struct Frame {
+    /// What we look at.
+    pub target: Target,
+    /// How often the server is asked.
+    pub period: Duration,
+    /// The promise for the RPO.
+    pub rpo_target: Duration,
+    /// The promise for the RTO.
+    pub rto_target: Duration,
+}
+
+/// Everything known of one target, as it comes in.
+pub struct Assembler {
+    frame: Frame,
+    clock: Clock,
+    began: Stamp,
+    link: Link,
+    facts: Option<(Stamp, Box<Facts>)>,
+    tps: Option<f64>,
+    lsn: LsnHistory,
+    sources: BTreeMap<Text, Voice>,
+    own: Option<Breaker>,
+    trends: BTreeMap<(Text, Text), VecDeque<f32>>,
+    states: BTreeMap<(Text, Text), Seen>,
+    derived: Vec<Derived>,
+    derived_shown: Vec<Check>,
+    checks: Vec<Check>,
+    desk: Desk,
+    cost: Cost,
+}
+
+/// What one source last said.
+struct Voice {
+    source: Source,
+    pools: Vec<Pool>,
+    breakers: Vec<Breaker>,
+}
+
+/// A breaker's state as we saw it.
+struct Seen {
+    state: crate::watch::snapshot::BreakerState,
+    since: Stamp,
+    exact: bool,
+}
+
+impl Assembler {
+    /// Nothing is known yet.
+    pub fn new(frame: Frame, derived: Vec<Derived>, clock: Clock) -> Self {
+        let cluster = frame.target.name.to_string();
+        let began = clock.now();
+        Self {
+            frame,
+            clock,
+            began,
+            link: Link { since: began, ..Link::default() },
+            facts: None,
+            tps: None,
+            lsn: LsnHistory::default(),
+            sources: BTreeMap::new(),
+            own: None,
+            trends: BTreeMap::new(),
+            states: BTreeMap::new(),
+            derived,
+            derived_shown: Vec::new(),
+            checks: Vec::new(),
+            desk: Desk::new(cluster),
+            cost: Cost::default(),
+        }
+    }
+
+    /// Takes what the server's watcher says.
+    pub fn server(&mut self, event: server::Event) {
+        match event {
+            server::Event::Link { link, breaker } => {
+                self.link = link;
+                self.own = Some(breaker);
+            }
+            server::Event::Facts { facts, link, cost, breaker } => {
+                self.link = link;
+                self.own = Some(breaker);
+                self.cost = cost;
+                self.facts(facts);
+            }
+            server::Event::Checked { shown, fresh, at } => {
+                let when = When { now: at, wall: self.clock.wall() };
+                for (spec, findings) in &fresh {
+                    self.desk.weigh(spec, findings, when);
+                }
+                let derived = &self.derived;
+                self.desk.keep(|id| {
+                    shown.iter().any(|c| &*c.id == id) || derived.iter().any(|d| d.spec.id == id)
+                });
+                self.checks = shown;
+            }
+        }
+    }
+
+    fn facts(&mut self, facts: Box<Facts>) {
+        let now = self.clock.now();
+        let before = self.facts.take();
+        let before =
+            before.filter(|(_, before)| before.standing.cluster() == facts.standing.cluster());
+        if before.is_none() {
+            // Another cluster answers at the same address: its WAL and its counters are its own.
+            self.lsn = LsnHistory::default();
+        }
+        if let Some(lsn) = facts.activity.lsn {
+            self.lsn.note(now, lsn);
+        }
+        self.tps = match (&before, facts.activity.transactions) {
+            (Some((then, before)), Some(count)) => {
+                let seconds = now.since(*then).as_secs_f64();
+                // Counters that went back were reset: nothing can be said of this interval.
+                let before = before.activity.transactions.filter(|before| *before <= count);
+                before.filter(|_| seconds > 0.0).map(|b| (count - b) as f64 / seconds)
+            }
+            _ => None,
+        };
+        self.facts = Some((now, facts));
+        for pool in self.server_pools() {
+            self.remember(&pool);
+        }
+    }
+
+    /// Takes what an application's endpoint or a PgBouncer says. A failed attempt keeps the figures
+    /// of the last good one: they are shown as stale.
+    pub fn reading(&mut self, reading: Reading) {
+        let name = reading.source.name.clone();
+        if !reading.answered {
+            let voice = self.sources.entry(name).or_insert_with(|| Voice {
+                source: reading.source.clone(),
+                pools: Vec::new(),
+                breakers: Vec::new(),
+            });
+            voice.source = reading.source;
+            return;
+        }
+        let (mut pools, mut breakers) = (reading.pools, reading.breakers);
+        let (pools_here, breakers_here) = (pools.len(), breakers.len());
+        for pool in &mut pools {
+            pool.name = title(&reading.source, &pool.name, pools_here);
+            self.remember(pool);
+        }
+        for breaker in &mut breakers {
+            breaker.name = title(&reading.source, &breaker.name, breakers_here);
+            self.date(breaker);
+        }
+        let voice = Voice { source: reading.source, pools, breakers };
+        self.sources.insert(name, voice);
+    }
+
+    fn remember(&mut self, pool: &Pool) {
+        let trend = self.trends.entry((pool.source.clone(), pool.name.clone())).or_default();
+        trend.push_back(pool.share().map_or(f32::NAN, |share| share as f32));
+        while trend.len() > TREND {
+            trend.pop_front();
+        }
+    }
+
+    /// A source that does not say since when: we say since when we see it so.
+    fn date(&mut self, breaker: &mut Breaker) {
+        let now = self.clock.now();
+        let key = (breaker.source.clone(), breaker.name.clone());
+        let seen = match self.states.remove(&key) {
+            Some(seen) if seen.state == breaker.state => seen,
+            Some(_) => Seen { state: breaker.state, since: now, exact: true },
+            None => Seen { state: breaker.state, since: now, exact: false },
+        };
+        if breaker.since.is_none() {
+            breaker.since = Some(seen.since);
+            breaker.since_exact = seen.exact;
+        }
+        self.states.insert(key, seen);
+    }
+
+    /// Somebody takes an alert; false when there is none of that id.
+    pub fn acknowledge(&mut self, id: &str) -> bool {
+        self.desk.acknowledge(id)
+    }
+
+    /// Judges what the sources said; once a second.
+    pub fn judge(&mut self) {
+        let when = When { now: self.clock.now(), wall: self.clock.wall() };
+        let pools = self.pools();
+        let breakers = self.breakers();
+        let sources = self.sources();
+        let server = self.server_facts();
+        let facts = derived::Facts {
+            now: when.now,
+            began: self.began,
+            link: &self.link,
+            server: server.value(),
+            pools: &pools,
+            breakers: &breakers,
+            sources: &sources,
+        };
+        let mut shown = Vec::new();
+        for check in &self.derived {
+            let mut findings = (check.find)(&facts);
+            for finding in &mut findings {
+                finding.severity = finding.value.and_then(|value| check.spec.judge(value));
+            }
+            findings.sort_by_key(|f| std::cmp::Reverse(f.severity));
+            self.desk.weigh(&check.spec, &findings, when);
+            let state = run::state_of(&findings);
+            shown.push(run::check(&check.spec, state, findings, Some(when.now), None));
+        }
+        self.derived_shown = shown;
+    }
+
+    /// The sight of this moment.
+    pub fn snapshot(&self) -> Arc<Snapshot> {
+        let facts = self.facts.as_ref().map(|(_, facts)| facts);
+        let unseen = || Text::ours("the server has not answered yet");
+        let archiver = facts.map_or_else(|| Known::Unknown(unseen()), |facts| facts.archiver());
+        let mut checks = self.derived_shown.clone();
+        checks.extend(self.checks.iter().cloned());
+        Arc::new(Snapshot {
+            at: self.clock.now(),
+            wall: self.clock.wall(),
+            target: self.frame.target.clone(),
+            link: self.link.clone(),
+            identity: facts
+                .map_or_else(|| Known::Unknown(unseen()), |facts| facts.standing.identity()),
+            server: self.server_facts(),
+            recoverability: self.recoverability(&archiver),
+            pools: self.pools(),
+            breakers: self.breakers(),
+            checks,
+            alerts: self.desk.shown(),
+            backup: Backup {
+                archiver,
+                repository: Known::Unknown(Text::ours("no backup repository configured")),
+                running: facts.map(|facts| facts.running_backups()).unwrap_or_default(),
+            },
+            sources: self.sources(),
+            cost: self.cost,
+        })
+    }
+
+    fn server_facts(&self) -> Known<Server> {
+        match &self.facts {
+            Some((_, facts)) => facts.server(self.tps),
+            None => Known::Unknown(Text::ours("the server has not answered yet")),
+        }
+    }
+
+    /// As of the last answer: what was not safe then is not safe now, and what we have not seen since
+    /// we do not claim.
+    fn recoverability(&self, archiver: &Known<crate::watch::snapshot::Archiver>) -> Recoverability {
+        let rpo = match &self.facts {
+            None => Known::Unknown(Text::ours("the server has not answered yet")),
+            Some((at, facts)) => recoverability::rpo(&Evidence {
+                now: *at,
+                server_now: facts.server_now(),
+                history: &self.lsn,
+                segment: facts.standing.segment,
+                archiver,
+                standbys: &facts.standbys(),
+            }),
+        };
+        Recoverability {
+            rpo,
+            rto: Known::Unknown(Text::ours("no restore was measured yet")),
+            pitr: Known::Unknown(Text::ours("no backup repository configured")),
+            rpo_target: self.frame.rpo_target,
+            rto_target: self.frame.rto_target,
+        }
+    }
+
+    fn pools(&self) -> Vec<Pool> {
+        let said = self.sources.values().flat_map(|voice| voice.pools.iter().cloned());
+        let mut pools: Vec<Pool> = said.chain(self.server_pools()).collect();
+        for pool in &mut pools {
+            let trend = self.trends.get(&(pool.source.clone(), pool.name.clone()));
+            pool.trend = trend.map(|t| t.iter().copied().collect()).unwrap_or_default();
+        }
+        pools
+    }
+
+    fn server_pools(&self) -> Vec<Pool> {
+        let pool = |name, kind, in_use, idle, max| Pool {
+            name: Text::ours(name),
+            source: Text::ours(SERVER),
+            kind,
+            in_use,
+            idle,
+            max,
+            waiting: None,
+            wait: None,
+            timeouts: None,
+            note: None,
+            trend: Vec::new(),
+        };
+        let server = self.server_facts();
+        let mut pools = Vec::new();
+        if let Known::Is(server) = &server {
+            let idle = server.idle.value().map(|idle| u64::from(*idle));
+            let (used, usable) = (u64::from(server.sessions), u64::from(server.usable()));
+            pools.push(pool("server", PoolKind::Server, Some(used), idle, Some(usable)));
+        }
+        let connected = u64::from(self.link.state == LinkState::Live);
+        pools.push(pool("howdah", PoolKind::Own, Some(connected), Some(0), Some(1)));
+        pools
+    }
+
+    fn breakers(&self) -> Vec<Breaker> {
+        let said = self.sources.values().flat_map(|voice| voice.breakers.iter().cloned());
+        said.chain(self.own.clone()).collect()
+    }
+
+    fn sources(&self) -> Vec<Source> {
+        let server = Source {
+            name: Text::ours(SERVER),
+            kind: SourceKind::Server,
+            address: self.frame.target.address.clone(),
+            period: self.frame.period,
+            last_good: self.link.last_answer,
+            problem: self.link.problem.clone(),
+            latency: self.link.latency,
+            unreadable: 0,
+        };
+        let mut sources = vec![server];
+        sources.extend(self.sources.values().map(|voice| voice.source.clone()));
+        sources
+    }
+}
+
+/// What a pool or breaker is called among those of all sources: applications often name theirs after
+/// the one database that they all use.
+fn title(source: &Source, name: &Text, here: usize) -> Text {
+    match source.kind {
+        SourceKind::Metrics if here == 1 => source.name.clone(),
+        SourceKind::Metrics => format!("{}/{name}", source.name).into(),
+        SourceKind::Server | SourceKind::PgBouncer => name.clone(),
+    }
+}

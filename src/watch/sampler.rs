@@ -1,0 +1,153 @@
+//! Runs every source of one target and publishes what they say.
+
+use std::{sync::Arc, time::Duration};
+
+use tokio::{
+    sync::{Notify, mpsc, watch},
+    time::{MissedTickBehavior, interval},
+};
+use tokio_util::sync::CancellationToken;
+
+use super::{
+    assemble::{Assembler, Frame},
+    checks::{self, ParseError, derived},
+    server::{self, Watcher},
+    snapshot::Snapshot,
+    sources::{
+        Reading,
+        address::Endpoint,
+        endpoint,
+        pgbouncer::{self, Bouncer},
+    },
+};
+use crate::{base::clock::Clock, resilience::conninfo::Settings};
+
+/// What to watch.
+#[derive(Clone, Debug)]
+pub struct Plan {
+    /// What stays the same while it is watched.
+    pub frame: Frame,
+    /// How to connect to the server.
+    pub settings: Settings,
+    /// The applications' metrics endpoints.
+    pub endpoints: Vec<Endpoint>,
+    /// PgBouncers, by their admin consoles.
+    pub bouncers: Vec<Bouncer>,
+}
+
+/// What a person asks of the sampler.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Order {
+    /// Try again now, whatever pause is on.
+    RetryNow,
+    /// Take the alert of that id.
+    Acknowledge(String),
+}
+
+/// A target that is being watched. Dropping it stops every source.
+#[derive(Debug)]
+pub struct Watch {
+    /// The newest sight.
+    pub snapshots: watch::Receiver<Arc<Snapshot>>,
+    orders: mpsc::Sender<Order>,
+    cancel: CancellationToken,
+}
+
+impl Watch {
+    /// Gives an order; it is never waited for. A queue that is full means that nobody works it off,
+    /// and the order is lost: false.
+    pub fn order(&self, order: Order) -> bool {
+        self.orders.try_send(order).is_ok()
+    }
+
+    /// A handle that gives orders from elsewhere.
+    pub fn orders(&self) -> mpsc::Sender<Order> {
+        self.orders.clone()
+    }
+}
+
+impl Drop for Watch {
+    fn drop(&mut self) {
+        self.cancel.cancel();
+    }
+}
+
+/// How often what the sources said is judged.
+const JUDGE_EVERY: Duration = Duration::from_secs(1);
+/// Messages that may wait for the assembler.
+const QUEUE: usize = 64;
+
+/// Starts every source of a plan on the current tokio runtime.
+pub fn start(plan: Plan, clock: &Clock) -> Result<Watch, ParseError> {
+    let cancel = CancellationToken::new();
+    let retry = Arc::new(Notify::new());
+    let (server_out, server_in) = mpsc::channel(QUEUE);
+    let (reading_out, reading_in) = mpsc::channel(QUEUE);
+    let (orders, orders_in) = mpsc::channel(QUEUE);
+    let specs = checks::cluster()?;
+    let assembler = Assembler::new(plan.frame.clone(), derived::all()?, clock.clone());
+    let (publish, snapshots) = watch::channel(assembler.snapshot());
+    let watcher = Watcher::new(
+        plan.settings,
+        plan.frame.period,
+        specs,
+        clock.clone(),
+        server_out,
+        Arc::clone(&retry),
+        cancel.clone(),
+    );
+    tokio::spawn(watcher.run());
+    for place in plan.endpoints {
+        let out = reading_out.clone();
+        tokio::spawn(endpoint::run(place, clock.clone(), out, cancel.clone()));
+    }
+    for bouncer in plan.bouncers {
+        let out = reading_out.clone();
+        tokio::spawn(pgbouncer::run(bouncer, clock.clone(), out, cancel.clone()));
+    }
+    let inbox = Inbox { server: server_in, readings: reading_in, orders: orders_in };
+    // Kept, so that a target without endpoints does not look like one whose sources ended.
+    tokio::spawn(assemble(assembler, inbox, publish, retry, reading_out, cancel.clone()));
+    Ok(Watch { snapshots, orders, cancel })
+}
+
+struct Inbox {
+    server: mpsc::Receiver<server::Event>,
+    readings: mpsc::Receiver<Reading>,
+    orders: mpsc::Receiver<Order>,
+}
+
+async fn assemble(
+    mut assembler: Assembler,
+    mut inbox: Inbox,
+    publish: watch::Sender<Arc<Snapshot>>,
+    retry: Arc<Notify>,
+    _readings: mpsc::Sender<Reading>,
+    cancel: CancellationToken,
+) {
+    let mut judge = interval(JUDGE_EVERY);
+    judge.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        tokio::select! {
+            () = cancel.cancelled() => return,
+            Some(event) = inbox.server.recv() => assembler.server(event),
+            Some(reading) = inbox.readings.recv() => assembler.reading(reading),
+            Some(order) = inbox.orders.recv() => match order {
+                Order::RetryNow => retry.notify_waiters(),
+                Order::Acknowledge(id) => {
+                    let found = assembler.acknowledge(&id);
+                    tracing::info!(id, found, "alert acknowledged");
+                }
+            },
+            _ = judge.tick() => assembler.judge(),
+        }
+        // What has come in meanwhile belongs to the same sight.
+        while let Ok(event) = inbox.server.try_recv() {
+            assembler.server(event);
+        }
+        while let Ok(reading) = inbox.readings.try_recv() {
+            assembler.reading(reading);
+        }
+        publish.send_replace(assembler.snapshot());
+    }
+}
