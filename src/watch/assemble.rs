@@ -27,8 +27,8 @@ use crate::{
     },
 };
 
-/// The name of the server among the sources.
-pub const SERVER: &str = "server";
+pub use super::checks::derived::SERVER;
+
 /// Samples kept for the trend of a pool.
 const TREND: usize = 60;
 
