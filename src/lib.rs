@@ -6,8 +6,8 @@
 //! | [`resilience`] | what an application embeds: connection settings, TLS, connect with retry, breaker, pool, guarded call, metrics | `base` |
 //! | [`watch`] | seeing: sources, checks, detector, alerts, the snapshot of everything shown | `base`, `resilience` |
 //! | [`sandbox`] | throw-away clusters, demo applications with real load, incidents for game days | the above |
-//! | [`cli`] | one file per subcommand; text and JSON output | the above |
-//! | `console` | the full-screen console (feature `console`) | the above, but not `cli` |
+//! | `console` | the full-screen console (feature `console`) | the above |
+//! | [`cli`] | one file per subcommand; text and JSON output; opens the console | the above |
 //!
 //! Imports point one way, as the table reads; a test holds every `use crate::` against it.
 

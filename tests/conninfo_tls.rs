@@ -10,9 +10,16 @@ use std::{
     os::unix::fs::{PermissionsExt as _, chown},
     path::{Path, PathBuf},
     process::Command,
+    time::Duration,
 };
 
-use howdah::sandbox::Cluster;
+use howdah::{
+    resilience::{
+        connect::connect,
+        conninfo::{Environment, Settings},
+    },
+    sandbox::Cluster,
+};
 use oracle::{Comparison, Given};
 
 const MODES: [&str; 6] = ["disable", "allow", "prefer", "require", "verify-ca", "verify-full"];
@@ -279,4 +286,31 @@ fn revoked_certificates_are_refused_as_by_libpq() {
         }
     }
     comparison.verdict(24, 16);
+}
+
+#[tokio::test]
+async fn a_statement_is_cancelled_over_tls() {
+    let scene = Scene::new();
+    scene.issue("good", "ca", "/CN=x", "subjectAltName=DNS:localhost", "9");
+    scene.serve("good");
+    let text = format!(
+        "host=localhost port={} user=joe sslmode=verify-full sslrootcert={}",
+        scene.cluster.port(),
+        scene.at("ca.crt").display()
+    );
+    let settings = Settings::parse(&text, &Environment::bare()).expect("readable");
+    let limit = Duration::from_secs(10);
+    let connection = connect(&settings, limit).await.expect("connected");
+    assert!(connection.encrypted);
+    let sleep = connection.client.query_one("select pg_sleep(60)", &[]);
+    let cancel = async {
+        let running = "select count(*) from pg_stat_activity where wait_event = 'PgSleep'";
+        let sleeping = async || scene.cluster.psql(running).is_ok_and(|count| count == "1");
+        support::eventually_async("the statement runs", limit, sleeping).await;
+        connection.cancel.request(limit).await
+    };
+    let (slept, delivered) = tokio::join!(sleep, cancel);
+    assert!(delivered);
+    let code = slept.expect_err("cancelled").code().cloned();
+    assert_eq!(code, Some(tokio_postgres::error::SqlState::QUERY_CANCELED));
 }

@@ -10,6 +10,7 @@ use howdah::{
         Database, Options,
         classify::Class,
         pool::{self, Lease},
+        transaction::Mode,
     },
     sandbox::Server,
 };
@@ -170,6 +171,45 @@ async fn a_session_killed_while_idle_names_57p01() {
     db.query("SELECT 1", &[]).await.expect("the next one gets a new session");
 }
 
+/// The harder case: the statement is written before anybody has read that the session ended.
+#[tokio::test(flavor = "current_thread")]
+async fn a_session_killed_just_now_names_57p01_too() {
+    let cluster = cluster();
+    let db = alone(&cluster);
+    for _ in 0..5 {
+        let lease = db.lease("victim").await.expect("a lease");
+        let pid = lease.backend_pid().await.expect("a pid");
+        // Blocks the only thread, so that the connection's task cannot read meanwhile.
+        cluster.psql(&format!("SELECT pg_terminate_backend({pid}, 5000)")).expect("killed");
+        let error = lease.query("SELECT 1", &[]).await.expect_err("killed");
+        assert_eq!(error.code(), Some("57P01"), "{error}");
+    }
+}
+
+/// 25006: after a failover it means the wrong server, in a transaction meant for reading a mistake.
+#[tokio::test]
+async fn a_server_that_takes_no_writes_costs_the_pool_its_sessions() {
+    let cluster = cluster();
+    let db = alone(&cluster);
+    db.execute("CREATE TABLE kept (i int)", &[]).await.expect("a table");
+    let insert = "INSERT INTO kept VALUES (1)";
+    let mode = Mode { read_only: true, ..Mode::default() };
+    let mistake = db.transaction(mode, |tx| async move { tx.execute(insert, &[]).await }).await;
+    assert_eq!(mistake.expect_err("read only").class(), Some(Class::Application));
+    assert_eq!((db.pool().record().opened.get(), db.breaker().stats().failed), (1, 0));
+
+    cluster.set("default_transaction_read_only", "on").expect("set");
+    eventually_async("the word of the wrong role", Duration::from_secs(5), || async {
+        let call = db.call().within(Duration::from_millis(500)).execute(insert, &[]);
+        call.await.is_err_and(|error| error.class() == Some(Class::ReadOnly))
+    })
+    .await;
+    cluster.set("default_transaction_read_only", "off").expect("set");
+    let back = db.call().within(Duration::from_secs(5)).execute(insert, &[]).await;
+    back.expect("the right server again, within the deadline");
+    assert!(db.pool().record().opened.get() > 1);
+}
+
 #[tokio::test]
 async fn a_session_killed_in_the_pool_is_never_seen() {
     let cluster = cluster();
@@ -196,6 +236,20 @@ async fn a_lease_held_too_long_is_reported_with_its_borrower() {
     let status = db.pool().status();
     assert!(status.longest_lease >= Duration::from_millis(200), "{status:?}");
     assert_eq!((status.open, status.idle, status.in_use), (1, 0, 1));
+}
+
+#[tokio::test]
+async fn a_session_past_its_lifetime_is_replaced() {
+    let cluster = cluster();
+    let pool =
+        pool::Settings { max: 1, lifetime: Duration::from_millis(1), ..pool::Settings::default() };
+    let db = database(&cluster, Options { pool, ..Options::default() });
+    for _ in 0..3 {
+        db.query("SELECT pg_sleep(0.002)", &[]).await.expect("an answer");
+    }
+    let record = db.pool().record();
+    assert_eq!((record.opened.get(), record.closed.with_label_values(&["expired"]).get()), (3, 3));
+    assert_eq!(db.pool().status().open, 0);
 }
 
 #[tokio::test]

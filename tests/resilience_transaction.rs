@@ -10,10 +10,11 @@ use std::{
 
 use howdah::resilience::{
     Database, Error, Options,
+    breaker::{self, State},
     classify::Class,
     transaction::{Isolation, Mode},
 };
-use support::{cluster, database::database};
+use support::{cluster, database::database, eventually_async};
 
 async fn accounts(db: &Database) {
     db.execute("CREATE TABLE account (id int PRIMARY KEY, cents bigint NOT NULL)", &[])
@@ -116,7 +117,7 @@ async fn an_error_rolls_back_and_leaves_a_clean_session() {
         })
         .await;
     assert!(matches!(swallowed, Err(Error::FailedBefore)), "{swallowed:?}");
-    let late = Mode { within: Some(Duration::from_millis(300)), ..Mode::default() };
+    let late = Mode { within: Some(Duration::from_secs(1)), ..Mode::default() };
     let slept = db
         .transaction(late, |tx| async move {
             tx.execute(add, &[]).await?;
@@ -126,9 +127,13 @@ async fn an_error_rolls_back_and_leaves_a_clean_session() {
         .expect_err("too slow");
     assert_eq!(slept.class(), Some(Class::Timeout), "{slept}");
     assert_eq!(total(&db).await, 0);
-    let open = "SELECT count(*) FROM pg_stat_activity WHERE state LIKE 'idle in transaction%'";
-    let row = db.query_one(open, &[]).await.expect("a count");
-    assert_eq!(row.get::<_, i64>(0), 0);
+    // The sleeper is cancelled and its session closed behind the caller's back.
+    eventually_async("no transaction is left open", Duration::from_secs(10), || async {
+        let open = "SELECT count(*) FROM pg_stat_activity
+                    WHERE state LIKE 'idle in transaction%' OR query LIKE '%pg_sleep(60)%' AND pid <> pg_backend_pid()";
+        db.query_one(open, &[]).await.is_ok_and(|row| row.get::<_, i64>(0) == 0)
+    })
+    .await;
 }
 
 #[tokio::test]
@@ -168,4 +173,25 @@ async fn a_connection_lost_before_commit_is_repeated_and_at_commit_it_is_said() 
         .expect_err("killed");
     assert!(matches!(unknown, Error::CommitUnknown(_)), "{unknown}");
     assert_eq!((tried.load(SeqCst), unknown.code()), (1, Some("57P01")), "never blindly again");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn transactions_that_succeed_are_counted_and_close_the_breaker() {
+    let cluster = cluster();
+    let db = database(&cluster, Options::default());
+    let work =
+        || db.transaction(Mode::default(), |tx| async move { tx.query("SELECT 1", &[]).await });
+    for _ in 0..3 {
+        work().await.expect("committed");
+    }
+    assert_eq!(db.breaker().stats().window.calls, 3);
+
+    for mode in [breaker::Mode::ForcedOpen, breaker::Mode::Auto] {
+        db.breaker().set_mode(mode, "test", "a drill", None);
+    }
+    assert_eq!(db.breaker().stats().state, State::HalfOpen);
+    for _ in 0..db.breaker().settings().probes {
+        work().await.expect("committed");
+    }
+    assert_eq!(db.breaker().stats().state, State::Closed);
 }

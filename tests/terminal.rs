@@ -7,12 +7,12 @@ mod support;
 use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process};
-use support::pty::{Robot, wait_until};
+use support::pty::{Robot, Seen, wait_until};
 
 /// The program under test.
 const PROGRAM: &str = env!("CARGO_BIN_EXE_howdah");
-/// Opens the console without a server.
-const ARGS: &[&str] = &["--probe"];
+/// A server that is not there: the console opens all the same.
+const ARGS: &[&str] = &["host=127.0.0.1 port=1 user=x dbname=x sslmode=disable"];
 /// Stands on the first screen.
 const READY: &str = "Pools";
 /// Makes the console draw everything again (ctrl-l).
@@ -185,7 +185,7 @@ fn only_child(pid: i32) -> Option<i32> {
 #[cfg(target_os = "linux")]
 #[test]
 fn a_stop_gives_the_terminal_back_and_a_continue_takes_it_again() {
-    let console = format!("'{PROGRAM}' {}", ARGS.join(" "));
+    let console = format!("'{PROGRAM}' '{}'", ARGS.join("' '"));
     let script =
         format!("{console}; for i in 1 2; do echo STOPPED $i; read line; fg; done; exit $?");
     let mut robot = Robot::start("bash", &["-mc", &script], &[]);
@@ -312,5 +312,73 @@ fn a_paste_with_line_ends_presses_nothing() {
     robot.wait_for("abc^Jq");
     assert!(robot.is_alive());
     robot.send("\x03");
+    assert_eq!(robot.wait_exit().0, 0);
+}
+
+/// What a terminal that is none, or one that can do nothing, is told: where the same can be seen.
+fn assert_sent_to_status(out: &str) {
+    assert_eq!(out.trim().lines().count(), 1, "{out}");
+    assert!(out.starts_with("howdah: ") && out.contains("`howdah status`"), "{out}");
+    assert!(!out.contains('\u{1b}'), "{out:?}");
+}
+
+#[test]
+fn without_a_terminal_the_console_names_the_way_without_one() {
+    for args in [ARGS, &["demo"]] {
+        let home = tempfile::tempdir().expect("a home folder");
+        let output = std::process::Command::new(PROGRAM)
+            .args(args)
+            .env_clear()
+            .env("HOME", home.path())
+            .env("TERM", "xterm")
+            .output()
+            .expect("the program runs");
+        assert_eq!(output.status.code(), Some(64));
+        assert!(output.stdout.is_empty());
+        assert_sent_to_status(&String::from_utf8_lossy(&output.stderr));
+        let made = std::fs::read_dir(home.path()).expect("listed").count();
+        assert_eq!(made, 0, "nothing was begun");
+    }
+}
+
+#[test]
+fn on_a_dumb_terminal_the_console_names_the_way_without_one() {
+    for term in ["dumb", ""] {
+        let mut robot = Robot::start(PROGRAM, ARGS, &[("TERM", term)]);
+        assert_eq!(robot.wait_exit().0, 64);
+        robot.wait_for("howdah status");
+        assert_sent_to_status(&robot.look(|seen| String::from_utf8_lossy(&seen.raw).into_owned()));
+        assert!(robot.settings_are_back());
+    }
+}
+
+fn mouse_is_on(seen: &Seen) -> bool {
+    seen.screen().mouse_protocol_mode() != vt100::MouseProtocolMode::None
+}
+
+fn start_with_mouse(env: &[(&str, &str)]) -> Robot {
+    let robot = Robot::start(PROGRAM, ARGS, &[&[("HOWDAH_CONSOLE_MOUSE", "true")], env].concat());
+    robot.wait_for(READY);
+    robot
+}
+
+#[test]
+fn the_mouse_is_on_from_the_start_when_configured() {
+    let mut robot = start_with_mouse(&[]);
+    assert!(robot.look(mouse_is_on));
+    robot.send("m");
+    robot.wait_until("the mouse to be off", |seen| !mouse_is_on(seen));
+    robot.send("q");
+    assert_eq!(robot.wait_exit().0, 0);
+    robot.assert_given_back();
+}
+
+#[test]
+fn the_mouse_stays_off_under_mosh_and_says_why() {
+    let mut robot = start_with_mouse(&[("MOSH_CONNECTION", "1")]);
+    robot.send("m");
+    robot.wait_for("Mosh garbles");
+    assert!(!robot.look(mouse_is_on));
+    robot.send("q");
     assert_eq!(robot.wait_exit().0, 0);
 }

@@ -140,6 +140,17 @@ pub fn fit<'a>(text: &'a str, cells: usize, mark: &str) -> Cow<'a, str> {
     Cow::Owned(out)
 }
 
+/// The known word that looks most like `word`, if one looks like it at all: for "did you mean".
+pub fn nearest<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    known
+        .into_iter()
+        .map(|known| (strsim::jaro_winkler(word, known), known))
+        .max_by(|a, b| a.0.total_cmp(&b.0))
+        // Below this, what looks alike to the measure does not to a person.
+        .filter(|(likeness, _)| *likeness >= 0.8)
+        .map(|(_, known)| known)
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -165,6 +176,14 @@ mod tests {
         assert_eq!(fit("日本語", 4, "…"), "日…");
         assert_eq!(fit("abc", 3, "…"), "abc");
         assert_eq!(fit("abc", 0, "…"), "");
+    }
+
+    #[test]
+    fn only_a_slip_of_the_finger_is_suggested() {
+        let known = ["console.theme", "console.color", "watch.interval"];
+        assert_eq!(nearest("console.thme", known), Some("console.theme"));
+        assert_eq!(nearest("watch.intreval", known), Some("watch.interval"));
+        assert_eq!(nearest("zebra", known), None);
     }
 
     proptest! {

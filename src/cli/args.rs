@@ -6,7 +6,7 @@ use clap::{Args, Parser, Subcommand};
 
 /// The operator's seat on a PostgreSQL cluster.
 #[derive(Debug, Parser)]
-#[command(name = "howdah", version, max_term_width = 100, args_conflicts_with_subcommands = true)]
+#[command(name = "howdah", version, max_term_width = 100)]
 #[command(
     after_help = "Without TARGET: the configuration's default_target, else the PG* environment as psql reads it.\n\
     Passwords belong in ~/.pgpass or PGPASSWORD, never on the command line."
@@ -132,6 +132,8 @@ mod tests {
         assert_eq!(cli.target.as_deref(), Some("host=db dbname=app"));
         let cli = parse(&["demo", "incident", "hang", "--config", "x"]).expect("an incident");
         assert!(matches!(cli.command, Some(Command::Demo(DemoArgs { command: Some(_), .. }))));
+        let cli = parse(&["--config", "x", "config", "check"]).expect("an option before");
+        assert!(cli.target.is_none() && cli.command.is_some());
         assert!(parse(&["status", "--within", "5"]).is_err());
         assert!(parse(&["--color", "sometimes"]).is_err());
     }

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use super::{Cli, Exit, Failure, args::ConfigCommand, say, setup, target};
+use super::{Cli, Exit, Failure, args::ConfigCommand, open, say, setup, target};
 use crate::base::{config::settings, text::clean};
 
 /// Answers one question about the configuration.
@@ -36,6 +36,7 @@ fn places(cli: &Cli) -> Result<String, Failure> {
 /// Every value with its origin; each target is resolved as far as can be told without connecting.
 fn check(cli: &Cli) -> Result<String, Failure> {
     let config = setup::config(cli)?;
+    open::check_looks(&config)?;
     let mut out = String::new();
     for entry in &config.entries {
         let _ = writeln!(out, "{:<28} {:<32} {}", entry.key, entry.value, entry.origin);

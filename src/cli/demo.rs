@@ -46,6 +46,7 @@ pub fn run(cli: &Cli, options: &DemoArgs) -> Result<Exit, Failure> {
 }
 
 fn show(cli: &Cli, options: &DemoArgs) -> Result<Exit, Failure> {
+    open::check_terminal()?;
     let config = setup::config(cli)?;
     let demo = Demo::start(&DemoOptions {
         keep: options.keep,

@@ -38,6 +38,12 @@ pub fn run(arguments: &[OsString]) -> ExitCode {
 }
 
 fn dispatch(cli: &Cli) -> Result<Exit, Failure> {
+    if let (Some(target), Some(command)) = (&cli.target, &cli.command)
+        && !matches!(command, Command::Status(_))
+    {
+        let what = format!("'{target}' stands before a subcommand that takes no target");
+        return Err(Failure::new(Exit::Usage, what));
+    }
     match &cli.command {
         None => open::run(cli),
         Some(Command::Status(options)) => status::run(cli, options),

@@ -47,10 +47,15 @@ pub fn config(cli: &Cli) -> Result<Config, Failure> {
     Ok(config)
 }
 
+/// Variables with our prefix that are no settings: where the server binaries are, and what tests ask
+/// of a debug build.
+const NOT_SETTINGS: [&str; 2] = ["HOWDAH_PG_BIN", "HOWDAH_TEST_"];
+
 fn variables() -> BTreeMap<String, String> {
     env::vars_os()
         .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
         .filter(|(name, _)| name.starts_with("HOWDAH_"))
+        .filter(|(name, _)| !NOT_SETTINGS.iter().any(|other| name.starts_with(other)))
         .collect()
 }
 

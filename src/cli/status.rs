@@ -12,6 +12,7 @@ use crate::{
     },
     watch::{
         sampler::{self, Watch},
+        server::SERVER,
         snapshot::{
             AlertState, CheckState, Freshness, Known, LinkState, Pool, Severity, Snapshot,
             SourceKind,
@@ -159,7 +160,8 @@ fn rows(out: &mut String, s: &Snapshot, now: Stamp) -> std::fmt::Result {
         )?;
     }
     if s.alerts.is_empty() {
-        writeln!(out, "alerts    none")?;
+        let seen = s.freshness(SERVER, now) == Freshness::Fresh;
+        writeln!(out, "alerts    {}", if seen { "none" } else { "— nothing was seen to judge" })?;
     }
     for alert in &s.alerts {
         let value = alert.value.map_or_else(|| "—".to_owned(), units::number);

@@ -5,10 +5,10 @@ use std::{fs, sync::Arc, time::Duration};
 use super::{Exit, Failure, setup};
 use crate::{
     base::{
-        config::{Config, TargetConfig, nearest},
-        text::Text,
+        config::{Config, TargetConfig},
+        text::{Text, nearest},
     },
-    resilience::conninfo::{Environment as Surroundings, Settings},
+    resilience::conninfo::{Entry, Environment as Surroundings, Origin, Settings},
     watch::{
         assemble::Frame,
         sampler::Plan,
@@ -28,6 +28,7 @@ pub fn plan(config: &Config, words: Option<&str>) -> Result<Plan, Failure> {
         }
         Some(conninfo) => {
             let settings = parse(conninfo, &surroundings)?;
+            refuse_spoken_password(&settings)?;
             Ok(bare(config, settings, Environment::Unknown))
         }
         None => {
@@ -132,6 +133,17 @@ fn looks_like_conninfo(words: &str) -> bool {
     words.contains('=') || words.contains("://")
 }
 
+/// The command line is open to everybody on the machine (`ps`).
+fn refuse_spoken_password(settings: &Settings) -> Result<(), Failure> {
+    let spoken = |entry: &Entry| entry.keyword == "password" && entry.origin == Origin::String;
+    if settings.entries().iter().any(spoken) {
+        let what = "a password on the command line can be read by everybody on this machine; put it \
+                    into ~/.pgpass (mode 0600), PGPASSWORD or a service file";
+        return Err(Failure::new(Exit::Usage, what));
+    }
+    Ok(())
+}
+
 fn parse(text: &str, surroundings: &Surroundings) -> Result<Settings, Failure> {
     Settings::parse(text, surroundings).map_err(wrong)
 }
@@ -155,4 +167,33 @@ fn unknown(config: &Config, name: &str) -> Failure {
         }
     };
     Failure::new(Exit::Config, format!("there is no target '{name}'{hint}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::config::{Layers, load};
+
+    fn plan_of(words: &str) -> Result<Plan, Failure> {
+        plan(&load(&Layers::default()).expect("the defaults"), Some(words))
+    }
+
+    #[test]
+    fn a_password_on_the_command_line_is_refused_and_not_repeated() {
+        for words in ["postgresql://me:hunter2@db/app", "host=db password=hunter2"] {
+            let failure = plan_of(words).expect_err(words);
+            assert_eq!(failure.exit, Exit::Usage);
+            assert!(!failure.to_string().contains("hunter2"), "{failure}");
+        }
+    }
+
+    #[test]
+    fn words_that_are_no_connection_string_name_a_target() {
+        let failure = plan_of("prod").expect_err("not configured");
+        assert_eq!(failure.exit, Exit::Config);
+        assert!(failure.to_string().contains("config example"), "{failure}");
+        let plan = plan_of("host=db.example user=me dbname=app").expect("a plan");
+        assert_eq!(&*plan.frame.target.address, "db.example:5432/app as me");
+        assert_eq!(plan.frame.target.environment, Environment::Unknown);
+    }
 }

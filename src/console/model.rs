@@ -138,6 +138,8 @@ pub struct Model {
     pub themes: Vec<String>,
     /// How much the last frame had room for.
     pub room: Room,
+    /// The way to the terminal loses or garbles reports of the mouse, as Mosh does.
+    pub mouse_garbled: bool,
 }
 
 /// How much a frame had room for: what a page is, and where scrolling ends.

@@ -1,6 +1,6 @@
 //! A statement that failed, explained.
 
-use std::{error::Error as StdError, fmt, time::Duration};
+use std::{error::Error as StdError, fmt};
 
 use super::{classify::Class, connect::Cause};
 use crate::base::text::Text;
@@ -16,21 +16,28 @@ pub struct QueryError {
     sent: bool,
 }
 
+/// What the server cannot know about a failed statement.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Circumstances {
+    /// It ran for `statement_timeout` or longer, so that a cancel (57014) was our own doing.
+    pub(super) timed_out: bool,
+    /// Writing was to be expected here, so that 25006 means the wrong server.
+    pub(super) writable: bool,
+}
+
 impl QueryError {
     /// `ended` is why the session is gone, if it is; `sent` is false when the statement cannot have
-    /// reached the server. A cancel (57014) that came after `statement_timeout` was our own doing.
+    /// reached the server.
     pub(super) fn new(
         error: tokio_postgres::Error,
         ended: Option<Cause>,
         sent: bool,
-        took: Duration,
-        statement_timeout: Option<Duration>,
+        about: Circumstances,
     ) -> Self {
         let class = match (Class::of(&error), &ended) {
             (Class::Network, Some(Cause::Server { code, .. })) => Class::of_code(code),
-            (Class::Cancelled, _) if statement_timeout.is_some_and(|limit| took >= limit) => {
-                Class::Timeout
-            }
+            (Class::Cancelled, _) if about.timed_out => Class::Timeout,
+            (Class::ReadOnly, _) if !about.writable => Class::Application,
             (class, _) => class,
         };
         Self { error, class, ended, sent }

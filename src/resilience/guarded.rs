@@ -1,8 +1,8 @@
 //! The database as an application sees it: every call has a deadline, goes through the breaker, is
 //! repeated where that is right, and says what went wrong.
 //!
-//! A call runs like this, within one absolute deadline: ask the [breaker](super::breaker), take a session
-//! from the [pool](super::pool), run the statement, tell the breaker what its end [means](super::classify). When
+//! A call runs like this, within one absolute deadline: ask the [`Breaker`], take a session
+//! from the [`Pool`], run the statement, tell the breaker what its end [means](super::classify). When
 //! the deadline passes, the statement is cancelled and its session closed, behind the caller's back.
 //! A failed call is repeated when the server says that it did nothing, when nothing was sent, or when
 //! the caller said that doing it twice is the same as doing it once ([`Call::idempotent`]).
@@ -288,12 +288,7 @@ impl Database {
         deadline: Stamp,
     ) -> Result<Lease, Error> {
         let permit = self.0.breaker.try_acquire()?;
-        let limit = deadline.since(self.now());
-        let outcome = match tokio::time::timeout(limit, self.0.pool.acquire(borrower)).await {
-            Ok(outcome) => outcome.map_err(Error::from),
-            Err(_) => Err(Error::Deadline { after: limit, sent: false }),
-        };
-        match outcome {
+        match self.session(borrower, deadline).await {
             // That a session was free says nothing about the server.
             Ok(lease) => {
                 permit.ignored();
@@ -306,10 +301,27 @@ impl Database {
         }
     }
 
-    /// Tells the breaker of something that happened on a lease.
-    pub(super) fn tell_breaker(&self, verdict: Verdict) {
-        if let Ok(permit) = self.0.breaker.try_acquire() {
-            permit.settle(verdict);
+    /// A lease until the deadline, for who holds the breaker's permit.
+    pub(super) async fn session(
+        &self,
+        borrower: &'static str,
+        deadline: Stamp,
+    ) -> Result<Lease, Error> {
+        let limit = deadline.since(self.now());
+        match tokio::time::timeout(limit, self.0.pool.acquire(borrower)).await {
+            Ok(outcome) => outcome.map_err(Error::from),
+            Err(_) => Err(self.out_of_time(limit, false)),
+        }
+    }
+
+    /// The deadline passed. Without a session that says nothing about the server, unless nobody can get
+    /// a connection to it: a small pool would never see a hang otherwise, since most of its callers
+    /// wait for those few who try to connect.
+    fn out_of_time(&self, after: Duration, sent: bool) -> Error {
+        if !sent && self.0.pool.opening_fails() {
+            AcquireError::Stuck.into()
+        } else {
+            Error::Deadline { after, sent }
         }
     }
 
@@ -342,9 +354,9 @@ impl Database {
                 Want::Count => Answer::Count(lease.execute(sql, params).await?),
             })
         };
-        let outcome = tokio::time::timeout(limit, work).await.unwrap_or_else(|_| {
-            Err(Error::Deadline { after: limit, sent: has_session.load(Relaxed) })
-        });
+        let outcome = tokio::time::timeout(limit, work)
+            .await
+            .unwrap_or_else(|_| Err(self.out_of_time(limit, has_session.load(Relaxed))));
         match outcome {
             Ok(answer) => {
                 permit.success();

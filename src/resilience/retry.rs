@@ -7,7 +7,7 @@
 //!   is left, and no pause is begun that would end after it.
 //! - **A budget** shared by all callers of a database: retries are at most a tenth of calls plus a
 //!   floor per second, so that an outage is met by 110 % of the usual load and not by 400 %.
-//! - **Only what may be repeated**: see [`Retry`](crate::resilience::classify::Retry).
+//! - **Only what may be repeated**: see [`Retry`].
 
 use std::{
     future::Future,

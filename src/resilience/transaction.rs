@@ -141,11 +141,11 @@ impl Open {
     /// Runs the work between `BEGIN` and `COMMIT` or `ROLLBACK`.
     async fn run<T>(
         &self,
-        begin: &str,
+        mode: Mode,
         work: impl Future<Output = Result<T, Error>>,
         committing: &AtomicBool,
     ) -> Result<T, Error> {
-        self.lease.begin(begin).await?;
+        self.lease.begin(mode.begin(), mode.read_only).await?;
         let outcome = match work.await {
             Ok(_) if self.failed.load(Relaxed) => Err(Error::FailedBefore),
             outcome => outcome,
@@ -206,7 +206,15 @@ impl Database {
     where
         F: Future<Output = Result<T, Error>>,
     {
-        let lease = self.enter(mode.borrower, deadline).await?;
+        // Kept to the end: a transaction that succeeds speaks for the server, like any call.
+        let permit = self.breaker().try_acquire()?;
+        let lease = match self.session(mode.borrower, deadline).await {
+            Ok(lease) => lease,
+            Err(error) => {
+                permit.settle(error.verdict());
+                return Err(self.noted(error));
+            }
+        };
         let limit = deadline.since(self.now());
         let open = Arc::new(Open {
             lease,
@@ -216,17 +224,23 @@ impl Database {
         });
         let committing = AtomicBool::new(false);
         let work = work(Transaction(Arc::clone(&open)));
-        let run = open.run(mode.begin(), work, &committing);
+        let run = open.run(mode, work, &committing);
         let outcome = tokio::time::timeout(limit, run)
             .await
             .unwrap_or(Err(Error::Deadline { after: limit, sent: true }));
         open.finished.store(true, Relaxed);
-        outcome.map_err(|error| {
-            let unknown = committing.load(Relaxed) && may_have_happened(&error);
-            let error = if unknown { Error::CommitUnknown(Box::new(error)) } else { error };
-            self.tell_breaker(error.verdict());
-            self.noted(error)
-        })
+        match outcome {
+            Ok(value) => {
+                permit.success();
+                Ok(value)
+            }
+            Err(error) => {
+                let unknown = committing.load(Relaxed) && may_have_happened(&error);
+                let error = if unknown { Error::CommitUnknown(Box::new(error)) } else { error };
+                permit.settle(error.verdict());
+                Err(self.noted(error))
+            }
+        }
     }
 }
 

@@ -13,7 +13,7 @@ use super::{
         run,
     },
     recoverability::{self, Evidence, LsnHistory},
-    server::{self, Facts},
+    server::{self, Facts, SERVER},
     sources::Reading,
 };
 use crate::{
@@ -26,8 +26,6 @@ use crate::{
         Server, Snapshot, Source, SourceKind, Target,
     },
 };
-
-pub use super::checks::derived::SERVER;
 
 /// Samples kept for the trend of a pool.
 const TREND: usize = 60;

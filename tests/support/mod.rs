@@ -44,6 +44,7 @@ pub async fn connect(cluster: &Cluster, via: Via) -> tokio_postgres::Client {
 
 /// Waits until `done`, or fails the test after `limit`. Returns how long it took.
 #[expect(clippy::disallowed_methods, reason = "tests measure with the real clock")]
+#[track_caller]
 pub fn eventually(what: &str, limit: Duration, mut done: impl FnMut() -> bool) -> Duration {
     let start = Instant::now();
     while !done() {

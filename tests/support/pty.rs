@@ -5,6 +5,7 @@ use std::{
     io::{Read as _, Write},
     num::NonZeroU16,
     os::fd::OwnedFd,
+    path::Path,
     sync::{Arc, Condvar, Mutex},
     thread,
     time::{Duration, Instant},
@@ -16,6 +17,7 @@ use rustix::{
     process::{Pid, Signal, kill_process},
     termios::{OptionalActions, tcgetattr, tcsetattr},
 };
+use tempfile::TempDir;
 
 /// How long a wait may take before the test fails.
 pub const PATIENCE: Duration = Duration::from_secs(10);
@@ -27,6 +29,7 @@ pub struct Robot {
     keyboard: Option<Box<dyn Write + Send>>,
     seen: Arc<(Mutex<Seen>, Condvar)>,
     settings_before: String,
+    home: TempDir,
 }
 
 /// What came out of the program.
@@ -65,9 +68,21 @@ fn pty_size(columns: u16, rows: u16) -> PtySize {
 }
 
 impl Robot {
-    /// Starts `program` in a terminal of 80x24 cells. `env` is added to a bare environment.
+    /// Starts `program` in a terminal of 80x24 cells. `env` is added to a bare environment with a home
+    /// folder of its own, so that nothing of the user's is read or written.
     pub fn start(program: &str, args: &[&str], env: &[(&str, &str)]) -> Self {
-        let pair = native_pty_system().openpty(pty_size(80, 24)).expect("a pseudo-terminal");
+        Self::start_at((80, 24), program, args, env)
+    }
+
+    /// The same in a terminal of that many columns and rows.
+    pub fn start_at(
+        (columns, rows): (u16, u16),
+        program: &str,
+        args: &[&str],
+        env: &[(&str, &str)],
+    ) -> Self {
+        let home = tempfile::tempdir().expect("a home folder");
+        let pair = native_pty_system().openpty(pty_size(columns, rows)).expect("a pseudo-terminal");
         let settings_before = format!("{:?}", pair.master.get_termios().expect("line settings"));
         let mut command = CommandBuilder::new(program);
         command.args(args);
@@ -77,15 +92,22 @@ impl Robot {
         {
             command.env(name, value);
         }
+        command.env("HOME", home.path());
         for (name, value) in env {
             command.env(name, value);
         }
         let child = pair.slave.spawn_command(command).expect("the program starts");
         drop(pair.slave);
-        let seen = Arc::new((Mutex::new(Seen::default()), Condvar::new()));
+        let parser = vt100::Parser::new(cells(rows), cells(columns), 0);
+        let seen = Arc::new((Mutex::new(Seen { parser, ..Seen::default() }), Condvar::new()));
         read_on(pair.master.try_clone_reader().expect("a reader"), Arc::clone(&seen));
         let keyboard = Some(pair.master.take_writer().expect("a writer"));
-        Self { child, master: Some(pair.master), keyboard, seen, settings_before }
+        Self { child, master: Some(pair.master), keyboard, seen, settings_before, home }
+    }
+
+    /// The home folder of the program.
+    pub fn home(&self) -> &Path {
+        self.home.path()
     }
 
     fn master(&self) -> &(dyn MasterPty + Send) {
@@ -122,19 +144,21 @@ impl Robot {
         at(&self.seen.0.lock().expect("not poisoned"))
     }
 
-    /// Waits until what came fulfils `condition`.
-    pub fn wait_until(&self, what: &str, condition: impl Fn(&Seen) -> bool) {
+    /// Waits until what came fulfils `condition`; returns how long it took.
+    pub fn wait_until(&self, what: &str, condition: impl Fn(&Seen) -> bool) -> Duration {
+        let start = now();
         let (seen, changed) = &*self.seen;
         let guard = seen.lock().expect("not poisoned");
         let (guard, timeout) = changed
             .wait_timeout_while(guard, PATIENCE, |seen| !condition(seen))
             .expect("not poisoned");
         assert!(!timeout.timed_out(), "waited in vain for {what}; the screen:\n{}", guard.text());
+        start.elapsed()
     }
 
-    /// Waits until the words stand on the screen.
-    pub fn wait_for(&self, words: &str) {
-        self.wait_until(words, |seen| seen.text().contains(words));
+    /// Waits until the words stand on the screen; returns how long it took.
+    pub fn wait_for(&self, words: &str) -> Duration {
+        self.wait_until(words, |seen| seen.text().contains(words))
     }
 
     /// Stops reading, as a terminal does that is stuck.

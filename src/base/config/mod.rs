@@ -85,16 +85,6 @@ fn suggestion(nearest: Option<&str>) -> String {
     nearest.map_or_else(String::new, |nearest| format!("; did you mean '{nearest}'?"))
 }
 
-/// The nearest of some known words, if one is near enough to be a slip of the finger.
-pub fn nearest<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
-    known
-        .into_iter()
-        .map(|candidate| (strsim::damerau_levenshtein(word, candidate), candidate))
-        .filter(|(distance, candidate)| *distance <= 2.max(candidate.chars().count() / 3))
-        .min_by_key(|(distance, _)| *distance)
-        .map(|(_, candidate)| candidate)
-}
-
 /// The configuration in force.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Config {
@@ -154,17 +144,4 @@ pub struct TargetConfig {
     pub pgbouncer: Option<Secret>,
     /// The applications' metrics endpoints: name to URL.
     pub metrics: BTreeMap<String, String>,
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn only_a_slip_of_the_finger_is_suggested() {
-        let known = ["console.theme", "console.color", "watch.interval"];
-        assert_eq!(nearest("console.thme", known), Some("console.theme"));
-        assert_eq!(nearest("watch.intreval", known), Some("watch.interval"));
-        assert_eq!(nearest("zebra", known), None);
-    }
 }

@@ -10,11 +10,12 @@ use std::{
 use toml::{Table, Value};
 
 use super::{
-    Config, ConfigError, Entry, Kind, Origin, TargetConfig, nearest,
+    Config, ConfigError, Entry, Kind, Origin, TargetConfig,
     settings::{Setting, TABLE},
 };
 use crate::base::{
     secret::{REDACTED, Secret},
+    text::nearest,
     units,
 };
 
@@ -25,7 +26,7 @@ pub struct Layers {
     pub file: Option<PathBuf>,
     /// The user named the file, so it must be there.
     pub file_named: bool,
-    /// Variables of the environment.
+    /// Variables of the environment that are meant as settings: one that is none is an error.
     pub variables: BTreeMap<String, String>,
     /// Settings of the command line: full name and value.
     pub flags: Vec<(&'static str, String)>,
@@ -44,12 +45,11 @@ pub fn load(layers: &Layers) -> Result<Config, ConfigError> {
         let table = read_file(file, layers.file_named)?;
         flatten(&table, &mut Vec::new(), &Origin::File(file.clone()), &mut values)?;
     }
-    for setting in TABLE {
-        let Some(variable) = setting.variable() else { continue };
-        if let Some(text) = layers.variables.get(&variable) {
-            let value = setting.kind.from_text(text);
-            put(&mut values, path(setting.key), value, Origin::Variable(variable))?;
-        }
+    for (variable, text) in &layers.variables {
+        let named = |setting: &&Setting| setting.variable().as_ref() == Some(variable);
+        let setting = TABLE.iter().find(named).ok_or_else(|| unknown_variable(variable))?;
+        let value = setting.kind.from_text(text);
+        put(&mut values, path(setting.key), value, Origin::Variable(variable.clone()))?;
     }
     for (key, text) in &layers.flags {
         let key = path(key);
@@ -122,6 +122,13 @@ fn put(
     }
     values.insert(key, (value, origin));
     Ok(())
+}
+
+fn unknown_variable(name: &str) -> ConfigError {
+    let known: Vec<String> = TABLE.iter().filter_map(Setting::variable).collect();
+    let nearest = nearest(name, known.iter().map(String::as_str)).map(str::to_owned);
+    let origin = "the environment".to_owned();
+    ConfigError::UnknownKey { key: name.to_owned(), origin, nearest }
 }
 
 /// A known name with the user's own names in place of its stars.
@@ -271,6 +278,13 @@ mod tests {
             let error = with_file(text).expect_err(text);
             assert!(error.to_string().contains(&format!("'{nearest}'")), "{error}");
         }
+    }
+
+    #[test]
+    fn a_slip_in_a_variable_is_told_too() {
+        let variables = [("HOWDAH_CONSOLE_THME".to_owned(), "dark".to_owned())].into();
+        let error = load(&Layers { variables, ..Layers::default() }).expect_err("a slip");
+        assert!(error.to_string().contains("'HOWDAH_CONSOLE_THEME'"), "{error}");
     }
 
     #[test]

@@ -36,6 +36,9 @@ pub enum ConsoleError {
     /// Standard output is not a terminal.
     #[error("the console needs a terminal, and standard output is not one")]
     NoTerminal,
+    /// The terminal cannot place a cursor.
+    #[error("the console needs a terminal that can place its cursor, and TERM names none")]
+    Dumb,
     /// The terminal or the system refused something.
     #[error("the terminal cannot be used: {0}")]
     Io(#[from] io::Error),

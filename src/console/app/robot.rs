@@ -17,7 +17,8 @@ use crate::{
         model::{Model, Overlay, Pane, Tone},
     },
     watch::snapshot::{
-        Alert, AlertState, Breaker, BreakerState, Environment, Pool, PoolKind, Severity, Snapshot,
+        Alert, AlertState, Breaker, BreakerState, Check, CheckState, Environment, Pool, PoolKind,
+        Severity, Snapshot,
     },
 };
 
@@ -113,6 +114,21 @@ fn alert(subject: &str, state: AlertState) -> Alert {
         detail: Text::default(),
         remedy: Text::default(),
         muted: Vec::new(),
+    }
+}
+
+fn check(id: &str) -> Check {
+    Check {
+        id: id.into(),
+        class: Text::default(),
+        state: CheckState::Ok,
+        findings: Vec::new(),
+        unit: Text::default(),
+        warn: Text::default(),
+        crit: Text::default(),
+        remedy: Text::default(),
+        ran: None,
+        error: None,
     }
 }
 
@@ -335,6 +351,37 @@ fn a_notice_passes_by() {
         robot.tell(Msg::Snapshot(Arc::new(estate())));
     }
     assert_eq!(robot.toast(), "");
+}
+
+#[test]
+fn a_message_that_was_seen_goes_with_the_next_key() {
+    let mut robot = Robot::new();
+    robot.press("a");
+    assert_eq!(robot.toast(), "Acknowledge: select an alert first");
+    robot.press("tab");
+    assert_eq!(robot.toast(), "Acknowledge: select an alert first", "too soon to have been read");
+    robot.clock.advance(std::time::Duration::from_millis(400));
+    robot.press("tab");
+    assert_eq!(robot.toast(), "");
+    robot.press("m");
+    assert!(robot.toast().starts_with("Mouse: on."));
+}
+
+#[test]
+fn without_an_alert_the_checks_can_be_read() {
+    let mut robot = Robot::new();
+    robot.tell(Msg::Snapshot(Arc::new(Snapshot::default())));
+    robot.press("d");
+    assert_eq!(
+        (robot.model.state.overlay, robot.toast()),
+        (Overlay::None, "Detail: the pane has no row")
+    );
+    robot.tell(Msg::Snapshot(Arc::new(Snapshot {
+        checks: vec![check("lag")],
+        ..Snapshot::default()
+    })));
+    robot.press("tab tab enter enter");
+    assert_eq!(robot.model.state.overlay, Overlay::Detail);
 }
 
 mod properties {

@@ -6,7 +6,7 @@
 
 use std::{
     any::Any,
-    io,
+    env, io,
     panic::{AssertUnwindSafe, catch_unwind},
     path::PathBuf,
     sync::{
@@ -63,6 +63,10 @@ pub struct ConsoleParams {
     pub looks: Looks,
     /// Which key means which command.
     pub keys: Keymap,
+    /// The mouse is on from the start.
+    pub mouse: bool,
+    /// The way to the terminal garbles reports of the mouse, as Mosh does: it is never on.
+    pub mouse_garbled: bool,
     /// Where the log is, to be named when the console fails.
     pub log: Option<PathBuf>,
 }
@@ -75,16 +79,31 @@ enum Report {
     MustEnd(ExitReason),
 }
 
+/// Finds out whether the console can open here, before anything is begun for it: on a terminal that knows
+/// how to place a cursor.
+pub fn check_terminal() -> Result<(), ConsoleError> {
+    terminal().map(drop)
+}
+
+fn terminal() -> Result<Tty, ConsoleError> {
+    let tty = Tty::open().map_err(|error| match error.kind() {
+        io::ErrorKind::NotConnected => ConsoleError::NoTerminal,
+        _ => ConsoleError::Io(error),
+    })?;
+    // terminfo's name for one that knows nothing, which is also what a terminal without a name is.
+    match env::var_os("TERM") {
+        Some(name) if !name.is_empty() && name != "dumb" => Ok(tty),
+        _ => Err(ConsoleError::Dumb),
+    }
+}
+
 /// Runs the console until it is left, and returns with the terminal given back. Returns within a
 /// second after a signal, or after the terminal has gone.
 ///
 /// Blocks; do not call it on a thread that a runtime needs. From here on SIGTERM, SIGHUP, SIGINT, SIGQUIT
 /// and SIGTSTP no longer act by themselves, even after the return.
 pub fn run(params: ConsoleParams) -> Result<ExitReason, ConsoleError> {
-    let tty = Tty::open().map_err(|error| match error.kind() {
-        io::ErrorKind::NotConnected => ConsoleError::NoTerminal,
-        _ => ConsoleError::Io(error),
-    })?;
+    let tty = terminal()?;
     let offered = params.looks.themes.offered(params.looks.depth);
     let themes = offered.into_iter().map(str::to_owned).collect();
     let theme = params.looks.theme.clone();
@@ -104,6 +123,11 @@ pub fn run(params: ConsoleParams) -> Result<ExitReason, ConsoleError> {
     let mut model = Model { size: tty.size(), keys: params.keys, ..Model::default() };
     model.themes = themes;
     model.state.theme = theme;
+    model.mouse_garbled = params.mouse_garbled;
+    model.state.mouse = params.mouse && !params.mouse_garbled;
+    if model.state.mouse {
+        session.set_mouse(true)?;
+    }
     let mut ui = Ui::new(model, tty.clone(), render, params.port, facts, params.clock)?;
     threads.spawn("ui", move |reports| {
         let result = serve(&mut ui, &session, &tty, &inbox);

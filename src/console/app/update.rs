@@ -20,6 +20,9 @@ use crate::{
 
 /// How long a passing message stays.
 const TOAST: Duration = Duration::from_secs(4);
+/// A message that stood this long has been seen: the next key takes it away, because it stands where the
+/// keys are told.
+const SEEN: Duration = Duration::from_millis(300);
 /// Characters that a typed line may have.
 const LINE: usize = 200;
 
@@ -68,6 +71,7 @@ fn say(model: &mut Model, text: Text, tone: Tone, now: Stamp) {
 }
 
 fn press(model: &mut Model, key: Key, now: Stamp) -> Vec<Effect> {
+    model.state.toast.take_if(|toast| toast.until.since(now) <= TOAST.saturating_sub(SEEN));
     let meant = model.keys.command(key).and_then(command::find);
     if model.state.overlay.is_typing() {
         // While a line is typed only what cannot be text is a command, and only leaving is one.
@@ -109,6 +113,12 @@ fn act(model: &mut Model, action: Action, now: Stamp) -> Vec<Effect> {
         Action::Theme => return next_theme(model, now),
         Action::Mouse => {
             model.state.mouse = !model.state.mouse;
+            let told = if model.state.mouse {
+                "Mouse: on. To mark text for copying, hold Shift."
+            } else {
+                "Mouse: off. Marking text is the terminal's again."
+            };
+            say(model, Text::ours(told), Tone::Info, now);
             return vec![Effect::Mouse(model.state.mouse)];
         }
         Action::Help => toggle(model, Overlay::Help),

@@ -23,7 +23,7 @@ pub const CATALOGUE: &[Command] = &[
     bar("acknowledge", "Acknowledge", "Take the selected alert: it is yours now.", &["a"], Action::Acknowledge)
         .when(can_acknowledge),
     bar("retry-now", "Retry now", "Ask all sources now, without waiting for their turn.", &["r"], Action::RetryNow),
-    more("detail", "Detail", "Show everything known of the selected row.", &["d"], Action::Detail).when(has_row),
+    more("detail", "Detail", "Show everything known of the selected row.", &["d"], Action::Detail).when(has_detail),
     more("sources", "Sources", "Show where the facts come from and how old they are.", &["s"], Action::Sources),
     more("overview", "Overview", "Show the four panes.", &["1"], Action::Overview),
     more("previous-pane", "Previous pane", "Move to the previous pane.", &["shift-tab"], Action::Focus(Move::Previous)),
@@ -36,7 +36,8 @@ pub const CATALOGUE: &[Command] = &[
     more("first", "First row", "Go to the first row.", &["home", "g"], Action::Select(Step::First)),
     more("last", "Last row", "Go to the last row.", &["end", "G"], Action::Select(Step::Last)),
     more("theme", "Next theme", "Change the colours; the choice is kept.", &["t"], Action::Theme).when(has_themes),
-    more("mouse", "Mouse", "Let the wheel scroll; marking text for copying then needs Shift.", &["m"], Action::Mouse),
+    more("mouse", "Mouse", "Let the wheel scroll; marking text for copying then needs Shift.", &["m"], Action::Mouse)
+        .when(can_use_mouse),
     more("redraw", "Redraw", "Draw everything again.", &["ctrl-l"], Action::Redraw),
     more("suspend", "Suspend", "Stop the console; 'fg' brings it back.", &["ctrl-z"], Action::Suspend),
     incident("incident-stop", "Incident: stop", "Stop the demo's server.", "stop"),
@@ -93,12 +94,14 @@ const fn always(_: &Model) -> Result<(), Text> {
     Ok(())
 }
 
-fn has_row(model: &Model) -> Result<(), Text> {
-    only(model.selected_row().is_some(), "the pane has no row")
+/// The detail of the alerts goes on with all checks, so that there is always something to read.
+fn has_detail(model: &Model) -> Result<(), Text> {
+    let checks = model.state.focus == Pane::Alerts && !model.snapshot.checks.is_empty();
+    only(checks || model.selected_row().is_some(), "the pane has no row")
 }
 
 fn can_open(model: &Model) -> Result<(), Text> {
-    if model.state.zoom.is_none() { Ok(()) } else { has_row(model) }
+    if model.state.zoom.is_none() { Ok(()) } else { has_detail(model) }
 }
 
 fn can_go_back(model: &Model) -> Result<(), Text> {
@@ -123,6 +126,10 @@ fn can_acknowledge(model: &Model) -> Result<(), Text> {
 
 fn has_themes(model: &Model) -> Result<(), Text> {
     only(model.themes.len() > 1, "there is no other theme")
+}
+
+fn can_use_mouse(model: &Model) -> Result<(), Text> {
+    only(!model.mouse_garbled, "Mosh garbles what a mouse reports")
 }
 
 fn is_demo(model: &Model) -> Result<(), Text> {

@@ -161,24 +161,35 @@ pub fn bar(model: &Model) -> Vec<Entry> {
 }
 
 /// The commands that the palette finds for `words`: every word must stand in the title, the id or the
-/// help; titles that begin so come first.
+/// help. The closest come first: those whose name begins so, those whose name holds it, then the rest.
 pub fn matching(model: &Model, words: &str) -> Vec<Entry> {
     let words = words.trim().to_lowercase();
-    let mut found: Vec<(bool, &Command)> = CATALOGUE
+    let mut found: Vec<(u8, &Command)> = CATALOGUE
         .iter()
-        .filter(|command| {
-            let all = format!("{} {} {}", command.title, command.id, command.help).to_lowercase();
-            words.split_whitespace().all(|word| all.contains(word))
-        })
-        .map(|command| {
-            let begins = [command.title.to_lowercase().as_str(), command.id]
-                .iter()
-                .any(|name| name.starts_with(&words));
-            (!begins, command)
-        })
+        .filter_map(|command| Some((distance(command, &words)?, command)))
         .collect();
-    found.sort_by_key(|(later, _)| *later);
+    found.sort_by_key(|(distance, _)| *distance);
     found.into_iter().map(|(_, command)| entry(command, model)).collect()
+}
+
+/// How far a command is from what was typed: 0 when its name begins so, 1 when each word typed begins a word
+/// of its name, 2 when it stands within the name, 3 when only the help has it; none when nothing has. So
+/// `hang` is the incident before it is any other command's `change`.
+fn distance(command: &Command, typed: &str) -> Option<u8> {
+    let title = command.title.to_lowercase();
+    let name = format!("{title} {}", command.id);
+    let begins = |word: &str| name.split([' ', '-']).any(|part| part.starts_with(word));
+    let each = |stands: &dyn Fn(&str) -> bool| typed.split_whitespace().all(stands);
+    if title.starts_with(typed) || command.id.starts_with(typed) {
+        Some(0)
+    } else if each(&begins) {
+        Some(1)
+    } else if each(&|word| name.contains(word)) {
+        Some(2)
+    } else {
+        let all = format!("{name} {}", command.help.to_lowercase());
+        each(&|word| all.contains(word)).then_some(3)
+    }
 }
 
 #[cfg(test)]
@@ -220,7 +231,11 @@ mod tests {
         let model = Model::default();
         let found = matching(&model, "fr");
         assert_eq!(found[0].id, "freeze");
-        assert!(matching(&model, "incident hang").iter().any(|entry| entry.id == "incident-hang"));
+        for words in ["hang", "incident hang", "hang inc"] {
+            assert_eq!(matching(&model, words)[0].id, "incident-hang", "{words}");
+        }
+        // In the help of the themes only, and still found.
+        assert!(matching(&model, "hang").iter().any(|entry| entry.id == "theme"));
         assert!(matching(&model, "no such command").is_empty());
         assert_eq!(matching(&model, "").len(), CATALOGUE.len());
     }

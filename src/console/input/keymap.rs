@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::Deserialize;
 
 use super::key::{Key, NotAKey};
-use crate::base::text::clean;
+use crate::base::text::{clean, nearest};
 
 /// The section `[keys]` of a configuration: command id to key or keys, such as `quit = ["q", "ctrl-c"]`.
 /// A command that is named there has these keys and no others; an empty list leaves it to the palette.
@@ -146,12 +146,7 @@ impl Keymap {
 }
 
 fn unknown(name: &str, defaults: &[Preset]) -> KeyError {
-    let nearest = defaults
-        .iter()
-        .map(|default| (strsim::jaro_winkler(name, default.id), default.id))
-        .filter(|(likeness, _)| *likeness > 0.75)
-        .max_by(|a, b| a.0.total_cmp(&b.0))
-        .map(|(_, id)| id);
+    let nearest = nearest(name, defaults.iter().map(|default| default.id));
     KeyError::UnknownCommand { name: clean(name).into_owned(), nearest }
 }
 

@@ -19,7 +19,7 @@ use ratatui::{
 };
 
 use super::{
-    model::{Entry, Overlay, Pane, UiState},
+    model::{Entry, Overlay, UiState},
     theme::{Glyphs, Theme},
     view::{Sight, link},
     widget::{Canvas, sweep},
@@ -52,7 +52,7 @@ pub struct Ui<'a> {
 /// What came to stand where, for the next key.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Layout {
-    /// How many rows each pane can show, in the order of [`Pane::ALL`]; 0 for a pane that is not shown.
+    /// How many rows each pane can show, in the order of [`super::model::Pane::ALL`]; 0 for one that is not shown.
     pub rows: [u16; 4],
     /// How many lines the overlay shows of how many; a page is the first figure.
     pub overlay: (u16, u16),
@@ -145,14 +145,4 @@ fn frame(
         top += header::banner(canvas, &banner, link::word(live).tone, room);
     }
     Rect { y: top, height: bottom.saturating_sub(top), ..area }
-}
-
-/// The place of a pane in [`Layout::rows`].
-const fn place_of(pane: Pane) -> usize {
-    match pane {
-        Pane::Pools => 0,
-        Pane::Breakers => 1,
-        Pane::Alerts => 2,
-        Pane::Backup => 3,
-    }
 }

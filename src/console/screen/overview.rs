@@ -2,7 +2,7 @@
 
 use ratatui::layout::Rect;
 
-use super::{Layout, pane, place_of};
+use super::{Layout, pane};
 use crate::console::{
     model::Pane,
     theme::Meaning,
@@ -34,7 +34,7 @@ pub fn draw(canvas: &mut Canvas<'_>, sight: &Sight<'_>, area: Rect, layout: &mut
         }
     }
     for (pane, outline) in panes {
-        layout.rows[place_of(pane)] = pane::draw(canvas, sight, pane, outline, layout);
+        layout.rows[pane.place()] = pane::draw(canvas, sight, pane, outline, layout);
     }
 }
 

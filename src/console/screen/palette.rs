@@ -46,7 +46,7 @@ pub fn draw(
         let row = Rect { y, height: 1, ..list };
         command(canvas, entry, sight.state.line.value(), row);
         if at == choice {
-            canvas.tint(row, Meaning::Selection);
+            canvas.select(row);
             layout.selection = Some(Position { x: row.x, y });
         }
     }

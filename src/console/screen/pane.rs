@@ -135,7 +135,7 @@ pub fn draw(
     if focused && !list.rows.is_empty() {
         let y = inner.y + line_of(sight, pane, &list, text) as u16;
         if y < inner.bottom() {
-            canvas.tint(Rect { y, height: 1, ..inner }, Meaning::Selection);
+            canvas.select(Rect { y, height: 1, ..inner });
             layout.selection = Some(Position { x: text.x, y });
         }
     }

@@ -2,7 +2,7 @@
 
 use ratatui::layout::Rect;
 
-use super::{Layout, overview::edges, pane, place_of};
+use super::{Layout, overview::edges, pane};
 use crate::{
     base::text::width,
     console::{
@@ -43,7 +43,7 @@ pub fn draw(canvas: &mut Canvas<'_>, sight: &Sight<'_>, area: Rect, layout: &mut
     } else {
         bare(canvas, sight, focus, room, layout)
     };
-    layout.rows[place_of(focus)] = shown;
+    layout.rows[focus.place()] = shown;
 }
 
 /// True when there is room for lines around the pane.
@@ -71,7 +71,7 @@ fn bar(canvas: &mut Canvas<'_>, sight: &Sight<'_>, beyond: &str, row: Rect) {
     }
     if line_width(&line) > usize::from(row.width) {
         line = pane::tab(sight, focus, short(focus));
-        line.push(piece(format!(" {}/4", place_of(focus) + 1), Meaning::Muted));
+        line.push(piece(format!(" {}/4", focus.place() + 1), Meaning::Muted));
     }
     let end = canvas.line(row, &line);
     let rest = Rect { x: end, width: row.right() - end, ..row };
@@ -97,7 +97,7 @@ fn bare(
     pane::body(canvas, sight, focus, (&columns, &placed, &rows), room);
     let y = room.y + pane::line_of(sight, focus, &list, room) as u16;
     if !list.rows.is_empty() && y < room.bottom() {
-        canvas.tint(Rect { y, height: 1, ..room }, Meaning::Selection);
+        canvas.select(Rect { y, height: 1, ..room });
         layout.selection = Some(ratatui::layout::Position { x: room.x, y });
     }
     room.height

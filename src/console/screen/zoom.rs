@@ -2,7 +2,7 @@
 
 use ratatui::layout::{Position, Rect};
 
-use super::{Layout, detail, overview::edges, pane, place_of};
+use super::{Layout, detail, overview::edges, pane};
 use crate::console::{
     model::Pane,
     theme::Meaning,
@@ -88,12 +88,12 @@ pub fn draw(
         draw_captions(canvas, table, &columns, &placed, 0);
     }
     pane::body(canvas, sight, shown, (&columns, &placed, &rows), body);
-    layout.rows[place_of(shown)] = rows_room;
+    layout.rows[shown.place()] = rows_room;
     if any {
         let y = top + pane::line_of(sight, shown, &list, body) as u16;
         if y < table.bottom() {
             let line = Rect { x: area.x + 1, y, width: area.width - 2, height: 1 };
-            canvas.tint(line, Meaning::Selection);
+            canvas.select(line);
             layout.selection = Some(Position { x: inner.x, y });
         }
     }

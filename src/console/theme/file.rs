@@ -23,6 +23,7 @@ use thiserror::Error;
 use toml::{Table, Value};
 
 use super::{Depth, Meaning};
+use crate::base::text::nearest;
 
 const COLOURS: [(&str, Color); 17] = [
     ("default", Color::Reset),
@@ -284,7 +285,11 @@ fn wrong_kind(file: &str, key: &str, wanted: &'static str) -> ThemeError {
 }
 
 fn unknown_key<'a>(file: &str, key: &str, known: impl IntoIterator<Item = &'a str>) -> ThemeError {
-    ThemeError::UnknownKey { file: file.to_owned(), key: key.to_owned(), near: nearest(key, known) }
+    ThemeError::UnknownKey {
+        file: file.to_owned(),
+        key: key.to_owned(),
+        near: nearest(key, known).map(str::to_owned),
+    }
 }
 
 fn unknown_word(file: &str, key: &str, word: &str, palette: &BTreeMap<&str, Ink>) -> ThemeError {
@@ -297,16 +302,6 @@ fn unknown_word(file: &str, key: &str, word: &str, palette: &BTreeMap<&str, Ink>
         file: file.to_owned(),
         key: key.to_owned(),
         word: word.to_owned(),
-        near: nearest(word, known),
+        near: nearest(word, known).map(str::to_owned),
     }
-}
-
-/// The known word that is most like `word`; none when none is like it.
-pub(super) fn nearest<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> Option<String> {
-    known
-        .into_iter()
-        .map(|known| (strsim::jaro_winkler(word, known), known))
-        .filter(|(likeness, _)| *likeness > 0.75)
-        .max_by(|a, b| a.0.total_cmp(&b.0))
-        .map(|(_, known)| known.to_owned())
 }

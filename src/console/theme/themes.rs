@@ -7,8 +7,9 @@ use std::{
 
 use super::{
     Depth, Meaning, Theme, ThemeError,
-    file::{Sheet, nearest, sheet},
+    file::{Sheet, sheet},
 };
+use crate::base::text::nearest;
 
 /// The themes that come with the program, the default first.
 const BUILT_IN: [(&str, &str); 6] = [
@@ -92,7 +93,7 @@ impl Themes {
     }
 
     fn unknown(&self, name: &str) -> ThemeError {
-        let near = nearest(name, self.0.iter().map(|sheet| sheet.name.as_str()));
+        let near = nearest(name, self.0.iter().map(|sheet| sheet.name.as_str())).map(str::to_owned);
         ThemeError::Unknown { name: name.to_owned(), near }
     }
 

@@ -82,6 +82,20 @@ impl Canvas<'_> {
         self.buf.set_style(area.intersection(self.buf.area), self.theme.style(meaning));
     }
 
+    /// Marks the selected row. A theme that gives the selection a colour of its own or reverses it paints the
+    /// whole row alike: reversed, the colours of the states would make a patchwork of it. One that gives it
+    /// a background alone keeps them.
+    pub fn select(&mut self, row: Rect) {
+        let style = self.theme.style(Meaning::Selection);
+        let alike = style.fg.is_some() || style.add_modifier.contains(Modifier::REVERSED);
+        let style = if alike {
+            Style { sub_modifier: Modifier::empty(), ..self.full(Meaning::Selection) }
+        } else {
+            style
+        };
+        self.buf.set_style(row.intersection(self.buf.area), style);
+    }
+
     /// Makes an area blank, in the screen's own style. A wide character that stood half in it goes.
     pub fn blank(&mut self, area: Rect) {
         let area = area.intersection(self.buf.area);

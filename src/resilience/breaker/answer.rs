@@ -52,7 +52,7 @@ impl fmt::Display for Refused {
     }
 }
 
-/// Why [`Breaker::call`] gave no answer.
+/// Why [`Breaker::call`](super::Breaker::call) gave no answer.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub enum CallError<E> {
     /// The breaker did not let the call through; nothing was sent.

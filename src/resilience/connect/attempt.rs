@@ -115,6 +115,9 @@ impl Goal<'_> {
             config.password(password.expose());
         }
         let ignored = answer.ignored.map(|ignored| Text::foreign(&ignored.to_string()));
+        if let Some(ignored) = &ignored {
+            tracing::warn!("{ignored}");
+        }
         let explain = |error: &tokio_postgres::Error| {
             let stage = self.progress.stage();
             let attempted = Attempted {
@@ -224,10 +227,13 @@ impl Goal<'_> {
     }
 
     fn check_peer(&self, socket: &Socket) -> Result<(), ConnectError> {
-        let (Some(wanted), Some(uid)) = (&self.settings.require_peer, socket.peer()) else {
+        let (Some(wanted), Some(peer)) = (&self.settings.require_peer, socket.peer()) else {
             return Ok(());
         };
-        let found = account_name(uid).unwrap_or_else(|| uid.to_string());
+        let found = match peer {
+            Ok(uid) => account_name(uid).unwrap_or_else(|| uid.to_string()),
+            Err(error) => error.to_string(),
+        };
         if found == *wanted {
             return Ok(());
         }

@@ -58,10 +58,10 @@ impl Socket {
         self.first = Some(first);
     }
 
-    /// The user id that owns the other end of a unix socket.
-    pub(super) fn peer(&self) -> Option<u32> {
+    /// The user id that owns the other end, if this is a unix socket.
+    pub(super) fn peer(&self) -> Option<io::Result<u32>> {
         match &self.wire {
-            Wire::Unix(stream) => stream.peer_cred().ok().map(|peer| peer.uid()),
+            Wire::Unix(stream) => Some(stream.peer_cred().map(|peer| peer.uid())),
             Wire::Tcp(_) => None,
         }
     }
@@ -126,9 +126,18 @@ impl AsyncWrite for Socket {
         cx: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        match &mut self.get_mut().wire {
+        let written = match &mut self.get_mut().wire {
             Wire::Tcp(stream) => Pin::new(stream).poll_write(cx, bytes),
             Wire::Unix(stream) => Pin::new(stream).poll_write(cx, bytes),
+        };
+        match written {
+            // A server that ends a session says why and hangs up. Whoever writes before he reads would
+            // learn of the hanging up only: take the bytes as gone, and let the reader find the
+            // server's last words, or the end.
+            Poll::Ready(Err(error)) if error.kind() == io::ErrorKind::BrokenPipe => {
+                Poll::Ready(Ok(bytes.len()))
+            }
+            written => written,
         }
     }
 
@@ -144,5 +153,40 @@ impl AsyncWrite for Socket {
             Wire::Tcp(stream) => Pin::new(stream).poll_shutdown(cx),
             Wire::Unix(stream) => Pin::new(stream).poll_shutdown(cx),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use tokio::net::TcpListener;
+
+    use super::*;
+
+    async fn opened(tcp: &Tcp) -> TcpStream {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let address = Address::Tcp(listener.local_addr().expect("an address"));
+        match Socket::open(&address, tcp).await.expect("open").wire {
+            Wire::Tcp(stream) => stream,
+            Wire::Unix(_) => panic!("not TCP"),
+        }
+    }
+
+    #[tokio::test]
+    async fn the_limits_reach_the_socket() {
+        let stream = opened(&Tcp::default()).await;
+        assert!(sockopt::socket_keepalive(&stream).expect("read"));
+        assert_eq!(sockopt::tcp_keepidle(&stream).expect("read"), Duration::from_secs(5));
+        assert_eq!(sockopt::tcp_keepintvl(&stream).expect("read"), Duration::from_secs(2));
+        assert_eq!(sockopt::tcp_keepcnt(&stream).expect("read"), 3);
+        assert!(stream.nodelay().expect("read"));
+        #[cfg(target_os = "linux")]
+        assert_eq!(sockopt::tcp_user_timeout(&stream).expect("read"), 10_000);
+
+        let stream = opened(&Tcp { keepalives: false, user_timeout: None, ..Tcp::default() }).await;
+        assert!(!sockopt::socket_keepalive(&stream).expect("read"));
+        #[cfg(target_os = "linux")]
+        assert_eq!(sockopt::tcp_user_timeout(&stream).expect("read"), 0);
     }
 }

@@ -16,6 +16,7 @@ mod resolve;
 mod service;
 mod settings;
 mod uri;
+mod values;
 
 pub(super) use self::environment::account_name;
 pub use self::{

@@ -1,5 +1,7 @@
 //! Every connection keyword of libpq up to PostgreSQL 18, and what becomes of it here.
 
+use crate::base::text;
+
 /// One keyword of libpq.
 #[derive(Clone, Copy, Debug)]
 pub struct Keyword {
@@ -145,13 +147,7 @@ pub(super) fn nearest(given: &str) -> Option<&'static str> {
     if let Some((_, known)) = ALIASES.iter().find(|(alias, _)| *alias == given) {
         return Some(known);
     }
-    KEYWORDS
-        .iter()
-        .map(|keyword| (strsim::jaro_winkler(&given, keyword.name), keyword.name))
-        .max_by(|a, b| a.0.total_cmp(&b.0))
-        // Below this, what looks alike to the measure does not to a person.
-        .filter(|(likeness, _)| *likeness >= 0.8)
-        .map(|(_, name)| name)
+    text::nearest(&given, KEYWORDS.iter().map(|keyword| keyword.name))
 }
 
 #[cfg(test)]

@@ -23,7 +23,7 @@ use crate::{
     base::clock::Stamp,
     resilience::{
         classify::{Class, Connection as Then},
-        failure::QueryError,
+        failure::{Circumstances, QueryError},
     },
 };
 
@@ -41,6 +41,7 @@ pub struct Lease {
     in_flight: AtomicU32,
     dirty: AtomicBool,
     in_transaction: AtomicBool,
+    read_only: AtomicBool,
     ruined: AtomicBool,
 }
 
@@ -62,6 +63,7 @@ impl Lease {
             in_flight: AtomicU32::new(0),
             dirty: AtomicBool::new(false),
             in_transaction: AtomicBool::new(false),
+            read_only: AtomicBool::new(false),
             ruined: AtomicBool::new(false),
         }
     }
@@ -98,8 +100,13 @@ impl Lease {
     }
 
     /// Opens a transaction. Until it is finished, the session is not as it was.
-    pub(in crate::resilience) async fn begin(&self, sql: &str) -> Result<(), QueryError> {
+    pub(in crate::resilience) async fn begin(
+        &self,
+        sql: &str,
+        read_only: bool,
+    ) -> Result<(), QueryError> {
         self.in_transaction.store(true, Relaxed);
+        self.read_only.store(read_only, Relaxed);
         self.simple(sql).await
     }
 
@@ -107,6 +114,7 @@ impl Lease {
     pub(in crate::resilience) async fn finish(&self, sql: &str) -> Result<(), QueryError> {
         self.simple(sql).await?;
         self.in_transaction.store(false, Relaxed);
+        self.read_only.store(false, Relaxed);
         Ok(())
     }
 
@@ -172,8 +180,12 @@ impl Lease {
         } else {
             None
         };
-        let failure =
-            QueryError::new(error, ended, sent, took, self.shared.settings.statement_timeout);
+        let settings = &self.shared.settings;
+        let about = Circumstances {
+            timed_out: settings.statement_timeout.is_some_and(|limit| took >= limit),
+            writable: settings.writable && !self.read_only.load(Relaxed),
+        };
+        let failure = QueryError::new(error, ended, sent, about);
         match failure.class().connection() {
             Then::Keep | Then::Rollback => {}
             Then::Discard => self.discard(),
@@ -255,6 +267,8 @@ impl Drop for Lease {
             if let (true, false, Ok(runtime)) = (abandoned, broken, runtime) {
                 runtime.spawn(async move { session.connection.cancel.request(CANCEL).await });
             }
+        } else if session.has_expired(now) {
+            self.shared.closed("expired", &Object::take(session));
         } else if self.is_dirty() {
             let shared = Arc::clone(&self.shared);
             match runtime {

@@ -19,7 +19,7 @@ mod session;
 use std::{
     sync::{
         Arc, Mutex, MutexGuard, PoisonError, Weak,
-        atomic::{AtomicU64, Ordering::Relaxed},
+        atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
     },
     time::Duration,
 };
@@ -65,6 +65,9 @@ pub struct Settings {
     /// Set as a startup option, so that it survives a reset; `None` leaves it alone (PgBouncer
     /// refuses startup options that it is not told to ignore).
     pub statement_timeout: Option<Duration>,
+    /// The pool is there for writing: a server that refuses writes (25006) is then the wrong one after a
+    /// failover, and all sessions are closed. Set it to false for a pool on a standby.
+    pub writable: bool,
 }
 
 impl Default for Settings {
@@ -78,6 +81,7 @@ impl Default for Settings {
             idle: Duration::from_mins(10),
             leak_after: Duration::from_secs(30),
             statement_timeout: Some(Duration::from_mins(1)),
+            writable: true,
         }
     }
 }
@@ -92,7 +96,8 @@ impl Settings {
             wait: Some(wait),
             // Our own connect ends first and says how far it came; this is the net below it.
             create: Some(self.connect + Duration::from_millis(100)),
-            recycle: Some(self.reset),
+            // Looking at a session waits for nothing; cleaning has its own limit, before it comes back.
+            recycle: None,
         }
     }
 }
@@ -180,6 +185,8 @@ struct Shared {
     record: Record,
     /// Sessions of an older generation lead to the wrong server.
     generation: AtomicU64,
+    /// A connection was asked for, and none has been opened since.
+    opening_fails: AtomicBool,
     tenancies: Mutex<Vec<Weak<Tenancy>>>,
 }
 
@@ -237,6 +244,7 @@ impl Pool {
             settings,
             clock,
             generation: AtomicU64::new(0),
+            opening_fails: AtomicBool::new(false),
             tenancies: Mutex::default(),
         });
         let inner = managed::Pool::builder(Manager(Arc::clone(&shared)))
@@ -299,6 +307,12 @@ impl Pool {
         }
     }
 
+    /// True while connections are asked for and none can be opened: then whoever waits for a session in
+    /// vain waits for the server, not for other callers.
+    pub(super) fn opening_fails(&self) -> bool {
+        self.shared.opening_fails.load(Relaxed)
+    }
+
     /// What was counted.
     pub fn record(&self) -> &Record {
         &self.shared.record
@@ -356,7 +370,10 @@ async fn housekeep(pool: managed::WeakPool<Manager>, shared: Weak<Shared>) {
         shared.report_leaks(now);
         pool.retain(|session, metrics| {
             let idle = metrics.last_used() >= shared.settings.idle;
-            let reason = session.unfit(now, generation).or(idle.then_some("idle"));
+            let reason = session
+                .unfit(generation)
+                .or(idle.then_some("idle"))
+                .or(session.has_expired(now).then_some("expired"));
             if let Some(reason) = reason {
                 shared.closed(reason, session);
             }

@@ -116,17 +116,18 @@ impl Session {
         Ok(())
     }
 
-    /// Why the session may not be used again.
-    pub(super) fn unfit(&self, now: Stamp, generation: u64) -> Option<&'static str> {
+    /// Why the session cannot be used again.
+    pub(super) fn unfit(&self, generation: u64) -> Option<&'static str> {
         if self.connection.client.is_closed() {
             Some("broken")
-        } else if self.generation != generation {
-            Some("outdated")
-        } else if now >= self.expires {
-            Some("expired")
         } else {
-            None
+            (self.generation != generation).then_some("outdated")
         }
+    }
+
+    /// True when its lifetime is over. Looked at when it comes back, where the time is known anyway.
+    pub(super) fn has_expired(&self, now: Stamp) -> bool {
+        now >= self.expires
     }
 }
 
@@ -141,8 +142,11 @@ impl managed::Manager for Manager {
     async fn create(&self) -> Result<Session, ConnectError> {
         let shared = &self.0;
         let generation = shared.generation.load(Relaxed);
+        // Stays until one succeeds, also when this attempt is dropped because its caller's time is over.
+        shared.opening_fails.store(true, Relaxed);
         // Boxed: every call would carry the room for it, and few open a connection.
         let connection = Box::pin(connect(&shared.target, shared.settings.connect)).await?;
+        shared.opening_fails.store(false, Relaxed);
         shared.record.opened.inc();
         let tenancy = Arc::new(Tenancy::default());
         shared.tenancies().push(Arc::downgrade(&tenancy));
@@ -156,7 +160,7 @@ impl managed::Manager for Manager {
     }
 
     async fn recycle(&self, session: &mut Session, _: &Metrics) -> RecycleResult<ConnectError> {
-        match session.unfit(self.0.clock.now(), self.0.generation.load(Relaxed)) {
+        match session.unfit(self.0.generation.load(Relaxed)) {
             Some(reason) => {
                 self.0.closed(reason, session);
                 Err(RecycleError::message(reason))

@@ -10,3 +10,6 @@ mod trouble;
 
 pub use facts::Facts;
 pub use probe::{Event, Watcher};
+
+// Where the checks name it too, which know nothing of this room.
+pub use super::checks::derived::SERVER;

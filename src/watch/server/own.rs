@@ -2,16 +2,14 @@
 
 use std::time::Duration;
 
+use super::SERVER;
 use crate::{
     base::{
         clock::{Clock, Stamp},
         text::Text,
     },
     resilience::breaker::{Breaker, Mode, Settings, State, Stats},
-    watch::{
-        assemble::SERVER,
-        snapshot::{self, BreakerState},
-    },
+    watch::snapshot::{self, BreakerState},
 };
 
 /// A breaker for one connection that asks once a second: three failures in a row open it, one probe

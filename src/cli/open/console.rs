@@ -1,0 +1,184 @@
+//! The console, with everything that it needs from the engine.
+
+use std::{fs, path::PathBuf, thread};
+
+use tokio::sync::mpsc;
+
+use crate::{
+    base::{clock::Clock, config::Config, paths, text::Text},
+    cli::{Exit, Failure, setup},
+    console::{
+        app::{
+            effects::{Notice, Port},
+            paint::Looks,
+            run::{self, ConsoleError, ConsoleParams},
+        },
+        command,
+        input::keymap::{Keymap, Keys},
+        model::Tone,
+        theme::{Depth, Glyphs, TermEnv, Themes},
+    },
+    sandbox::{DemoHandle, Incident},
+    watch::sampler::{self, Order, Plan},
+};
+
+/// Starts watching, opens the console, and waits until it is left.
+pub fn open(config: &Config, plan: Plan, demo: Option<DemoHandle>) -> Result<Exit, Failure> {
+    let keys = keymap(config)?;
+    let looks = looks(config)?;
+    let log = setup::open_log(config);
+    let runtime = setup::runtime()?;
+    let clock = Clock::system();
+    let watch = runtime
+        .block_on(async { sampler::start(plan, &clock) })
+        .map_err(|error| Failure::new(Exit::Failure, error))?;
+    let (say, notices) = mpsc::unbounded_channel();
+    let door = Door { orders: watch.orders(), say, demo, theme: setup::paths()?.chosen_theme() };
+    let params = ConsoleParams {
+        snapshots: watch.snapshots.clone(),
+        notices,
+        port: Box::new(door),
+        clock,
+        looks,
+        keys,
+        mouse: config.mouse,
+        mouse_garbled: std::env::var_os("MOSH_CONNECTION").is_some(),
+        log,
+    };
+    let reason = run::run(params);
+    drop(watch);
+    // A name that is being resolved cannot be cancelled; nobody waits for it.
+    runtime.shutdown_background();
+    match reason {
+        Ok(reason) => Ok(Exit::Code(reason.code())),
+        Err(error) => Err(cannot_open(error)),
+    }
+}
+
+/// Without a terminal there is another way to see the same.
+fn cannot_open(error: ConsoleError) -> Failure {
+    match error {
+        ConsoleError::NoTerminal | ConsoleError::Dumb => {
+            let what = format!("{error}; `howdah status` prints the same without one");
+            Failure::new(Exit::Usage, what)
+        }
+        error => Failure::new(Exit::Failure, error),
+    }
+}
+
+/// What keeps the console from opening here, before anything is begun for it.
+pub fn check_terminal() -> Result<(), Failure> {
+    run::check_terminal().map_err(cannot_open)
+}
+
+/// The table of commands and keys.
+pub fn keys(config: &Config) -> Result<String, Failure> {
+    Ok(command::markdown_table(&keymap(config)?))
+}
+
+/// Whether keys and themes can be used.
+pub fn check_looks(config: &Config) -> Result<(), Failure> {
+    keymap(config)?;
+    let looks = looks(config)?;
+    let picked = looks.themes.pick(&looks.theme, looks.depth);
+    picked.map(|_| ()).map_err(|error| Failure::new(Exit::Config, error))
+}
+
+/// The keys of the configuration.
+fn keymap(config: &Config) -> Result<Keymap, Failure> {
+    let settings =
+        config.keys.iter().map(|(id, keys)| (id.clone(), Keys::Many(keys.clone()))).collect();
+    command::keymap(&settings).map_err(|errors| {
+        let words: Vec<String> = errors.iter().map(ToString::to_string).collect();
+        Failure::new(Exit::Config, format!("[keys]: {}", words.join("; ")))
+    })
+}
+
+fn looks(config: &Config) -> Result<Looks, Failure> {
+    let variable = |name| std::env::var(name).ok();
+    let [term, colorterm, no_color, lc_all, lc_ctype, lang] =
+        ["TERM", "COLORTERM", "NO_COLOR", "LC_ALL", "LC_CTYPE", "LANG"].map(variable);
+    let mut env = TermEnv {
+        term: term.as_deref(),
+        colorterm: colorterm.as_deref(),
+        no_color: no_color.as_deref(),
+        lc_all: lc_all.as_deref(),
+        lc_ctype: lc_ctype.as_deref(),
+        lang: lang.as_deref(),
+    };
+    let glyphs = match config.glyphs.as_str() {
+        "unicode" => Glyphs::Unicode,
+        "ascii" => Glyphs::Ascii,
+        _ => Glyphs::from_env(&env),
+    };
+    let depth = match config.color.as_str() {
+        "never" => Depth::None,
+        "always" => {
+            env.no_color = None;
+            Depth::from_env(&env).max(Depth::Ansi16)
+        }
+        _ => Depth::from_env(&env),
+    };
+    let (themes, errors) = Themes::with_folder(&setup::paths()?.config.join("themes"));
+    if let Some(error) = errors.first() {
+        return Err(Failure::new(Exit::Config, error));
+    }
+    Ok(Looks { themes, theme: config.theme.clone(), depth, glyphs })
+}
+
+/// What the engine does for the console.
+struct Door {
+    orders: mpsc::Sender<Order>,
+    say: mpsc::UnboundedSender<Notice>,
+    demo: Option<DemoHandle>,
+    theme: PathBuf,
+}
+
+impl Door {
+    fn order(&self, order: Order) {
+        if self.orders.try_send(order).is_err() {
+            self.say.send(bad("the engine is too busy to take that".to_owned())).ok();
+        }
+    }
+}
+
+impl Port for Door {
+    fn retry_now(&mut self) {
+        self.order(Order::RetryNow);
+    }
+
+    fn acknowledge(&mut self, alert: &Text) {
+        self.order(Order::Acknowledge(alert.to_string()));
+    }
+
+    fn incident(&mut self, name: &'static str) {
+        let Some(demo) = self.demo.clone() else { return };
+        let say = self.say.clone();
+        // Stopping a server takes seconds.
+        thread::spawn(move || {
+            let done = name.parse::<Incident>().and_then(|incident| incident.inject(&demo));
+            let notice = match done {
+                Ok(()) => {
+                    Notice { text: format!("incident {name}: done").into(), tone: Tone::Info }
+                }
+                Err(error) => bad(format!("incident {name}: {error}")),
+            };
+            say.send(notice).ok();
+        });
+    }
+
+    fn save_theme(&mut self, name: &str) {
+        let saved = self
+            .theme
+            .parent()
+            .map_or(Ok(()), paths::private_folder)
+            .and_then(|()| fs::write(&self.theme, name));
+        if let Err(error) = saved {
+            tracing::warn!(%error, file = %self.theme.display(), "the theme cannot be kept");
+        }
+    }
+}
+
+fn bad(words: String) -> Notice {
+    Notice { text: words.into(), tone: Tone::Refusal }
+}
