@@ -1,7 +1,7 @@
 //! Watching a server through the whole engine, and waiting for what it shows.
 #![allow(dead_code, reason = "each test uses a part of it")]
 
-use std::{sync::Arc, time::Duration};
+use std::{process::Command, sync::Arc, time::Duration};
 
 use howdah::{
     base::clock::{Clock, Stamp},
@@ -150,4 +150,27 @@ pub fn check<'a>(sight: &'a Snapshot, id: &str) -> Option<&'a Check> {
 /// True when the facts of that source are as new as they should be.
 pub fn fresh(sight: &Snapshot, source: &str) -> bool {
     sight.freshness(source, sight.at) == Freshness::Fresh
+}
+
+/// The process of our own session on the server.
+pub fn our_backend(server: &Server) -> String {
+    let sql = "select string_agg(pid::text, ',') from pg_stat_activity \
+               where application_name = 'howdah' and backend_type = 'client backend'";
+    server.psql(sql).expect("asked")
+}
+
+/// The system identifier, as the cluster's own files tell it.
+pub fn system_identifier(server: &Server) -> u64 {
+    // The folder may be one of links to some of the programs.
+    let postgres = server.binaries().program("postgres").canonicalize().expect("it is there");
+    let program = postgres.with_file_name("pg_controldata");
+    let output = Command::new(program).arg(server.data_dir()).output().expect("pg_controldata");
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    let line = text.lines().find_map(|line| line.strip_prefix("Database system identifier:"));
+    line.expect("told").trim().parse().expect("a number")
+}
+
+/// What could be lost, if it is known.
+pub fn rpo(sight: &Snapshot) -> Option<Duration> {
+    sight.recoverability.rpo.value().map(|rpo| rpo.loss)
 }
