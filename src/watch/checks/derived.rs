@@ -32,17 +32,24 @@ pub struct Facts<'a> {
     pub sources: &'a [Source],
 }
 
+/// How a derived check finds its subjects.
+type Find = fn(&Facts<'_>) -> Vec<Finding>;
+
 /// A derived check: what it is, and how it finds its subjects and their values.
 pub struct Derived {
     /// Its specification, from `assets/checks/derived.txt`.
     pub spec: Spec,
-    /// Finds the subjects and their values; nothing is judged yet.
-    pub find: fn(&Facts<'_>) -> Vec<Finding>,
+    /// Finds the subjects and their values; nothing is judged yet. What is not known is found without a
+    /// value, because nothing found would mean nothing wrong.
+    pub find: Find,
 }
 
 /// The id of the check that fires when the server does not answer; it mutes the checks that depend
 /// on the server.
 pub const SERVER_UNREACHABLE: &str = "server_unreachable";
+
+/// The name of the server among the sources.
+pub const SERVER: &str = "server";
 
 /// Every derived check.
 pub fn all() -> Result<Vec<Derived>, ParseError> {
@@ -50,7 +57,7 @@ pub fn all() -> Result<Vec<Derived>, ParseError> {
     specs.into_iter().map(|spec| Ok(Derived { find: finder(&spec)?, spec })).collect()
 }
 
-fn finder(spec: &Spec) -> Result<fn(&Facts<'_>) -> Vec<Finding>, ParseError> {
+fn finder(spec: &Spec) -> Result<Find, ParseError> {
     Ok(match spec.id.as_str() {
         SERVER_UNREACHABLE => server_unreachable,
         "ping_latency" => ping_latency,
@@ -87,95 +94,83 @@ fn server_unreachable(facts: &Facts<'_>) -> Vec<Finding> {
 }
 
 fn ping_latency(facts: &Facts<'_>) -> Vec<Finding> {
-    let Some(latency) = facts.link.latency else { return Vec::new() };
-    vec![finding("probe", latency.as_secs_f64() * 1e3, "round trip of our own probe")]
+    let latency = facts.link.latency.unwrap_or_default().as_secs_f64() * 1e3;
+    let found = finding("probe", latency, "round trip of our own probe");
+    vec![as_seen(facts, &Text::ours(SERVER), found)]
 }
 
-fn fresh(facts: &Facts<'_>, source: &Text) -> bool {
-    facts
-        .sources
-        .iter()
-        .find(|s| s.name == *source)
-        .is_some_and(|s| s.freshness(facts.now) == Freshness::Fresh)
+/// What a source said, if it is new: old figures, or none, say nothing about now, neither good nor bad.
+fn as_seen(facts: &Facts<'_>, source: &Text, found: Finding) -> Finding {
+    let source = facts.sources.iter().find(|known| known.name == *source);
+    if source.is_some_and(|source| source.freshness(facts.now) == Freshness::Fresh) {
+        return found;
+    }
+    Finding {
+        value: None,
+        detail: Text::ours("its source is silent: what it told, if anything, is old"),
+        ..found
+    }
 }
 
 fn pool_exhausted(facts: &Facts<'_>) -> Vec<Finding> {
-    facts
-        .pools
-        .iter()
-        .filter(|pool| pool.kind != PoolKind::Own && fresh(facts, &pool.source))
-        .filter_map(|pool| {
-            let (used, max) = (pool.in_use?, pool.max?);
-            let waiting = if used >= max { pool.waiting? } else { 0 };
-            Some(finding(&pool.name, waiting as f64, &format!("{used} of {max} in use")))
-        })
-        .collect()
+    let pools = facts.pools.iter().filter(|pool| pool.kind != PoolKind::Own);
+    let found = pools.filter_map(|pool| {
+        // Without a limit there is nothing to exhaust.
+        let (used, max) = (pool.in_use?, pool.max?);
+        let waiting = if used >= max { pool.waiting.map(|n| n as f64) } else { Some(0.0) };
+        let blind = if waiting.is_none() { "; who waits is not told" } else { "" };
+        let detail = format!("{used} of {max} in use{blind}");
+        let found = Finding { value: waiting, ..finding(&pool.name, 0.0, &detail) };
+        Some(as_seen(facts, &pool.source, found))
+    });
+    found.collect()
 }
 
 fn pool_wait(facts: &Facts<'_>) -> Vec<Finding> {
-    facts
-        .pools
-        .iter()
-        .filter(|pool| fresh(facts, &pool.source))
-        .filter_map(|pool| {
-            let wait = pool.wait?.value;
-            Some(finding(
-                &pool.name,
-                wait.as_secs_f64() * 1e3,
-                &format!("wait {}", units::span(wait)),
-            ))
-        })
-        .collect()
+    let found = facts.pools.iter().filter_map(|pool| {
+        let wait = pool.wait?.value;
+        let detail = format!("wait {}", units::span(wait));
+        let found = finding(&pool.name, wait.as_secs_f64() * 1e3, &detail);
+        Some(as_seen(facts, &pool.source, found))
+    });
+    found.collect()
 }
 
 fn idle_share(facts: &Facts<'_>) -> Vec<Finding> {
-    let Some(server) = facts.server else { return Vec::new() };
-    let usable = server.usable();
-    if usable == 0 {
-        return Vec::new();
-    }
-    // What our role may not see is blind, not zero.
-    let value = server.idle.value().map(|idle| 100.0 * f64::from(*idle) / f64::from(usable));
-    let detail = server.idle.value().map_or_else(
+    // What our role may not see, or nobody has told yet, is blind, not zero.
+    let seen = facts.server.and_then(|server| Some((server.idle.value()?, server.usable())));
+    let value = seen.map(|(idle, usable)| 100.0 * f64::from(*idle) / f64::from(usable.max(1)));
+    let detail = seen.map_or_else(
         || "sessions of other roles cannot be seen".to_owned(),
-        |idle| format!("{idle} idle of {usable} usable slots"),
+        |(idle, usable)| format!("{idle} idle of {usable} usable slots"),
     );
-    vec![Finding {
-        subject: Text::ours("connections"),
-        value,
-        detail: Text::foreign(&detail),
-        severity: None,
-    }]
+    let found = Finding { value, ..finding("connections", 0.0, &detail) };
+    vec![as_seen(facts, &Text::ours(SERVER), found)]
 }
 
 fn breaker_open(facts: &Facts<'_>) -> Vec<Finding> {
-    facts
-        .breakers
-        .iter()
-        .filter(|breaker| fresh(facts, &breaker.source))
-        .map(|breaker| {
-            let open = matches!(breaker.state, BreakerState::Open | BreakerState::ForcedOpen);
-            let seconds = match breaker.since {
-                Some(since) if open => facts.now.since(since).as_secs_f64(),
-                _ => 0.0,
-            };
-            finding(&breaker.name, seconds, breaker.state.word())
-        })
-        .collect()
+    let found = facts.breakers.iter().map(|breaker| {
+        let open = matches!(breaker.state, BreakerState::Open | BreakerState::ForcedOpen);
+        let seconds = match breaker.since {
+            Some(since) if open => facts.now.since(since).as_secs_f64(),
+            _ => 0.0,
+        };
+        let found = finding(&breaker.name, seconds, breaker.state.word());
+        // Our own is known whether the server answers or not.
+        if *breaker.source == *SERVER { found } else { as_seen(facts, &breaker.source, found) }
+    });
+    found.collect()
 }
 
 fn source_silent(facts: &Facts<'_>) -> Vec<Finding> {
-    facts
-        .sources
-        .iter()
-        .filter(|source| source.kind != SourceKind::Server)
-        .map(|source| {
+    let found =
+        facts.sources.iter().filter(|source| source.kind != SourceKind::Server).map(|source| {
             let silent = facts.now.since(source.last_good.unwrap_or(facts.began)).as_secs_f64();
             let value = if source.problem.is_some() { silent } else { 0.0 };
             let detail = source.problem.as_ref().map_or_else(String::new, |p| p.what.to_string());
             finding(&source.name, value, &detail)
-        })
-        .collect()
+        });
+    found.collect()
 }
 
 #[cfg(test)]
@@ -214,7 +209,7 @@ mod tests {
         }
     }
 
-    fn values(find: fn(&Facts<'_>) -> Vec<Finding>, facts: &Facts<'_>) -> Vec<Option<f64>> {
+    fn values(find: Find, facts: &Facts<'_>) -> Vec<Option<f64>> {
         find(facts).into_iter().map(|f| f.value).collect()
     }
 
@@ -237,7 +232,9 @@ mod tests {
         assert_eq!(look(&[pool(5, 3)], 1), (vec![Some(3.0)], vec![Some(900.0)]));
         assert_eq!(look(&[pool(4, 3)], 1), (vec![Some(0.0)], vec![Some(900.0)]));
         // Old figures say nothing about now.
-        assert_eq!(look(&[pool(5, 3)], 60_000_000_000), (vec![], vec![]));
+        assert_eq!(look(&[pool(5, 3)], 60_000_000_000), (vec![None], vec![None]));
+        let untold = Pool { waiting: None, ..pool(5, 0) };
+        assert_eq!(look(&[untold], 1).0, [None], "full, and who waits is not told");
     }
 
     #[test]
@@ -249,6 +246,7 @@ mod tests {
             idle: Known::Blind("grant pg_monitor".into()),
             ..Server::default()
         };
+        let sources = [Source { name: SERVER.into(), ..source(0) }];
         let facts = Facts {
             now: Stamp::default(),
             began: Stamp::default(),
@@ -256,9 +254,18 @@ mod tests {
             server: Some(&server),
             pools: &[],
             breakers: &[],
-            sources: &[],
+            sources: &sources,
         };
         assert_eq!(values(idle_share, &facts), [None]);
+        let seen = Server { idle: Known::Is(97), ..server.clone() };
+        assert_eq!(values(idle_share, &Facts { server: Some(&seen), ..facts }), [Some(100.0)]);
+        let later = Facts { server: Some(&seen), now: Stamp::from_nanos(60_000_000_000), ..facts };
+        assert_eq!(values(idle_share, &later), [None], "old figures");
+        let unknown = Facts { server: None, ..facts };
+        assert_eq!(
+            (values(idle_share, &unknown), values(ping_latency, &later)),
+            (vec![None], vec![None])
+        );
     }
 
     #[test]

@@ -11,5 +11,5 @@ mod trouble;
 pub use facts::Facts;
 pub use probe::{Event, Watcher};
 
-/// The name of the server among the sources.
-pub const SERVER: &str = "server";
+// Where the checks name it too, which know nothing of this room.
+pub use super::checks::derived::SERVER;

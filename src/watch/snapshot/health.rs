@@ -65,7 +65,7 @@ pub enum CheckState {
     Warning,
     /// Something is beyond the critical threshold.
     Critical,
-    /// Our role cannot see what it asks for.
+    /// What it asks for cannot be seen: our role may not, or the source of the figures is silent.
     Blind,
     /// It could not run.
     Failed,
