@@ -15,7 +15,7 @@ pub fn columns(glyphs: Glyphs) -> [Column; 7] {
     [
         Column::words("", mark, mark, 0).whole(),
         Column::words("", 7, 7, 0).whole(),
-        Column::words("check", 16, 30, 0),
+        Column::words("check", 22, 30, 0),
         Column::figures("worst", 11, 1),
         Column::words("limits", 12, 20, 3),
         Column::figures("ran", 5, 4),

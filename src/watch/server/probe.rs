@@ -232,10 +232,12 @@ impl Watcher {
         let tick = Tick {
             slow,
             read_only: slow && due(session.read_only_at, READ_ONLY_EVERY),
-            // Never both, but for the first time: few different statements, so few plans.
-            checks: match session.slow_at {
-                Some(_) if slow => Vec::new(),
-                _ => self.book.due(now).into_iter().cloned().collect(),
+            // Never both: few different statements, so few plans, and the first sight is not kept
+            // waiting by checks.
+            checks: if slow {
+                Vec::new()
+            } else {
+                self.book.due(now).into_iter().cloned().collect()
             },
         };
         match self.ask(session, &tick).await? {
