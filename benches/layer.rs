@@ -1,8 +1,10 @@
-//! What the whole layer costs: pool, deadline, breaker and records against the bare driver, on a prepared
-//! `SELECT 1`, over the unix socket and TCP, with 1, 8 and 32 tasks and a connection for each.
+//! What the whole layer costs: pool, deadline, breaker and records against the bare driver.
 //!
-//! Absolute figures are the machine's; the ratios count. Each round runs both variants one after the
-//! other, so that what disturbs one disturbs the other, and the median of the rounds' ratios is told.
+//! A prepared `SELECT 1` over the unix socket and TCP with 1, 8 and 32 tasks and a connection for each, a
+//! transaction like pgbench's with 1 and 8, and how fairly 32 tasks share 8 connections.
+//!
+//! Absolute figures are the machine's; the ratios count. Both variants take turns in short batches, so
+//! that what disturbs one disturbs the other. Told is the median of the pairs' ratios with its quartiles.
 //!
 //! `cargo bench --bench layer`
 #![allow(clippy::print_stdout, clippy::expect_used, reason = "a benchmark talks and may fail")]
@@ -14,154 +16,299 @@ use std::{
     time::{Duration, Instant},
 };
 
-use hdrhistogram::Histogram;
 use howdah::{
     resilience::{
         Database, Options,
         conninfo::{Environment, Settings},
         pool,
+        transaction::Mode,
     },
     sandbox::{Cluster, Durability, Server, Via},
 };
 use tokio_postgres::{Client, NoTls, Statement};
 
-const ROUNDS: usize = 15;
-const ROUND: Duration = Duration::from_millis(250);
+/// Pairs of batches of one comparison.
+const PAIRS: usize = 200;
+/// pgbench's scale: a hundred thousand accounts, ten tellers and one branch for each.
+const SCALE: i32 = 10;
+const ACCOUNTS: i32 = 10_000 * SCALE;
 
-/// What one variant did in one round.
-struct Run {
-    latency: Histogram<u64>,
-    calls_per_second: f64,
-    cpu_per_call: f64,
+const SELECT: &str = "SELECT 1";
+const ADD_TO_ACCOUNT: &str = "UPDATE accounts SET balance = balance + $1 WHERE id = $2";
+const ACCOUNT: &str = "SELECT balance FROM accounts WHERE id = $1";
+const ADD_TO_TELLER: &str = "UPDATE tellers SET balance = balance + $1 WHERE id = $2";
+const ADD_TO_BRANCH: &str = "UPDATE branches SET balance = balance + $1 WHERE id = $2";
+const NOTE: &str = "INSERT INTO history (teller, branch, account, delta, at) \
+                    VALUES ($1, $2, $3, $4, CURRENT_TIMESTAMP)";
+const TABLES: &str = "
+    CREATE TABLE branches (id int PRIMARY KEY, balance int) WITH (fillfactor = 50);
+    CREATE TABLE tellers (id int PRIMARY KEY, balance int) WITH (fillfactor = 50);
+    CREATE TABLE accounts (id int PRIMARY KEY, balance int) WITH (fillfactor = 90);
+    CREATE TABLE history (teller int, branch int, account int, delta int, at timestamptz);";
+
+#[derive(Clone, Copy, PartialEq)]
+enum Work {
+    Select,
+    /// Seven round trips: `BEGIN`, five statements, `COMMIT`.
+    Transaction,
 }
 
 #[derive(Clone)]
-enum Caller {
-    Bare(Arc<(Client, Statement)>),
+enum Side {
+    Bare(Arc<Bare>),
     Layer(Database),
 }
 
-impl Caller {
-    async fn call(&self) {
-        match self {
-            Self::Bare(bare) => drop(bare.0.query(&bare.1, &[]).await.expect("an answer")),
-            Self::Layer(database) => {
-                drop(database.query("SELECT 1", &[]).await.expect("an answer"));
+/// A connection of the bare driver and its prepared statements.
+struct Bare {
+    client: Client,
+    select: Statement,
+    transaction: Option<[Statement; 5]>,
+}
+
+/// What one transaction moves.
+#[derive(Clone, Copy)]
+struct Transfer {
+    account: i32,
+    teller: i32,
+    branch: i32,
+    delta: i32,
+}
+
+impl Transfer {
+    fn random() -> Self {
+        Self {
+            account: rand::random_range(1..=ACCOUNTS),
+            teller: rand::random_range(1..=10 * SCALE),
+            branch: rand::random_range(1..=SCALE),
+            delta: rand::random_range(-5_000..=5_000),
+        }
+    }
+}
+
+impl Bare {
+    async fn open(server: &Server, via: Via, work: Work) -> Self {
+        let (client, connection) = server.settings(via).connect(NoTls).await.expect("connected");
+        tokio::spawn(connection);
+        let prepare = async |sql| client.prepare(sql).await.expect("prepared");
+        let select = prepare(SELECT).await;
+        let transaction = match work {
+            Work::Select => None,
+            Work::Transaction => Some([
+                prepare(ADD_TO_ACCOUNT).await,
+                prepare(ACCOUNT).await,
+                prepare(ADD_TO_TELLER).await,
+                prepare(ADD_TO_BRANCH).await,
+                prepare(NOTE).await,
+            ]),
+        };
+        Self { client, select, transaction }
+    }
+
+    async fn transfer(&self, t: Transfer) -> Result<(), tokio_postgres::Error> {
+        let Some([account, balance, teller, branch, note]) = &self.transaction else {
+            return Ok(());
+        };
+        self.client.batch_execute("BEGIN").await?;
+        self.client.execute(account, &[&t.delta, &t.account]).await?;
+        self.client.query(balance, &[&t.account]).await?;
+        self.client.execute(teller, &[&t.delta, &t.teller]).await?;
+        self.client.execute(branch, &[&t.delta, &t.branch]).await?;
+        self.client.execute(note, &[&t.teller, &t.branch, &t.account, &t.delta]).await?;
+        self.client.batch_execute("COMMIT").await
+    }
+}
+
+async fn transfer(database: &Database, t: Transfer) -> Result<(), howdah::resilience::Error> {
+    database
+        .transaction(Mode::default(), |tx| async move {
+            tx.execute(ADD_TO_ACCOUNT, &[&t.delta, &t.account]).await?;
+            tx.query(ACCOUNT, &[&t.account]).await?;
+            tx.execute(ADD_TO_TELLER, &[&t.delta, &t.teller]).await?;
+            tx.execute(ADD_TO_BRANCH, &[&t.delta, &t.branch]).await?;
+            tx.execute(NOTE, &[&t.teller, &t.branch, &t.account, &t.delta]).await?;
+            Ok(())
+        })
+        .await
+}
+
+impl Side {
+    async fn call(&self, work: Work) {
+        match (self, work) {
+            (Self::Bare(bare), Work::Select) => {
+                drop(bare.client.query(&bare.select, &[]).await.expect("an answer"));
+            }
+            (Self::Bare(bare), Work::Transaction) => {
+                bare.transfer(Transfer::random()).await.expect("committed");
+            }
+            (Self::Layer(database), Work::Select) => {
+                drop(database.query(SELECT, &[]).await.expect("an answer"));
+            }
+            (Self::Layer(database), Work::Transaction) => {
+                transfer(database, Transfer::random()).await.expect("committed");
             }
         }
     }
 }
 
-async fn bare(server: &Server, via: Via) -> Caller {
-    let (client, connection) = server.settings(via).connect(NoTls).await.expect("connected");
-    tokio::spawn(connection);
-    let statement = client.prepare("SELECT 1").await.expect("prepared");
-    Caller::Bare(Arc::new((client, statement)))
-}
-
-fn layer(server: &Server, via: Via, tasks: usize) -> Caller {
+fn database(server: &Server, via: Via, connections: usize) -> Database {
     let mut target =
         Settings::parse(&server.conninfo(via), &Environment::default()).expect("settings");
     target.password = Some(server.password().clone());
-    let pool = pool::Settings { max: tasks, ..pool::Settings::default() };
+    let pool = pool::Settings { max: connections, ..pool::Settings::default() };
     let options = Options { pool, deadline: Duration::from_secs(10), ..Options::default() };
-    Caller::Layer(Database::new(target, options).expect("a database"))
+    Database::new(target, options).expect("a database")
 }
 
-/// Processor time of this process, in seconds (to a hundredth).
-fn cpu() -> f64 {
-    let stat = fs::read_to_string("/proc/self/stat").unwrap_or_default();
-    let fields = stat.rsplit(')').next().unwrap_or_default().split_whitespace();
-    fields.skip(11).take(2).filter_map(|ticks| ticks.parse::<f64>().ok()).sum::<f64>() / 100.0
+/// Median latency in nanoseconds and time on the wall of one batch.
+#[derive(Clone, Copy)]
+struct Batch {
+    p50: f64,
+    wall: f64,
 }
 
-async fn run(callers: &[Caller]) -> Run {
-    let (began, used) = (Instant::now(), cpu());
-    let tasks: Vec<_> = callers
+/// `calls` calls by each of the sides at once.
+async fn batch(sides: &[Side], work: Work, calls: usize) -> Batch {
+    let began = Instant::now();
+    let tasks: Vec<_> = sides
         .iter()
         .cloned()
-        .map(|caller| {
+        .map(|side| {
             tokio::spawn(async move {
-                let mut latency = Histogram::<u64>::new(3).expect("a histogram");
-                while began.elapsed() < ROUND {
+                let mut latencies = Vec::with_capacity(calls);
+                for _ in 0..calls {
                     let call = Instant::now();
-                    caller.call().await;
-                    let took = call.elapsed().as_nanos() as u64;
-                    latency.record(took).expect("a histogram that grows");
+                    side.call(work).await;
+                    latencies.push(call.elapsed().as_nanos() as f64);
                 }
-                latency
+                latencies
             })
         })
         .collect();
-    let mut latency = Histogram::<u64>::new(3).expect("a histogram");
+    let mut latencies = Vec::new();
     for task in tasks {
-        latency.add(task.await.expect("no panic")).expect("the same bounds");
+        latencies.extend(task.await.expect("no panic"));
     }
-    let calls = latency.len() as f64;
-    Run {
-        calls_per_second: calls / began.elapsed().as_secs_f64(),
-        cpu_per_call: (cpu() - used) / calls,
-        latency,
-    }
+    let wall = began.elapsed().as_secs_f64();
+    Batch { p50: quantile(latencies, 0.5), wall }
 }
 
-fn median(mut values: Vec<f64>) -> f64 {
+fn quantile(mut values: Vec<f64>, q: f64) -> f64 {
     values.sort_by(f64::total_cmp);
-    values.get(values.len() / 2).copied().unwrap_or(f64::NAN)
+    values.get((values.len() as f64 * q) as usize).copied().unwrap_or(f64::NAN)
 }
 
-async fn compare(server: &Server, via: Via, tasks: usize) {
+/// The median with its quartiles.
+fn spread(values: &[f64]) -> String {
+    let [low, median, high] = [0.25, 0.5, 0.75].map(|q| quantile(values.to_vec(), q));
+    format!("{median:.3} ({low:.3} to {high:.3})")
+}
+
+fn row(what: &str, figure: &str, promise: &str) {
+    println!("{what:<38} {figure:<52} {promise}");
+}
+
+/// Bare against layer, in turns.
+async fn compare(server: &Server, via: Via, tasks: usize, work: Work) {
     let mut bares = Vec::new();
     for _ in 0..tasks {
-        bares.push(bare(server, via).await);
+        bares.push(Side::Bare(Arc::new(Bare::open(server, via, work).await)));
     }
-    let layers = vec![layer(server, via, tasks); tasks];
-    run(&bares).await;
-    run(&layers).await;
-    let (mut pairs, mut cpu) = (Vec::new(), (0.0, 0.0));
-    for round in 0..ROUNDS {
-        // The order changes, so that neither always runs on the other's heat.
-        let (bare, layer) = if round % 2 == 0 {
-            let bare = run(&bares).await;
-            (bare, run(&layers).await)
-        } else {
-            let layer = run(&layers).await;
-            (run(&bares).await, layer)
-        };
-        cpu = (cpu.0 + bare.cpu_per_call, cpu.1 + layer.cpu_per_call);
-        pairs.push((bare, layer));
-    }
-    let quantile = |q: f64| {
-        let at = |run: &Run| run.latency.value_at_quantile(q) as f64;
-        (
-            median(pairs.iter().map(|(bare, layer)| at(layer) / at(bare)).collect()),
-            median(pairs.iter().map(|(bare, layer)| (at(layer) - at(bare)) / 1e3).collect()),
-        )
+    let layers = vec![Side::Layer(database(server, via, tasks)); tasks];
+    let calls = match (work, tasks) {
+        (Work::Select, 1) => 400,
+        (Work::Select, _) => 800 / tasks,
+        (Work::Transaction, _) => 40 / tasks,
     };
-    let tps = median(pairs.iter().map(|(b, l)| l.calls_per_second / b.calls_per_second).collect());
-    let (p50, p95) = (quantile(0.5), quantile(0.95));
-    let raw = median(pairs.iter().map(|(b, _)| b.latency.value_at_quantile(0.5) as f64).collect());
-    println!(
-        "{via:?} {tasks:2} tasks: p50 {:.3} ({:+.2} us on {:.1} us), p95 {:.3}, throughput {tps:.3}, client CPU {:.3}",
-        p50.0,
-        p50.1,
-        raw / 1e3,
-        p95.0,
-        cpu.1 / cpu.0,
+    // Opens connections, prepares statements.
+    batch(&bares, work, calls).await;
+    batch(&layers, work, calls).await;
+    let mut pairs = Vec::with_capacity(PAIRS);
+    for n in 0..PAIRS {
+        // The order changes, so that neither always runs on the other's heat.
+        pairs.push(if n % 2 == 0 {
+            let bare = batch(&bares, work, calls).await;
+            (bare, batch(&layers, work, calls).await)
+        } else {
+            let layer = batch(&layers, work, calls).await;
+            (batch(&bares, work, calls).await, layer)
+        });
+    }
+    let all = |figure: fn(&(Batch, Batch)) -> f64| pairs.iter().map(figure).collect::<Vec<_>>();
+    let (ratio, extra, raw, throughput) = (
+        all(|(bare, layer)| layer.p50 / bare.p50),
+        quantile(all(|(bare, layer)| (layer.p50 - bare.p50) / 1e3), 0.5),
+        quantile(all(|(bare, _)| bare.p50 / 1e3), 0.5),
+        all(|(bare, layer)| bare.wall / layer.wall),
     );
+    let name = if work == Work::Select { "SELECT 1" } else { "transaction" };
+    let what = format!("{name}, {via:?}, {tasks} task{}", if tasks == 1 { "" } else { "s" });
+    let promise = match (work, via, tasks) {
+        (Work::Select, Via::Unix, 1) => "<= 1.04, <= +2 us",
+        (Work::Transaction, ..) => "<= 1.01",
+        _ => "",
+    };
+    let figure = format!("{}, {extra:+.2} us on {raw:.1}", spread(&ratio));
+    row(&format!("{what}: p50"), &figure, promise);
+    row(&format!("{what}: throughput"), &spread(&throughput), ">= 0.97");
+}
+
+/// Jain's index of the calls that each task got done: 1 is fair, 1/tasks is one for all.
+async fn fairness(server: &Server, via: Via, tasks: usize, connections: usize) {
+    let database = database(server, via, connections);
+    let until = Instant::now() + Duration::from_secs(3);
+    let callers: Vec<_> = (0..tasks)
+        .map(|_| {
+            let side = Side::Layer(database.clone());
+            tokio::spawn(async move {
+                let mut calls = 0.0;
+                while Instant::now() < until {
+                    side.call(Work::Select).await;
+                    calls += 1.0;
+                }
+                calls
+            })
+        })
+        .collect();
+    let (mut sum, mut squares) = (0.0, 0.0);
+    for caller in callers {
+        let calls: f64 = caller.await.expect("no panic");
+        sum += calls;
+        squares += calls * calls;
+    }
+    let index = sum * sum / (tasks as f64 * squares);
+    let what = format!("{tasks} tasks on {connections} connections, {via:?}: Jain");
+    row(&what, &format!("{index:.4}"), ">= 0.99");
+}
+
+fn load() -> String {
+    fs::read_to_string("/proc/loadavg").unwrap_or_default().trim().to_owned()
 }
 
 fn main() {
     let options = howdah::sandbox::Options { durability: Durability::Fast, ..Default::default() };
     let cluster = Cluster::start(&options).expect("a cluster");
+    let fill = |table: &str, rows: i32| {
+        format!("INSERT INTO {table} SELECT i, 0 FROM generate_series(1, {rows}) i;")
+    };
+    let tables = [("branches", SCALE), ("tellers", 10 * SCALE), ("accounts", ACCOUNTS)];
+    let filled: String = tables.iter().map(|(table, rows)| fill(table, *rows)).collect();
+    cluster.psql(&format!("{TABLES} {filled}")).expect("tables");
+    cluster.psql("VACUUM ANALYZE").expect("analyzed");
     let runtime =
         tokio::runtime::Builder::new_multi_thread().enable_all().build().expect("a runtime");
+    println!("layer / bare driver: median of {PAIRS} pairs (quartiles); load {}", load());
+    row("what", "figure", "promise");
     runtime.block_on(async {
-        println!("layer against bare driver, SELECT 1, median of {ROUNDS} interleaved rounds");
         for via in [Via::Unix, Via::Tcp] {
             for tasks in [1, 8, 32] {
-                compare(&cluster, via, tasks).await;
+                compare(&cluster, via, tasks, Work::Select).await;
             }
         }
+        for tasks in [1, 8] {
+            compare(&cluster, Via::Unix, tasks, Work::Transaction).await;
+        }
+        fairness(&cluster, Via::Unix, 32, 8).await;
     });
+    println!("load at the end {}", load());
 }

@@ -91,6 +91,21 @@ impl Clock {
         }
     }
 
+    /// The moment `stamp` for the runtime's timers, which know the system's clock only: on a test clock,
+    /// as far ahead of the real now as `stamp` is of the test's.
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "a test clock's distance is laid on the real one"
+    )]
+    pub fn instant(&self, stamp: Stamp) -> Instant {
+        let (from, ahead) = match &self.0 {
+            None => (start(), stamp.since(Stamp::default().plus(PAST))),
+            Some(_) => (Instant::now(), stamp.since(self.now())),
+        };
+        // Too far ahead for the platform is as good as never.
+        from.checked_add(ahead).unwrap_or_else(|| from + Duration::from_hours(24 * 365))
+    }
+
     /// Now, for people and records.
     pub fn wall(&self) -> Timestamp {
         match &self.0 {
@@ -105,9 +120,15 @@ impl Clock {
 
 #[inline]
 #[expect(clippy::disallowed_methods, reason = "the one place that reads the monotonic clock")]
-fn system_now() -> Stamp {
+fn start() -> Instant {
     static START: OnceLock<Instant> = OnceLock::new();
-    let start = *START.get_or_init(Instant::now);
+    *START.get_or_init(Instant::now)
+}
+
+#[inline]
+#[expect(clippy::disallowed_methods, reason = "the one place that reads the monotonic clock")]
+fn system_now() -> Stamp {
+    let start = start();
     Stamp((PAST + Instant::now().duration_since(start)).as_nanos() as u64)
 }
 
@@ -128,6 +149,21 @@ mod tests {
         clock.advance(Duration::from_millis(1500));
         assert_eq!(clock.now().since(before.0), Duration::from_millis(1500));
         assert_eq!(clock.wall().duration_since(before.1).as_millis(), 1500);
+    }
+
+    #[test]
+    fn timers_stand_where_the_stamp_does() {
+        let clock = Clock::system();
+        let now = clock.now();
+        let passed = clock.instant(now.plus(Duration::from_secs(5))) - clock.instant(now);
+        assert_eq!(passed, Duration::from_secs(5));
+        assert!(clock.instant(now).elapsed() < Duration::from_secs(5));
+        let test = Clock::test();
+        test.advance(Duration::from_secs(100));
+        let before = clock.instant(clock.now());
+        let timer = test.instant(test.now().plus(Duration::from_secs(7)));
+        assert!((timer - before) >= Duration::from_secs(7));
+        assert!((timer - before) < Duration::from_secs(12));
     }
 
     #[test]

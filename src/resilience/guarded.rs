@@ -15,6 +15,7 @@ use std::{
     time::Duration,
 };
 
+use tokio::time::{Instant, timeout_at};
 use tokio_postgres::Row;
 
 use super::{
@@ -265,8 +266,8 @@ impl Database {
     /// A session of one's own, for what needs several statements on one; breaker and deadline guard the
     /// way to it, not what is done with it. `borrower` names the caller in leak reports.
     pub async fn lease(&self, borrower: &'static str) -> Result<Lease, Error> {
-        let deadline = self.now().plus(self.0.deadline);
-        self.enter(borrower, deadline).await
+        let now = self.now();
+        self.enter(borrower, now, now.plus(self.0.deadline)).await
     }
 
     pub(super) fn default_deadline(&self) -> Duration {
@@ -277,18 +278,24 @@ impl Database {
         self.0.clock.now()
     }
 
+    /// A moment as the runtime's timers want it.
+    pub(super) fn timer(&self, at: Stamp) -> Instant {
+        self.0.clock.instant(at).into()
+    }
+
     pub(super) fn runner(&self) -> Runner<'_> {
         Runner { schedule: &self.0.schedule, budget: &self.0.budget, clock: &self.0.clock }
     }
 
     /// A lease, by way of the breaker, until the deadline.
-    pub(super) async fn enter(
+    async fn enter(
         &self,
         borrower: &'static str,
+        now: Stamp,
         deadline: Stamp,
     ) -> Result<Lease, Error> {
-        let permit = self.0.breaker.try_acquire()?;
-        match self.session(borrower, deadline).await {
+        let permit = self.0.breaker.try_acquire_at(now)?;
+        match self.session(borrower, now, deadline).await {
             // That a session was free says nothing about the server.
             Ok(lease) => {
                 permit.ignored();
@@ -305,12 +312,12 @@ impl Database {
     pub(super) async fn session(
         &self,
         borrower: &'static str,
+        now: Stamp,
         deadline: Stamp,
     ) -> Result<Lease, Error> {
-        let limit = deadline.since(self.now());
-        match tokio::time::timeout(limit, self.0.pool.acquire(borrower)).await {
+        match timeout_at(self.timer(deadline), self.0.pool.acquire_from(borrower, now)).await {
             Ok(outcome) => outcome.map_err(Error::from),
-            Err(_) => Err(self.out_of_time(limit, false)),
+            Err(_) => Err(self.out_of_time(deadline.since(now), false)),
         }
     }
 
@@ -325,6 +332,15 @@ impl Database {
         }
     }
 
+    /// When the attempt of that number begins, if the first one began at `first`.
+    pub(super) fn begins(&self, number: u32, first: Stamp) -> Stamp {
+        if number == 1 {
+            return first;
+        }
+        self.0.pool.record().retries.inc();
+        self.now()
+    }
+
     pub(super) fn noted(&self, error: Error) -> Error {
         if let Some(class) = error.class() {
             self.0.pool.record().failures.with_label_values(&[class.label()]).inc();
@@ -335,31 +351,42 @@ impl Database {
         error
     }
 
+    /// One attempt. The time is passed from hand to hand: when all goes well, nobody here looks at the
+    /// clock but the statement that has ended.
     async fn attempt(
         &self,
         borrower: &'static str,
+        now: Stamp,
         deadline: Stamp,
         sql: &str,
         params: Params<'_>,
         want: Want,
     ) -> Result<Answer, Error> {
-        let permit = self.0.breaker.try_acquire()?;
-        let limit = deadline.since(permit.began());
+        let permit = self.0.breaker.try_acquire_at(now)?;
         let has_session = AtomicBool::new(false);
         let work = async {
-            let lease = self.0.pool.acquire(borrower).await?;
+            let lease = self.0.pool.acquire_from(borrower, now).await?;
             has_session.store(true, Relaxed);
-            Ok(match want {
-                Want::Rows => Answer::Rows(lease.query(sql, params).await?),
-                Want::Count => Answer::Count(lease.execute(sql, params).await?),
-            })
+            let began = lease.since();
+            let (answer, ended) = match want {
+                Want::Rows => {
+                    let (rows, ended) = lease.query_from(began, sql, params).await?;
+                    (Answer::Rows(rows), ended)
+                }
+                Want::Count => {
+                    let (count, ended) = lease.execute_from(began, sql, params).await?;
+                    (Answer::Count(count), ended)
+                }
+            };
+            lease.give_back(ended);
+            Ok((answer, ended))
         };
-        let outcome = tokio::time::timeout(limit, work)
-            .await
-            .unwrap_or_else(|_| Err(self.out_of_time(limit, has_session.load(Relaxed))));
+        let outcome = timeout_at(self.timer(deadline), work).await.unwrap_or_else(|_| {
+            Err(self.out_of_time(deadline.since(now), has_session.load(Relaxed)))
+        });
         match outcome {
-            Ok(answer) => {
-                permit.success();
+            Ok((answer, ended)) => {
+                permit.settle_at(ended, Verdict::Success);
                 Ok(answer)
             }
             Err(error) => {
@@ -433,12 +460,11 @@ impl Call<'_> {
 
     async fn run(self, sql: &str, params: Params<'_>, want: Want) -> Result<Answer, Error> {
         let database = self.database;
-        let deadline = database.now().plus(self.deadline);
+        let began = database.now();
+        let deadline = began.plus(self.deadline);
         let attempt = |n| {
-            if n > 1 {
-                database.0.pool.record().retries.inc();
-            }
-            database.attempt(self.borrower, deadline, sql, params, want)
+            let now = database.begins(n, began);
+            database.attempt(self.borrower, now, deadline, sql, params, want)
         };
         database.runner().run(deadline, attempt, |error| error.again(self.idempotent)).await
     }

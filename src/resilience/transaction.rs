@@ -13,6 +13,7 @@ use std::{
     time::Duration,
 };
 
+use tokio::time::timeout_at;
 use tokio_postgres::Row;
 
 use super::{
@@ -186,12 +187,11 @@ impl Database {
     where
         F: Future<Output = Result<T, Error>>,
     {
-        let deadline = self.now().plus(mode.within.unwrap_or(self.default_deadline()));
+        let began = self.now();
+        let deadline = began.plus(mode.within.unwrap_or(self.default_deadline()));
         let attempt = |n| {
-            if n > 1 {
-                self.pool().record().retries.inc();
-            }
-            self.attempt_transaction(mode, deadline, n, &work)
+            let now = self.begins(n, began);
+            self.attempt_transaction(mode, now, deadline, n, &work)
         };
         self.runner().run(deadline, attempt, again).await
     }
@@ -199,6 +199,7 @@ impl Database {
     async fn attempt_transaction<T, F>(
         &self,
         mode: Mode,
+        now: Stamp,
         deadline: Stamp,
         attempt: u32,
         work: &impl Fn(Transaction) -> F,
@@ -207,15 +208,15 @@ impl Database {
         F: Future<Output = Result<T, Error>>,
     {
         // Kept to the end: a transaction that succeeds speaks for the server, like any call.
-        let permit = self.breaker().try_acquire()?;
-        let lease = match self.session(mode.borrower, deadline).await {
+        let permit = self.breaker().try_acquire_at(now)?;
+        let lease = match self.session(mode.borrower, now, deadline).await {
             Ok(lease) => lease,
             Err(error) => {
                 permit.settle(error.verdict());
                 return Err(self.noted(error));
             }
         };
-        let limit = deadline.since(self.now());
+        let limit = deadline.since(lease.since());
         let open = Arc::new(Open {
             lease,
             attempt,
@@ -225,7 +226,7 @@ impl Database {
         let committing = AtomicBool::new(false);
         let work = work(Transaction(Arc::clone(&open)));
         let run = open.run(mode, work, &committing);
-        let outcome = tokio::time::timeout(limit, run)
+        let outcome = timeout_at(self.timer(deadline), run)
             .await
             .unwrap_or(Err(Error::Deadline { after: limit, sent: true }));
         open.finished.store(true, Relaxed);

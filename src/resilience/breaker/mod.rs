@@ -157,11 +157,17 @@ impl Breaker {
     /// call was abandoned.
     #[inline]
     pub fn try_acquire(&self) -> Result<Permit<'_>, Refused> {
-        let (word, began) = (self.word(), self.clock.now());
+        self.try_acquire_at(self.clock.now())
+    }
+
+    /// The same for who knows what time it is: a whole call then reads the clock as often as its parts.
+    #[inline]
+    pub(super) fn try_acquire_at(&self, now: Stamp) -> Result<Permit<'_>, Refused> {
+        let word = self.word();
         if word.passes() {
-            return Ok(self.permit(word, began));
+            return Ok(self.permit(word, now));
         }
-        self.acquire_slow(began)
+        self.acquire_slow(now)
     }
 
     /// Makes a call, if the breaker lets it; any `Err` counts as a failure. Drop the returned future
@@ -337,12 +343,11 @@ impl Breaker {
 
     /// A call that was let in under `word` ended.
     #[inline]
-    fn settle(&self, word: Word, began: Stamp, verdict: Verdict) {
+    fn settle(&self, word: Word, began: Stamp, now: Stamp, verdict: Verdict) {
         let ignored = verdict == Verdict::Bad(Effect::Ignored);
         if ignored {
             self.totals.ignored.fetch_add(1, Relaxed);
         }
-        let now = self.clock.now();
         let failed = !ignored && verdict != Verdict::Success;
         let slow = !ignored
             && (now.since(began) >= self.settings.slow_call
@@ -443,9 +448,10 @@ impl Breaker {
     #[cold]
     fn settle_dropped(&self, word: Word, began: Stamp) {
         self.totals.dropped.fetch_add(1, Relaxed);
-        let counts = self.clock.now().since(began) >= self.settings.dropped_counts_after;
+        let now = self.clock.now();
+        let counts = now.since(began) >= self.settings.dropped_counts_after;
         let effect = if counts { Effect::Failure } else { Effect::Ignored };
-        self.settle(word, began, Verdict::Bad(effect));
+        self.settle(word, began, now, Verdict::Bad(effect));
     }
 
     /// Opens, from closed for the first time or from half-open once more.
@@ -533,7 +539,14 @@ impl Permit<'_> {
     /// The call ended as `verdict` says.
     #[inline]
     pub fn settle(self, verdict: Verdict) {
-        self.breaker.settle(self.word, self.began, verdict);
+        let now = self.breaker.clock.now();
+        self.settle_at(now, verdict);
+    }
+
+    /// The same for who knows when it ended.
+    #[inline]
+    pub(super) fn settle_at(self, now: Stamp, verdict: Verdict) {
+        self.breaker.settle(self.word, self.began, now, verdict);
         mem::forget(self);
     }
 

@@ -2,14 +2,12 @@
 
 use std::{
     fmt,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, AtomicU32, Ordering::Relaxed},
-    },
+    sync::atomic::{AtomicBool, AtomicU32, Ordering::Relaxed},
     time::Duration,
 };
 
 use deadpool::managed::Object;
+use tokio::runtime::Handle;
 use tokio_postgres::{
     Client, Error, Row, Statement,
     types::{ToSql, Type},
@@ -36,8 +34,9 @@ const LAST_WORDS: Duration = Duration::from_millis(100);
 pub struct Lease {
     /// Empty only while it is being dropped.
     session: Option<Object<Manager>>,
-    shared: Arc<Shared>,
     since: Stamp,
+    /// When it was given back, if that is known before it is dropped.
+    until: Option<Stamp>,
     in_flight: AtomicU32,
     dirty: AtomicBool,
     in_transaction: AtomicBool,
@@ -49,17 +48,12 @@ pub struct Lease {
 pub type Params<'a> = &'a [&'a (dyn ToSql + Sync)];
 
 impl Lease {
-    pub(super) fn new(
-        session: Object<Manager>,
-        shared: Arc<Shared>,
-        borrower: &'static str,
-        now: Stamp,
-    ) -> Self {
+    pub(super) fn new(session: Object<Manager>, borrower: &'static str, now: Stamp) -> Self {
         session.tenancy.begin(borrower, now);
         Self {
             session: Some(session),
-            shared,
             since: now,
+            until: None,
             in_flight: AtomicU32::new(0),
             dirty: AtomicBool::new(false),
             in_transaction: AtomicBool::new(false),
@@ -73,9 +67,42 @@ impl Lease {
         self.session.as_ref().expect("a session until the lease is dropped")
     }
 
+    fn shared(&self) -> &Shared {
+        &self.session().shared
+    }
+
+    fn now(&self) -> Stamp {
+        self.shared().clock.now()
+    }
+
+    /// When it was taken.
+    pub(in crate::resilience) fn since(&self) -> Stamp {
+        self.since
+    }
+
+    /// Gives it back, for who knows what time it is.
+    pub(in crate::resilience) fn give_back(mut self, now: Stamp) {
+        self.until = Some(now);
+    }
+
     /// Runs a statement and returns its rows.
     pub async fn query(&self, sql: &str, params: Params<'_>) -> Result<Vec<Row>, QueryError> {
-        let call = self.call(sql);
+        Ok(self.query_from(self.now(), sql, params).await?.0)
+    }
+
+    /// Runs a statement and returns the number of rows it touched.
+    pub async fn execute(&self, sql: &str, params: Params<'_>) -> Result<u64, QueryError> {
+        Ok(self.execute_from(self.now(), sql, params).await?.0)
+    }
+
+    /// A query for who knows when it began; says when it ended.
+    pub(in crate::resilience) async fn query_from(
+        &self,
+        began: Stamp,
+        sql: &str,
+        params: Params<'_>,
+    ) -> Result<(Vec<Row>, Stamp), QueryError> {
+        let call = self.call(began, sql);
         let outcome = match call.prepare().await {
             Ok(statement) => call.client().query(&statement, params).await,
             Err(error) => Err(error),
@@ -83,9 +110,14 @@ impl Lease {
         call.end(outcome).await
     }
 
-    /// Runs a statement and returns the number of rows it touched.
-    pub async fn execute(&self, sql: &str, params: Params<'_>) -> Result<u64, QueryError> {
-        let call = self.call(sql);
+    /// A statement without rows for who knows when it began; says when it ended.
+    pub(in crate::resilience) async fn execute_from(
+        &self,
+        began: Stamp,
+        sql: &str,
+        params: Params<'_>,
+    ) -> Result<(u64, Stamp), QueryError> {
+        let call = self.call(began, sql);
         let outcome = match call.prepare().await {
             Ok(statement) => call.client().execute(&statement, params).await,
             Err(error) => Err(error),
@@ -119,9 +151,9 @@ impl Lease {
     }
 
     async fn simple(&self, sql: &str) -> Result<(), QueryError> {
-        let call = self.call(sql);
+        let call = self.call(self.now(), sql);
         let outcome = call.client().batch_execute(sql).await;
-        call.end(outcome).await
+        call.end(outcome).await.map(|((), _)| ())
     }
 
     /// The driver's own client, for what is not offered here (`COPY`, pipelines, notifications). The
@@ -134,9 +166,9 @@ impl Lease {
 
     /// Prepares a statement with given parameter types, outside of the cache.
     pub async fn prepare_typed(&self, sql: &str, types: &[Type]) -> Result<Statement, QueryError> {
-        let call = self.call(sql);
+        let call = self.call(self.now(), sql);
         let outcome = call.client().prepare_typed(sql, types).await;
-        call.end(outcome).await
+        Ok(call.end(outcome).await?.0)
     }
 
     /// Says that something was left behind: the session is cleaned before its next user gets it.
@@ -160,12 +192,12 @@ impl Lease {
         Ok(rows.first().map_or(0, |row| row.get(0)))
     }
 
-    fn call<'a>(&'a self, sql: &'a str) -> Call<'a> {
+    fn call<'a>(&'a self, began: Stamp, sql: &'a str) -> Call<'a> {
         self.in_flight.fetch_add(1, Relaxed);
         Call {
             lease: self,
             sql,
-            began: self.shared.clock.now(),
+            began,
             was_closed: self.session().connection.client.is_closed(),
             ended: false,
         }
@@ -180,7 +212,7 @@ impl Lease {
         } else {
             None
         };
-        let settings = &self.shared.settings;
+        let settings = &session.shared.settings;
         let about = Circumstances {
             timed_out: settings.statement_timeout.is_some_and(|limit| took >= limit),
             writable: settings.writable && !self.read_only.load(Relaxed),
@@ -191,7 +223,7 @@ impl Lease {
             Then::Discard => self.discard(),
             Then::DiscardPool => {
                 self.discard();
-                self.shared.generation.fetch_add(1, Relaxed);
+                session.shared.generation.fetch_add(1, Relaxed);
             }
         }
         // Plans that a change of the schema made stale, and statements that a pooler in between lost.
@@ -224,12 +256,14 @@ impl Call<'_> {
         Ok(prepared.statement)
     }
 
-    async fn end<T>(mut self, outcome: Result<T, Error>) -> Result<T, QueryError> {
+    /// What came of it, and when.
+    async fn end<T>(mut self, outcome: Result<T, Error>) -> Result<(T, Stamp), QueryError> {
         self.ended = true;
-        let took = self.lease.shared.clock.now().since(self.began);
-        self.lease.shared.record.query.observe(took.as_secs_f64());
+        let now = self.lease.now();
+        let took = now.since(self.began);
+        self.lease.shared().record.query.observe(took.as_secs_f64());
         match outcome {
-            Ok(value) => Ok(value),
+            Ok(value) => Ok((value, now)),
             Err(error) => Err(self.lease.explain(error, self.sql, took, !self.was_closed).await),
         }
     }
@@ -246,7 +280,7 @@ impl Drop for Call<'_> {
 impl fmt::Debug for Lease {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Lease")
-            .field("pool", &self.shared.name)
+            .field("pool", &self.session.as_ref().map(|session| &session.shared.name))
             .field("dirty", &self.is_dirty())
             .finish_non_exhaustive()
     }
@@ -256,37 +290,35 @@ impl Drop for Lease {
     fn drop(&mut self) {
         let Some(session) = self.session.take() else { return };
         session.tenancy.end();
-        let now = self.shared.clock.now();
-        self.shared.record.hold.observe(now.since(self.since).as_secs_f64());
+        let now = self.until.unwrap_or_else(|| session.shared.clock.now());
+        session.shared.record.hold.observe(now.since(self.since).as_secs_f64());
         let abandoned = self.in_flight.load(Relaxed) > 0;
         let broken = session.connection.client.is_closed();
-        let runtime = tokio::runtime::Handle::try_current();
         if abandoned || broken || self.ruined.load(Relaxed) {
             let session = Object::take(session);
-            self.shared.closed(if abandoned { "abandoned" } else { "broken" }, &session);
-            if let (true, false, Ok(runtime)) = (abandoned, broken, runtime) {
+            session.closed(if abandoned { "abandoned" } else { "broken" });
+            if let (true, false, Ok(runtime)) = (abandoned, broken, Handle::try_current()) {
                 runtime.spawn(async move { session.connection.cancel.request(CANCEL).await });
             }
         } else if session.has_expired(now) {
-            self.shared.closed("expired", &Object::take(session));
+            Object::take(session).closed("expired");
         } else if self.is_dirty() {
-            let shared = Arc::clone(&self.shared);
-            match runtime {
-                Ok(runtime) => drop(runtime.spawn(clean(session, shared))),
-                Err(_) => shared.closed("no_runtime", &Object::take(session)),
+            match Handle::try_current() {
+                Ok(runtime) => drop(runtime.spawn(clean(session))),
+                Err(_) => Object::take(session).closed("no_runtime"),
             }
         }
     }
 }
 
 /// Cleans a session and gives it back, or closes it.
-async fn clean(session: Object<Manager>, shared: Arc<Shared>) {
-    match tokio::time::timeout(shared.settings.reset, session.reset()).await {
-        Ok(Ok(())) => shared.record.resets.inc(),
+async fn clean(session: Object<Manager>) {
+    match tokio::time::timeout(session.shared.settings.reset, session.reset()).await {
+        Ok(Ok(())) => session.shared.record.resets.inc(),
         Ok(Err(error)) => {
-            tracing::warn!(pool = %shared.name, %error, "a session could not be cleaned");
-            shared.closed("not_cleaned", &Object::take(session));
+            tracing::warn!(pool = %session.shared.name, %error, "a session could not be cleaned");
+            Object::take(session).closed("not_cleaned");
         }
-        Err(_) => shared.closed("not_cleaned", &Object::take(session)),
+        Err(_) => Object::take(session).closed("not_cleaned"),
     }
 }

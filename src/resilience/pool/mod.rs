@@ -17,26 +17,25 @@ mod residue;
 mod session;
 
 use std::{
+    future::poll_fn,
+    pin::pin,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError, Weak,
         atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
     },
+    task::Poll,
     time::Duration,
 };
 
 use deadpool::managed::{self, PoolError, QueueMode, TimeoutType, Timeouts};
 
-use self::session::{Manager, Session, Tenancy};
+use self::session::{Manager, Tenancy};
 pub use self::{
     lease::{Lease, Params},
     record::Record,
     residue::leaves_something,
 };
-use super::{
-    classify::Class,
-    connect::{self, ConnectError},
-    conninfo,
-};
+use super::{classify::Class, connect::ConnectError, conninfo};
 use crate::base::{
     clock::{Clock, Stamp},
     text::Text,
@@ -195,17 +194,6 @@ impl Shared {
         self.tenancies.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// A session leaves the pool.
-    fn closed(&self, reason: &'static str, session: &Session) {
-        self.record.closed.with_label_values(&[reason]).inc();
-        match session.connection.fate.cause() {
-            Some(cause) if cause != connect::Cause::Closed => {
-                tracing::warn!(pool = %self.name, reason, %cause, "connection closed");
-            }
-            _ => tracing::debug!(pool = %self.name, reason, "connection closed"),
-        }
-    }
-
     /// Who holds a session for longer than `limit`, not yet reported.
     fn report_leaks(&self, now: Stamp) {
         let mut tenancies = self.tenancies();
@@ -261,18 +249,38 @@ impl Pool {
 
     /// A session of one's own until the lease is dropped. `borrower` names the caller in leak reports.
     pub async fn acquire(&self, borrower: &'static str) -> Result<Lease, AcquireError> {
+        self.acquire_from(borrower, self.shared.clock.now()).await
+    }
+
+    /// The same for who knows what time it is.
+    pub(super) async fn acquire_from(
+        &self,
+        borrower: &'static str,
+        began: Stamp,
+    ) -> Result<Lease, AcquireError> {
         let shared = &self.shared;
-        let began = shared.clock.now();
-        // Most of the time one is free, and then no timer is needed.
-        let mut got = self.inner.timeout_get(&shared.settings.timeouts(Duration::ZERO)).await;
-        if matches!(got, Err(PoolError::Timeout(TimeoutType::Wait))) {
-            got = self.inner.timeout_get(&shared.settings.timeouts(shared.settings.wait)).await;
-        }
-        let now = shared.clock.now();
+        // Most of the time one is free. Then no timer is needed and nobody waited, so that no time has
+        // passed that would be worth a look at the clock.
+        let timeouts = shared.settings.timeouts(Duration::ZERO);
+        let mut free = pin!(self.inner.timeout_get(&timeouts));
+        let at_once = poll_fn(|context| Poll::Ready(free.as_mut().poll(context))).await;
+        let (got, now) = if let Poll::Ready(Ok(session)) = at_once {
+            (Ok(session), began)
+        } else {
+            let got = match at_once {
+                Poll::Ready(Err(PoolError::Timeout(TimeoutType::Wait))) => {
+                    let timeouts = shared.settings.timeouts(shared.settings.wait);
+                    self.inner.timeout_get(&timeouts).await
+                }
+                Poll::Ready(got) => got,
+                Poll::Pending => free.await,
+            };
+            (got, shared.clock.now())
+        };
         let waited = now.since(began);
         shared.record.wait.observe(waited.as_secs_f64());
         match got {
-            Ok(session) => Ok(Lease::new(session, Arc::clone(shared), borrower, now)),
+            Ok(session) => Ok(Lease::new(session, borrower, now)),
             Err(PoolError::Backend(error)) => Err(AcquireError::Connect(error)),
             Err(PoolError::Timeout(TimeoutType::Wait)) => {
                 shared.record.timeouts.inc();
@@ -375,7 +383,7 @@ async fn housekeep(pool: managed::WeakPool<Manager>, shared: Weak<Shared>) {
                 .or(idle.then_some("idle"))
                 .or(session.has_expired(now).then_some("expired"));
             if let Some(reason) = reason {
-                shared.closed(reason, session);
+                session.closed(reason);
             }
             reason.is_none()
         });

@@ -15,7 +15,7 @@ use tokio_postgres::{Error, Statement};
 use super::{Shared, residue::leaves_something};
 use crate::{
     base::clock::Stamp,
-    resilience::connect::{ConnectError, Connection, connect},
+    resilience::connect::{self, ConnectError, Connection, connect},
 };
 
 /// Prepared statements kept for each session. An application has fewer; one that writes values into
@@ -36,6 +36,7 @@ const RESET: &str = "CLOSE ALL; SET SESSION AUTHORIZATION DEFAULT; RESET ALL; UN
 #[derive(Debug)]
 pub(super) struct Session {
     pub(super) connection: Connection,
+    pub(super) shared: Arc<Shared>,
     statements: Mutex<HashMap<Box<str>, Prepared>>,
     pub(super) tenancy: Arc<Tenancy>,
     expires: Stamp,
@@ -116,6 +117,18 @@ impl Session {
         Ok(())
     }
 
+    /// It leaves the pool: counted and logged, closed when it is dropped.
+    pub(super) fn closed(&self, reason: &'static str) {
+        let shared = &self.shared;
+        shared.record.closed.with_label_values(&[reason]).inc();
+        match self.connection.fate.cause() {
+            Some(cause) if cause != connect::Cause::Closed => {
+                tracing::warn!(pool = %shared.name, reason, %cause, "connection closed");
+            }
+            _ => tracing::debug!(pool = %shared.name, reason, "connection closed"),
+        }
+    }
+
     /// Why the session cannot be used again.
     pub(super) fn unfit(&self, generation: u64) -> Option<&'static str> {
         if self.connection.client.is_closed() {
@@ -136,10 +149,11 @@ impl Session {
 pub(super) struct Manager(pub(super) Arc<Shared>);
 
 impl managed::Manager for Manager {
-    type Type = Session;
+    /// Boxed: it is some hundred bytes, and a lease would carry them from hand to hand ten times.
+    type Type = Box<Session>;
     type Error = ConnectError;
 
-    async fn create(&self) -> Result<Session, ConnectError> {
+    async fn create(&self) -> Result<Box<Session>, ConnectError> {
         let shared = &self.0;
         let generation = shared.generation.load(Relaxed);
         // Stays until one succeeds, also when this attempt is dropped because its caller's time is over.
@@ -150,19 +164,24 @@ impl managed::Manager for Manager {
         shared.record.opened.inc();
         let tenancy = Arc::new(Tenancy::default());
         shared.tenancies().push(Arc::downgrade(&tenancy));
-        Ok(Session {
+        Ok(Box::new(Session {
             connection,
+            shared: Arc::clone(shared),
             statements: Mutex::default(),
             tenancy,
             expires: shared.clock.now().plus(shared.settings.lifetime()),
             generation,
-        })
+        }))
     }
 
-    async fn recycle(&self, session: &mut Session, _: &Metrics) -> RecycleResult<ConnectError> {
+    async fn recycle(
+        &self,
+        session: &mut Box<Session>,
+        _: &Metrics,
+    ) -> RecycleResult<ConnectError> {
         match session.unfit(self.0.generation.load(Relaxed)) {
             Some(reason) => {
-                self.0.closed(reason, session);
+                session.closed(reason);
                 Err(RecycleError::message(reason))
             }
             None => Ok(()),

@@ -203,6 +203,8 @@ impl Watcher {
         self.within = CONNECT;
         self.book.meet(&self.specs, session.standing.for_checks());
         self.book.ask_again();
+        // That they are to come is a fact, too: whoever waits for them knows what to wait for.
+        self.say_checks(Vec::new()).await;
         self.set(LinkState::Live, None);
         self.link.attempt = 0;
         let mut next = Instant::now();
