@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use tokio::{
     sync::{Notify, mpsc, watch},
-    time::{MissedTickBehavior, interval},
+    time::{Instant, sleep_until},
 };
 use tokio_util::sync::CancellationToken;
 
@@ -73,8 +73,8 @@ impl Drop for Watch {
     }
 }
 
-/// How often what the sources said is judged.
-const JUDGE_EVERY: Duration = Duration::from_secs(1);
+/// What the sources said is judged at least so often; a little more than the server's own second.
+const JUDGE_EVERY: Duration = Duration::from_millis(1250);
 /// Messages that may wait for the assembler.
 const QUEUE: usize = 64;
 
@@ -125,12 +125,17 @@ async fn assemble(
     _readings: mpsc::Sender<Reading>,
     cancel: CancellationToken,
 ) {
-    let mut judge = interval(JUDGE_EVERY);
-    judge.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    // Judged with each answer of the server; without one, by the clock. Two rhythms would only make
+    // twice as many frames.
+    let mut judge_at = Instant::now();
     loop {
+        let mut answered = false;
         tokio::select! {
             () = cancel.cancelled() => return,
-            Some(event) = inbox.server.recv() => assembler.server(event),
+            Some(event) = inbox.server.recv() => {
+                answered = matches!(event, server::Event::Facts { .. });
+                assembler.server(event);
+            }
             Some(reading) = inbox.readings.recv() => assembler.reading(reading),
             Some(order) = inbox.orders.recv() => match order {
                 Order::RetryNow => retry.notify_waiters(),
@@ -139,7 +144,7 @@ async fn assemble(
                     tracing::info!(id, found, "alert acknowledged");
                 }
             },
-            _ = judge.tick() => assembler.judge(),
+            () = sleep_until(judge_at) => {}
         }
         // What has come in meanwhile belongs to the same sight.
         while let Ok(event) = inbox.server.try_recv() {
@@ -147,6 +152,10 @@ async fn assemble(
         }
         while let Ok(reading) = inbox.readings.try_recv() {
             assembler.reading(reading);
+        }
+        if answered || Instant::now() >= judge_at {
+            assembler.judge();
+            judge_at = Instant::now() + JUDGE_EVERY;
         }
         publish.send_replace(assembler.snapshot());
     }
