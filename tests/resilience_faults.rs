@@ -1,6 +1,10 @@
 //! Bad days: the server restarts under load, or hangs.
 #![allow(clippy::expect_used, reason = "a test")]
-#![expect(clippy::disallowed_methods, reason = "tests measure with the real clock")]
+#![expect(
+    clippy::disallowed_methods,
+    clippy::print_stdout,
+    reason = "tests measure with the real clock, and say what they measured"
+)]
 
 mod support;
 
@@ -16,7 +20,11 @@ use howdah::{
     resilience::{Database, Options, breaker::State},
     sandbox::Stop,
 };
-use support::{cluster, database::database, eventually_async};
+use support::{
+    cluster,
+    database::{database, database_at},
+    eventually_async,
+};
 use tokio::task::{JoinHandle, block_in_place};
 
 /// Callers that ask without a pause, and what they lived through.
@@ -117,14 +125,31 @@ async fn a_restart_under_load_is_not_felt_as_an_error() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_hung_server_opens_the_breaker_and_healing_closes_it() {
     let cluster = cluster();
-    let deadline = Duration::from_secs(2);
     let db = database(&cluster, Options::default());
-    let load = Load::start(&db, 16, deadline);
+    live_through_silence(&db, || cluster.hang().expect("hung"), || cluster.resume()).await;
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_black_hole_opens_the_breaker_and_healing_closes_it() {
+    let name = "a_black_hole_opens_the_breaker_and_healing_closes_it";
+    support::black_hole::with_black_hole(name, |server, hole| {
+        let runtime = tokio::runtime::Runtime::new().expect("a runtime");
+        runtime.block_on(async {
+            let db = database_at(server, hole.address(), Options::default());
+            live_through_silence(&db, || hole.swallow(), || hole.heal()).await;
+        });
+    });
+}
+
+/// Under load the server falls silent and comes back: the breaker opens in time, nobody waits beyond a
+/// deadline, callers are refused at once, and service is back soon after.
+async fn live_through_silence(db: &Database, silence: impl FnOnce(), heal: impl FnOnce()) {
+    let deadline = Duration::from_secs(2);
+    let load = Load::start(db, 16, deadline);
     load.answers(LIMIT).await;
 
-    let began = Instant::now();
-    block_in_place(|| cluster.hang()).expect("hung");
-    println!("hanging took {:?}", began.elapsed());
+    block_in_place(silence);
     let opened =
         eventually_async("open", LIMIT, || async { db.breaker().stats().state == State::Open })
             .await;
@@ -135,7 +160,7 @@ async fn a_hung_server_opens_the_breaker_and_healing_closes_it() {
     assert!(refused.is_err() && began.elapsed() < Duration::from_millis(50), "{refused:?}");
     tokio::time::sleep(Duration::from_secs(3)).await;
 
-    block_in_place(|| cluster.resume());
+    block_in_place(heal);
     let first = load.answers(LIMIT).await;
     let closed =
         eventually_async("closed", LIMIT, || async { db.breaker().stats().state == State::Closed })

@@ -1,5 +1,7 @@
 //! Our own library on a test's cluster.
 
+use std::net::SocketAddrV4;
+
 use howdah::{
     resilience::{
         Database, Options,
@@ -19,4 +21,13 @@ pub fn target(server: &Server, via: Via) -> Settings {
 /// A guarded handle on a cluster over its unix socket.
 pub fn database(server: &Server, options: Options) -> Database {
     Database::new(target(server, Via::Unix), options).expect("a database")
+}
+
+/// The same over another way to the server.
+pub fn database_at(server: &Server, address: SocketAddrV4, options: Options) -> Database {
+    let (host, port) = (address.ip(), address.port());
+    let words = format!("host={host} port={port} user=postgres dbname=postgres sslmode=disable");
+    let mut settings = Settings::parse(&words, &Environment::bare()).expect("settings");
+    settings.password = Some(server.password().clone());
+    Database::new(settings, options).expect("a database")
 }

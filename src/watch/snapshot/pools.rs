@@ -11,7 +11,7 @@ use crate::base::{clock::Stamp, text::Text};
 pub struct Pool {
     /// Its name, unique within its source.
     pub name: Text,
-    /// The name of the [`Source`] that told us.
+    /// The name of the [`Source`](super::Source) that told us.
     pub source: Text,
     /// Whose pool it is.
     pub kind: PoolKind,
@@ -85,7 +85,7 @@ pub enum WaitMeaning {
 pub struct Breaker {
     /// Its name, unique within its source.
     pub name: Text,
-    /// The name of the [`Source`] that told us.
+    /// The name of the [`Source`](super::Source) that told us.
     pub source: Text,
     /// What it does now.
     pub state: BreakerState,
