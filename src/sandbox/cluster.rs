@@ -266,8 +266,13 @@ mod tests {
 
     #[test]
     fn a_free_port_can_be_bound() {
-        let port = free_port().expect("a port");
-        assert!(PORTS.contains(&port));
-        TcpListener::bind((HOST, port)).expect("free");
+        // Another test may take it, or hold it for a moment in a process that is being started; servers
+        // are started again on another port then.
+        let bound = (0..10).any(|_| {
+            let port = free_port().expect("a port");
+            assert!(PORTS.contains(&port));
+            TcpListener::bind((HOST, port)).is_ok()
+        });
+        assert!(bound, "none of ten was free");
     }
 }
