@@ -155,7 +155,9 @@ fn every_incident_has_its_effect_and_is_undone() {
 
     demo.inject(Incident::Hang).expect("hung");
     let state = |pid: &i32| process::find(*pid).map(|process| process.state);
-    assert!(cluster.pids().iter().all(|pid| state(pid) == Some('T')));
+    // A process that was about to end may have got that far.
+    let stands = |pid: &i32| matches!(state(pid), Some('T' | 'Z') | None);
+    eventually("every process stands still", SOON, || cluster.pids().iter().all(stands));
     eventually("the breaker opens", SOON, || breaker(&api_2) != 0.0);
     demo.inject(Incident::Resume).expect("resumed");
     works_again(&demo);
