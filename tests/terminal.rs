@@ -100,14 +100,7 @@ fn a_stuck_ui_thread_cannot_keep_the_terminal() {
 #[cfg(debug_assertions)]
 #[test]
 fn a_stuck_ui_thread_cannot_outlive_its_terminal() {
-    let args = [&["--wait", PROGRAM], ARGS].concat();
-    let mut robot = Robot::start("setsid", &args, &[("HOWDAH_TEST_HANG", "1")]);
-    robot.wait_for(READY);
-    let console = only_child(robot.pid().as_raw_pid()).expect("one child");
-    robot.stop_reading();
-    robot.close();
-    let took = wait_until("the console to end", || state(console).is_none_or(|state| state == 'Z'));
-    assert!(took < SOON, "it took {took:?}");
+    ends_with_its_terminal(&[("HOWDAH_TEST_HANG", "1")]);
 }
 
 #[test]
@@ -120,18 +113,24 @@ fn a_closed_terminal_ends_the_console() {
     assert!(took < SOON, "it took {took:?}");
 }
 
-/// In a session of its own the console hears no SIGHUP: only the watchdog can notice.
+/// In a session of its own the console hears no SIGHUP: only the watchdog can notice that its terminal
+/// died.
 #[cfg(target_os = "linux")]
-#[test]
-fn a_terminal_that_dies_without_a_signal_ends_the_console() {
+fn ends_with_its_terminal(env: &[(&str, &str)]) {
     let args = [&["--wait", PROGRAM], ARGS].concat();
-    let mut robot = Robot::start("setsid", &args, &[]);
+    let mut robot = Robot::start("setsid", &args, env);
     robot.wait_for(READY);
     let console = only_child(robot.pid().as_raw_pid()).expect("one child");
     robot.stop_reading();
     robot.close();
     let took = wait_until("the console to end", || state(console).is_none_or(|state| state == 'Z'));
     assert!(took < SOON, "it took {took:?}");
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_terminal_that_dies_without_a_signal_ends_the_console() {
+    ends_with_its_terminal(&[]);
 }
 
 #[test]
