@@ -116,6 +116,7 @@ fn a_closed_terminal_ends_the_console() {
 /// In a session of its own the console hears no SIGHUP: only the watchdog can notice that its terminal
 /// died.
 #[cfg(target_os = "linux")]
+#[expect(clippy::expect_used, reason = "clippy sees tests only in test functions")]
 fn ends_with_its_terminal(env: &[(&str, &str)]) {
     let args = [&["--wait", PROGRAM], ARGS].concat();
     let mut robot = Robot::start("setsid", &args, env);
