@@ -20,7 +20,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use howdah::sandbox::{Cluster, Durability, Options, Via};
+use howdah::cluster::{Cluster, Durability, Options, Via};
 use pty::{Robot, Seen};
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_howdah");

@@ -17,13 +17,13 @@ use std::{
 };
 
 use howdah::{
+    cluster::{Cluster, Durability, Server, Via},
     resilience::{
         Database, Options,
         conninfo::{Environment, Settings},
         pool,
         transaction::Mode,
     },
-    sandbox::{Cluster, Durability, Server, Via},
 };
 use tokio_postgres::{Client, NoTls, Statement};
 
@@ -286,7 +286,7 @@ fn load() -> String {
 }
 
 fn main() {
-    let options = howdah::sandbox::Options { durability: Durability::Fast, ..Default::default() };
+    let options = howdah::cluster::Options { durability: Durability::Fast, ..Default::default() };
     let cluster = Cluster::start(&options).expect("a cluster");
     let fill = |table: &str, rows: i32| {
         format!("INSERT INTO {table} SELECT i, 0 FROM generate_series(1, {rows}) i;")

@@ -14,8 +14,8 @@ use std::{fs, time::Duration};
 
 use howdah::{
     base::clock::Clock,
+    cluster::{Cluster, Durability, Options},
     resilience::conninfo::{Environment, Settings},
-    sandbox::{Cluster, Durability, Options},
     watch::{
         assemble::Frame,
         sampler::{self, Plan, Watch},

@@ -5,7 +5,9 @@
 //! | [`base`] | clean text, clock, units, secrets, configuration, folders, logs; knows no PostgreSQL | – |
 //! | [`resilience`] | what an application embeds: connection settings, TLS, connect with retry, breaker, pool, guarded call, metrics | `base` |
 //! | [`watch`] | seeing: sources, checks, detector, alerts, the snapshot of everything shown | `base`, `resilience` |
-//! | [`sandbox`] | throw-away clusters, demo applications with real load, incidents for game days | the above |
+//! | [`cluster`] | PostgreSQL's programs on this machine, and throw-away clusters made with them | `base` |
+//! | [`recover`] | coming back: repository, backup, WAL archive, restore, proof | `base`, `resilience`, `cluster` |
+//! | [`sandbox`] | the demo: a cluster, applications with real load, incidents for game days | the above |
 //! | `console` | the full-screen console (feature `console`) | the above |
 //! | [`cli`] | one file per subcommand; text and JSON output; opens the console | the above |
 //!
@@ -13,7 +15,10 @@
 
 pub mod base;
 pub mod cli;
+pub mod cluster;
+pub mod recover;
 pub mod resilience;
+
 pub mod sandbox;
 pub mod watch;
 

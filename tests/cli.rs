@@ -9,7 +9,7 @@ use std::{
     process::{Command, Output},
 };
 
-use howdah::sandbox::Via;
+use howdah::cluster::Via;
 use serde_json::Value;
 use support::cluster;
 

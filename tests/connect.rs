@@ -10,16 +10,14 @@ use std::{
 
 use howdah::{
     base::clock::Clock,
+    base::process::{self, Signal},
+    cluster::{Cluster, Stop, Via},
     resilience::{
         connect::{
             Cause, ConnectError, Connection, Slots, Stage, Unready, connect, connect_with_retry,
         },
         conninfo::{Environment, Settings},
         retry::{Budget, Runner, Schedule},
-    },
-    sandbox::{
-        Cluster, Stop, Via,
-        process::{self, Signal},
     },
 };
 use tokio::{

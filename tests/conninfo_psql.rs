@@ -7,7 +7,7 @@ mod support;
 
 use std::{fs, net::TcpListener, os::unix::fs::PermissionsExt as _, path::Path};
 
-use howdah::sandbox::{Cluster, Stop};
+use howdah::cluster::{Cluster, Stop};
 use oracle::{Comparison, Given};
 
 /// Trusts everybody but `guarded`, who needs a password.

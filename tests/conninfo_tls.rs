@@ -14,11 +14,11 @@ use std::{
 };
 
 use howdah::{
+    cluster::Cluster,
     resilience::{
         connect::connect,
         conninfo::{Environment, Settings},
     },
-    sandbox::Cluster,
 };
 use oracle::{Comparison, Given};
 

@@ -14,7 +14,11 @@ mod support;
 
 use std::{process::Command, time::Duration};
 
-use howdah::sandbox::{Cluster, Registry, Stop, Via, process};
+use howdah::{
+    base::process,
+    cluster::{Cluster, Stop, Via},
+    sandbox::Registry,
+};
 use rustix::process::Signal;
 use support::{
     eventually,

@@ -17,8 +17,10 @@ use std::{
     time::Duration,
 };
 
-use howdah::sandbox::{
-    Cluster, Demo, DemoOptions, Endpoint, Incident, Registry, SandboxError, demo, process,
+use howdah::{
+    base::process,
+    cluster::{Cluster, ClusterError},
+    sandbox::{Demo, DemoOptions, Endpoint, Incident, Registry, SandboxError, demo},
 };
 use support::eventually;
 use tempfile::TempDir;
@@ -270,7 +272,10 @@ fn a_taken_port_is_told_at_once_and_leaves_nothing() {
     let port = taken.local_addr().expect("bound").port();
     let options = DemoOptions { port: Some(port), ..options(&notes) };
     let error = Demo::start(&options).expect_err("taken");
-    assert!(matches!(error, SandboxError::PortTaken(p) if p == port), "{error}");
+    assert!(
+        matches!(error, SandboxError::Cluster(ClusterError::PortTaken(p)) if p == port),
+        "{error}"
+    );
     assert_eq!(fs::read_dir(notes.path().join("demo")).expect("listed").count(), 0);
 }
 

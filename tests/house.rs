@@ -13,9 +13,11 @@ const MAY_ENTER: &[(&str, &[&str])] = &[
     ("base", &[]),
     ("resilience", &["base"]),
     ("watch", &["base", "resilience"]),
-    ("sandbox", &["base", "resilience", "watch"]),
-    ("console", &["base", "resilience", "watch", "sandbox"]),
-    ("cli", &["base", "resilience", "watch", "sandbox", "console"]),
+    ("cluster", &["base"]),
+    ("recover", &["base", "resilience", "cluster"]),
+    ("sandbox", &["base", "resilience", "watch", "cluster", "recover"]),
+    ("console", &["base", "resilience", "watch", "recover", "sandbox"]),
+    ("cli", &["base", "resilience", "watch", "cluster", "recover", "sandbox", "console"]),
 ];
 
 fn sources(folder: &Path) -> Vec<PathBuf> {

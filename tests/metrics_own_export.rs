@@ -9,13 +9,13 @@ use std::time::Duration;
 
 use howdah::{
     base::{clock::Clock, text::Text},
+    cluster::Via,
     resilience::{
         breaker::Mode,
         conninfo::{Environment, Settings},
         export,
         guarded::{Database, Options},
     },
-    sandbox::Via,
     watch::{
         snapshot::{Breaker, BreakerState, PoolKind},
         sources::{Reading, address::Endpoint, endpoint, pace::Line},

@@ -10,8 +10,8 @@ use std::time::Duration;
 
 use howdah::{
     base::clock::Clock,
+    cluster::Via,
     resilience::conninfo::{Environment, Settings},
-    sandbox::Via,
     watch::{
         snapshot::{Pool, PoolKind, SourceKind, WaitMeaning},
         sources::{Reading, pace::Line, pgbouncer},

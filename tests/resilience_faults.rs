@@ -17,8 +17,8 @@ use std::{
 };
 
 use howdah::{
+    cluster::Stop,
     resilience::{Database, Options, breaker::State},
-    sandbox::Stop,
 };
 use support::{
     cluster,

@@ -6,13 +6,13 @@ mod support;
 use std::time::Duration;
 
 use howdah::{
+    cluster::Server,
     resilience::{
         Database, Options,
         classify::Class,
         pool::{self, Lease},
         transaction::Mode,
     },
-    sandbox::Server,
 };
 use support::{cluster, database::database, eventually_async};
 

@@ -4,7 +4,10 @@ mod support;
 
 use std::{fs, os::unix::fs::MetadataExt, time::Duration};
 
-use howdah::sandbox::{Cluster, Options, SandboxError, Server, Stop, Via, process};
+use howdah::{
+    base::process,
+    cluster::{Cluster, ClusterError, Options, Server, Stop, Via},
+};
 
 #[test]
 fn it_answers_over_socket_and_tcp_and_leaves_nothing() {
@@ -68,7 +71,7 @@ fn stop_kill_and_restart_keep_the_data_and_the_port() {
     let pids = cluster.pids();
     cluster.kill().expect("killed");
     assert!(!pids.iter().any(|&pid| process::alive(pid)));
-    assert!(matches!(cluster.kill(), Err(SandboxError::NotRunning)));
+    assert!(matches!(cluster.kill(), Err(ClusterError::NotRunning)));
     cluster.start().expect("recovered");
 
     cluster.restart().expect("restarted");
@@ -139,7 +142,7 @@ fn a_taken_port_is_told_and_leaves_nothing() {
     let first = support::cluster();
     let options = Options { port: Some(first.port()), ..support::options() };
     let error = Cluster::start(&options).expect_err("taken");
-    assert!(matches!(error, SandboxError::PortTaken(port) if port == first.port()), "{error}");
+    assert!(matches!(error, ClusterError::PortTaken(port) if port == first.port()), "{error}");
 }
 
 #[test]
@@ -156,7 +159,7 @@ fn another_process_can_open_a_kept_one() {
     let opened = Server::open(kept.folder()).expect("opened");
     assert_eq!(opened.psql("select 1").expect("answered"), "1");
     assert_eq!(opened.postmaster(), kept.postmaster());
-    howdah::sandbox::server::end_all(kept.folder());
+    howdah::cluster::server::end_all(kept.folder());
     assert!(!kept.running());
     fs::remove_dir_all(kept.folder()).expect("removed");
 }

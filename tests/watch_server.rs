@@ -8,7 +8,7 @@ mod watching;
 use std::time::Duration;
 
 use howdah::{
-    sandbox::{Cluster, Server, Stop, Via},
+    cluster::{Cluster, Server, Stop, Via},
     watch::snapshot::{
         AlertState, ArchiveMode, BreakerState, CheckState, Environment, Freshness, Known,
         LinkState, PoolKind, Role, Snapshot,

@@ -219,7 +219,7 @@ async fn a_bouncer_is_watched_beside_its_server() {
     assert_eq!(sight.source("bouncer").expect("there").kind, SourceKind::PgBouncer);
 
     // One caller has the only connection and two wait: after a moment that is an alert.
-    let lock = support::connect(&cluster, howdah::sandbox::Via::Unix).await;
+    let lock = support::connect(&cluster, howdah::cluster::Via::Unix).await;
     lock.batch_execute("select pg_advisory_lock(7)").await.expect("locked");
     let mut busy = Vec::new();
     for _ in 0..3 {
@@ -255,7 +255,7 @@ async fn a_bouncer_is_watched_beside_its_server() {
 }
 
 /// `howdah status` on a target with a PgBouncer tells of both.
-fn status_shows(cluster: &howdah::sandbox::Cluster, bouncer: &Bouncer) {
+fn status_shows(cluster: &howdah::cluster::Cluster, bouncer: &Bouncer) {
     let home = tempfile::tempdir().expect("a folder");
     let config = home.path().join("config.toml");
     let text = format!(

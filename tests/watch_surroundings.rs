@@ -13,12 +13,12 @@ use std::{
 };
 
 use howdah::{
-    resilience::conninfo::{self, Settings},
-    sandbox::{
+    base::process::{self, Signal},
+    cluster::{
         Cluster, Server, Stop, Via,
         folder::{PrivateFolder, command},
-        process::{self, Signal},
     },
+    resilience::conninfo::{self, Settings},
     watch::snapshot::{AlertState, CheckState, Known, LinkState, Role, Severity, Snapshot},
 };
 use support::{cluster, cluster_with, connect};

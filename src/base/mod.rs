@@ -5,6 +5,7 @@ pub mod clock;
 pub mod config;
 pub mod log;
 pub mod paths;
+pub mod process;
 pub mod secret;
 pub mod text;
 pub mod units;

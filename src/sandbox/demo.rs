@@ -5,16 +5,19 @@ use std::{env, fs, path::PathBuf, process::Stdio};
 use rand::distr::{Alphanumeric, SampleString};
 
 use super::{
-    Cluster, Durability, Options, SandboxError, Via,
+    SandboxError,
     app::{AppOptions, AppProcess},
-    binaries::Binaries,
-    folder::PrivateFolder,
-    guard::{self, Guard},
     incident::Incident,
-    process::Identity,
     running::{DemoHandle, Endpoint, Registry},
 };
-use crate::base::secret::Secret;
+use crate::{
+    base::{process::Identity, secret::Secret},
+    cluster::{
+        Binaries, Cluster, Durability, Options, Via,
+        folder::PrivateFolder,
+        guard::{self, Guard},
+    },
+};
 
 /// The database of the demo.
 pub const DATABASE: &str = "demo";

@@ -6,7 +6,8 @@ use std::{
     process::ExitCode,
 };
 
-use super::{Demo, DemoOptions, app, guard, running::Registry};
+use super::{Demo, DemoOptions, app, running::Registry};
+use crate::cluster::guard;
 
 /// Owns a demo until its standard input ends: for tests of what happens when an owner dies.
 /// Its one argument is the folder for the note.

@@ -9,10 +9,13 @@ use std::{
 };
 
 use super::{
-    SandboxError, Stop,
+    SandboxError,
     running::{DemoHandle, Endpoint, Registry},
 };
-use crate::base::{secret::Secret, text};
+use crate::{
+    base::{secret::Secret, text},
+    cluster::Stop,
+};
 
 /// An incident, or the end of one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -84,12 +87,12 @@ impl Incident {
     pub fn inject(self, demo: &DemoHandle) -> Result<(), SandboxError> {
         let server = demo.server()?;
         match self {
-            Self::Stop => server.stop(Stop::Fast),
-            Self::Kill => server.kill(),
-            Self::Hang => server.hang(),
+            Self::Stop => Ok(server.stop(Stop::Fast)?),
+            Self::Kill => Ok(server.kill()?),
+            Self::Hang => Ok(server.hang()?),
             Self::Resume => {
                 server.resume();
-                server.start()
+                Ok(server.start()?)
             }
             // The smaller pool, so that the other application shows the difference.
             Self::PoolExhausted => ask(demo.apps.last(), self, &demo.token),

@@ -9,8 +9,11 @@ use std::{
 use directories::ProjectDirs;
 use serde::{Deserialize, Serialize};
 
-use super::{SandboxError, Server, guard, process::Identity, server::write_private};
-use crate::base::secret::Secret;
+use super::SandboxError;
+use crate::{
+    base::{process::Identity, secret::Secret},
+    cluster::{ClusterError, Server, guard, server::write_private},
+};
 
 /// A demo application, as others see it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -46,7 +49,7 @@ struct Note {
 impl DemoHandle {
     /// Its server.
     pub fn server(&self) -> Result<Server, SandboxError> {
-        Server::open(&self.folder)
+        Ok(Server::open(&self.folder)?)
     }
 
     /// True while it can be used: its owner runs, or it was kept and is still there.
@@ -62,7 +65,7 @@ pub struct Registry(PathBuf);
 impl Registry {
     /// The user's: in the runtime folder if the system has one, else in the state folder.
     pub fn usual() -> Result<Self, SandboxError> {
-        let dirs = ProjectDirs::from("", "", "howdah").ok_or_else(|| SandboxError::Io {
+        let dirs = ProjectDirs::from("", "", "howdah").ok_or_else(|| ClusterError::Io {
             what: "cannot find a place for the note about this demo".into(),
             source: io::Error::new(io::ErrorKind::NotFound, "no home folder"),
         })?;
@@ -144,7 +147,7 @@ mod tests {
     use std::os::unix::fs::PermissionsExt;
 
     use super::*;
-    use crate::sandbox::folder::PrivateFolder;
+    use crate::cluster::folder::PrivateFolder;
 
     fn demo(owner: Option<Identity>, folder: &Path) -> DemoHandle {
         DemoHandle {

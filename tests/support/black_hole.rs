@@ -14,7 +14,7 @@ use std::{
     thread,
 };
 
-use howdah::sandbox::{Server, Via};
+use howdah::cluster::{Server, Via};
 use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 
 /// Tells the test's second self, which runs as root of its own namespaces, where the server is.

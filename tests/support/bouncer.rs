@@ -8,10 +8,12 @@ use std::{
     time::Duration,
 };
 
-use howdah::sandbox::{
-    Cluster,
-    folder::{PrivateFolder, command},
-    process,
+use howdah::{
+    base::process,
+    cluster::{
+        Cluster,
+        folder::{PrivateFolder, command},
+    },
 };
 use rustix::process::Signal;
 

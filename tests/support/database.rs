@@ -3,11 +3,11 @@
 use std::net::SocketAddrV4;
 
 use howdah::{
+    cluster::{Server, Via},
     resilience::{
         Database, Options,
         conninfo::{Environment, Settings},
     },
-    sandbox::{Server, Via},
 };
 
 /// Connection settings to a cluster, as superuser.

@@ -12,7 +12,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use howdah::sandbox::{Cluster, Durability, Options, Via};
+use howdah::cluster::{Cluster, Durability, Options, Via};
 
 /// Options for a quick cluster: nothing is flushed, and `initdb` runs once for all tests.
 pub fn options() -> Options {

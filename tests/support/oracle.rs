@@ -12,11 +12,11 @@ use std::{
 };
 
 use howdah::{
+    cluster::binaries::Binaries,
     resilience::{
         connect::{ConnectError, connect},
         conninfo::{Environment, Settings},
     },
-    sandbox::binaries::Binaries,
 };
 
 /// What came of it.

@@ -5,8 +5,8 @@ use std::{process::Command, sync::Arc, time::Duration};
 
 use howdah::{
     base::clock::{Clock, Stamp},
+    cluster::Server,
     resilience::conninfo::{Environment, Settings},
-    sandbox::Server,
     watch::{
         assemble::Frame,
         sampler::{self, Plan, Watch},

@@ -23,7 +23,8 @@ use tokio::{
     sync::oneshot,
 };
 
-use super::{incident::Incident, server::HOST};
+use super::incident::Incident;
+use crate::cluster::server::HOST;
 use store::Store;
 use trouble::Trouble;
 

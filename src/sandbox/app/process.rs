@@ -12,8 +12,9 @@ use std::{
 use serde::{Deserialize, Serialize, Serializer};
 
 use crate::{
-    base::secret::Secret,
-    sandbox::{SandboxError, guard, process::Identity, running::Endpoint, server::HOST},
+    base::{process::Identity, secret::Secret},
+    cluster::{guard, server::HOST},
+    sandbox::{SandboxError, running::Endpoint},
 };
 
 /// The hidden subcommand under which the binary becomes a demo application.

@@ -1,4 +1,4 @@
-//! What runs on this machine, as far as a sandbox must know: read from `/proc` where there is one,
+//! What runs on this machine, as far as we must know: read from `/proc` where there is one,
 //! else from `ps`.
 
 use std::{fs, path::Path, process::Command, time::Duration};
@@ -7,7 +7,7 @@ pub use rustix::process::Signal;
 use rustix::process::{Pid, kill_process};
 use serde::{Deserialize, Serialize};
 
-use crate::base::clock::Clock;
+use super::clock::Clock;
 
 /// One process.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -14,7 +14,7 @@ use std::{
 use serde::{Deserialize, Serialize};
 use tempfile::TempDir;
 
-use super::SandboxError;
+use super::ClusterError;
 
 /// An account to run the server as, when we are root: PostgreSQL refuses to run as root.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -29,7 +29,7 @@ pub struct Account {
 
 impl Account {
     /// The account that servers must run as: none when ours will do, else `postgres` or `nobody`.
-    pub fn for_servers() -> Result<Option<Self>, SandboxError> {
+    pub fn for_servers() -> Result<Option<Self>, ClusterError> {
         if !rustix::process::geteuid().is_root() {
             return Ok(None);
         }
@@ -37,7 +37,7 @@ impl Account {
             .into_iter()
             .find_map(Self::named)
             .map(Some)
-            .ok_or(SandboxError::NoAccount)
+            .ok_or(ClusterError::NoAccount)
     }
 
     fn named(name: &str) -> Option<Self> {
@@ -82,7 +82,7 @@ pub const PREFIX: &str = "howdah-";
 
 impl PrivateFolder {
     /// Makes one in the system's temporary folder, or in `/tmp` when the path would be too long.
-    pub fn create() -> Result<Self, SandboxError> {
+    pub fn create() -> Result<Self, ClusterError> {
         let usual = env::temp_dir();
         let parent = [usual.clone(), PathBuf::from("/tmp")]
             .into_iter()
@@ -91,9 +91,9 @@ impl PrivateFolder {
                 let folder = parent.as_os_str().len() + 1 + PREFIX.len() + 6;
                 folder + SOCKET_NAME_MAX <= SOCKET_PATH_MAX && parent.is_dir()
             })
-            .ok_or(SandboxError::PathTooLong(usual))?;
+            .ok_or(ClusterError::PathTooLong(usual))?;
         let account = Account::for_servers()?;
-        let made = SandboxError::io(format!("cannot make a folder in {}", parent.display()));
+        let made = ClusterError::io(format!("cannot make a folder in {}", parent.display()));
         let dir = tempfile::Builder::new()
             .prefix(PREFIX)
             .permissions(fs::Permissions::from_mode(0o700))
@@ -120,14 +120,14 @@ impl PrivateFolder {
     }
 
     /// Gives a file or folder in it to the account that the server runs as.
-    pub fn give(&self, path: &Path) -> Result<(), SandboxError> {
+    pub fn give(&self, path: &Path) -> Result<(), ClusterError> {
         let Some(account) = &self.account else { return Ok(()) };
         chown(path, Some(account.uid), Some(account.gid))
-            .map_err(SandboxError::io(format!("cannot give {} away", path.display())))
+            .map_err(ClusterError::io(format!("cannot give {} away", path.display())))
     }
 
     /// Copies a folder tree into it (as `name`), owned by the account that the server runs as.
-    pub fn copy_in(&self, source: &Path, name: &str) -> Result<PathBuf, SandboxError> {
+    pub fn copy_in(&self, source: &Path, name: &str) -> Result<PathBuf, ClusterError> {
         let target = self.path().join(name);
         copy_tree(source, &target, &|path| self.give(path))?;
         Ok(target)
@@ -138,9 +138,9 @@ impl PrivateFolder {
 pub(super) fn copy_tree(
     source: &Path,
     target: &Path,
-    made: &dyn Fn(&Path) -> Result<(), SandboxError>,
-) -> Result<(), SandboxError> {
-    let failed = || SandboxError::io(format!("cannot copy {}", source.display()));
+    made: &dyn Fn(&Path) -> Result<(), ClusterError>,
+) -> Result<(), ClusterError> {
+    let failed = || ClusterError::io(format!("cannot copy {}", source.display()));
     let about = fs::symlink_metadata(source).map_err(failed())?;
     if about.is_dir() {
         fs::create_dir(target).map_err(failed())?;

@@ -15,7 +15,7 @@ use rand::{
 };
 
 use super::{
-    SandboxError,
+    ClusterError,
     binaries::Binaries,
     folder::{self, PrivateFolder, command},
     server::{self, HOST, PASSWORD_FILE, SETTINGS_FILE, SUPERUSER, Server, setting, write_private},
@@ -64,7 +64,7 @@ const TEMPLATE_FORMAT: u32 = 1;
 
 impl Cluster {
     /// Makes a cluster in a fresh private folder and starts it.
-    pub fn start(options: &Options) -> Result<Self, SandboxError> {
+    pub fn start(options: &Options) -> Result<Self, ClusterError> {
         let binaries = Binaries::find()?;
         Self::start_in(PrivateFolder::create()?, binaries, options)
     }
@@ -74,10 +74,10 @@ impl Cluster {
         folder: PrivateFolder,
         binaries: Binaries,
         options: &Options,
-    ) -> Result<Self, SandboxError> {
+    ) -> Result<Self, ClusterError> {
         // Told before the work is done, where it can be.
         if let Some(port) = options.port.filter(|&port| TcpListener::bind((HOST, port)).is_err()) {
-            return Err(SandboxError::PortTaken(port));
+            return Err(ClusterError::PortTaken(port));
         }
         let password = make_data(&folder, &binaries, options.template.as_deref())?;
         let server = Server {
@@ -98,7 +98,7 @@ impl Cluster {
             cluster.configure(options)?;
             match cluster.server.start() {
                 // Somebody took the port after we looked.
-                Err(SandboxError::PortTaken(_))
+                Err(ClusterError::PortTaken(_))
                     if options.port.is_none() && attempt < PORT_ATTEMPTS => {}
                 Err(error) => return Err(error),
                 Ok(()) => break,
@@ -114,7 +114,7 @@ impl Cluster {
         self.server.clone()
     }
 
-    fn configure(&self, options: &Options) -> Result<(), SandboxError> {
+    fn configure(&self, options: &Options) -> Result<(), ClusterError> {
         let mut text = String::new();
         for (name, value) in base_settings(options.durability) {
             text += &setting(name, value);
@@ -169,22 +169,22 @@ fn base_settings(durability: Durability) -> Vec<(&'static str, &'static str)> {
     settings
 }
 
-fn include_settings(data: &Path) -> Result<(), SandboxError> {
+fn include_settings(data: &Path) -> Result<(), ClusterError> {
     let path = data.join("postgresql.conf");
     OpenOptions::new()
         .append(true)
         .open(&path)
         .and_then(|mut file| writeln!(file, "\ninclude = '{SETTINGS_FILE}'"))
-        .map_err(SandboxError::io(format!("cannot write {}", path.display())))
+        .map_err(ClusterError::io(format!("cannot write {}", path.display())))
 }
 
 /// A loopback port that nobody listens on at this moment.
-fn free_port() -> Result<u16, SandboxError> {
+fn free_port() -> Result<u16, ClusterError> {
     let mut random = rand::rng();
     (0..1000)
         .map(|_| random.random_range(PORTS))
         .find(|&port| TcpListener::bind((HOST, port)).is_ok())
-        .ok_or(SandboxError::PortTaken(PORTS.start))
+        .ok_or(ClusterError::PortTaken(PORTS.start))
 }
 
 /// Puts a fresh data folder into `folder`, copied from the template if there is one; returns the
@@ -193,7 +193,7 @@ fn make_data(
     folder: &PrivateFolder,
     binaries: &Binaries,
     templates: Option<&Path>,
-) -> Result<Secret, SandboxError> {
+) -> Result<Secret, ClusterError> {
     let Some(templates) = templates else { return initdb(folder, binaries) };
     let version = binaries.version()?;
     let number = version.split_whitespace().nth(2).unwrap_or("unknown");
@@ -207,13 +207,13 @@ fn make_data(
     let password = folder.copy_in(&template.join(PASSWORD_FILE), PASSWORD_FILE)?;
     fs::read_to_string(&password)
         .map(|text| Secret::new(text.trim()))
-        .map_err(SandboxError::io(format!("cannot read {}", password.display())))
+        .map_err(ClusterError::io(format!("cannot read {}", password.display())))
 }
 
 /// Keeps a copy of the fresh data folder. Several processes may do so at once: it appears whole or not
 /// at all, and the first wins.
-fn save_template(folder: &PrivateFolder, template: &Path) -> Result<(), SandboxError> {
-    let cannot = || SandboxError::io(format!("cannot make {}", template.display()));
+fn save_template(folder: &PrivateFolder, template: &Path) -> Result<(), ClusterError> {
+    let cannot = || ClusterError::io(format!("cannot make {}", template.display()));
     let parent = template.parent().unwrap_or(Path::new("."));
     fs::create_dir_all(parent).map_err(cannot())?;
     let draft = tempfile::tempdir_in(parent).map_err(cannot())?;
@@ -227,7 +227,7 @@ fn save_template(folder: &PrivateFolder, template: &Path) -> Result<(), SandboxE
     Ok(())
 }
 
-fn initdb(folder: &PrivateFolder, binaries: &Binaries) -> Result<Secret, SandboxError> {
+fn initdb(folder: &PrivateFolder, binaries: &Binaries) -> Result<Secret, ClusterError> {
     let password = Alphanumeric.sample_string(&mut rand::rng(), 24);
     let password_file = folder.path().join(PASSWORD_FILE);
     write_private(&password_file, &password)?;
@@ -243,12 +243,12 @@ fn initdb(folder: &PrivateFolder, binaries: &Binaries) -> Result<Secret, Sandbox
         .args(["--data-checksums", "--no-sync", "--no-instructions"])
         .stdin(Stdio::null())
         .output()
-        .map_err(SandboxError::io(format!("cannot run {}", program.display())))?;
+        .map_err(ClusterError::io(format!("cannot run {}", program.display())))?;
     if output.status.success() {
         Ok(Secret::new(password))
     } else {
         let output = String::from_utf8_lossy(&output.stderr).trim().to_owned();
-        Err(SandboxError::Failed { program: "initdb".into(), output })
+        Err(ClusterError::Failed { program: "initdb".into(), output })
     }
 }
 

@@ -16,12 +16,8 @@ use std::{
 use serde::{Deserialize, Serialize};
 use tokio::signal::unix::{SignalKind, signal};
 
-use super::{
-    SandboxError,
-    folder::PREFIX,
-    process::{self, Identity, Signal},
-    server,
-};
+use super::{ClusterError, folder::PREFIX, server};
+use crate::base::process::{self, Identity, Signal};
 
 /// The hidden subcommand under which the binary becomes a guard.
 pub const SUBCOMMAND: &str = "sandbox-guard";
@@ -56,7 +52,7 @@ pub struct Guard {
 
 impl Guard {
     /// Starts `program` (this binary) as a guard.
-    pub fn start(program: &Path) -> Result<Self, SandboxError> {
+    pub fn start(program: &Path) -> Result<Self, ClusterError> {
         let mut child = Command::new(program)
             .arg(SUBCOMMAND)
             .current_dir("/")
@@ -66,7 +62,7 @@ impl Guard {
             .stdout(Stdio::null())
             .stderr(Stdio::null())
             .spawn()
-            .map_err(SandboxError::io(format!("cannot run {}", program.display())))?;
+            .map_err(ClusterError::io(format!("cannot run {}", program.display())))?;
         let pipe = child.stdin.take();
         Ok(Self { child, pipe })
     }
@@ -77,32 +73,32 @@ impl Guard {
     }
 
     /// Has it put away a sandbox folder and the server in it.
-    pub fn folder(&mut self, path: &Path) -> Result<(), SandboxError> {
+    pub fn folder(&mut self, path: &Path) -> Result<(), ClusterError> {
         self.order(&Order::Folder(path.to_owned()))
     }
 
     /// Has it remove a file.
-    pub fn file(&mut self, path: &Path) -> Result<(), SandboxError> {
+    pub fn file(&mut self, path: &Path) -> Result<(), ClusterError> {
         self.order(&Order::File(path.to_owned()))
     }
 
     /// Has it end a process.
-    pub fn process(&mut self, process: Identity) -> Result<(), SandboxError> {
+    pub fn process(&mut self, process: Identity) -> Result<(), ClusterError> {
         self.order(&Order::Process(process))
     }
 
     /// Has it keep a folder of archived WAL below 1 GiB, from now on, oldest files first.
-    pub fn archive(&mut self, path: &Path) -> Result<(), SandboxError> {
+    pub fn archive(&mut self, path: &Path) -> Result<(), ClusterError> {
         self.order(&Order::Archive(path.to_owned()))
     }
 
     /// Sends it away: everything stays as it is.
-    pub fn release(mut self) -> Result<(), SandboxError> {
+    pub fn release(mut self) -> Result<(), ClusterError> {
         self.order(&Order::Release)
     }
 
-    fn order(&mut self, order: &Order) -> Result<(), SandboxError> {
-        let lost = || SandboxError::io("the sandbox's guard is gone");
+    fn order(&mut self, order: &Order) -> Result<(), ClusterError> {
+        let lost = || ClusterError::io("the sandbox's guard is gone");
         let pipe = self.pipe.as_mut().ok_or(io::Error::from(io::ErrorKind::BrokenPipe));
         let mut line = serde_json::to_string(order).map_err(io::Error::from).map_err(lost())?;
         line.push('\n');
@@ -185,7 +181,7 @@ impl Duties {
 }
 
 /// Ends processes that should be ending by themselves: waits a second, then kills.
-pub(super) fn end_processes(processes: &[Identity]) {
+pub fn end_processes(processes: &[Identity]) {
     for process in processes {
         process.signal(Signal::TERM);
         process.signal(Signal::CONT);
@@ -200,7 +196,7 @@ pub(super) fn end_processes(processes: &[Identity]) {
 }
 
 /// Ends the server of a sandbox folder and removes the folder. Refuses what is not named like one.
-pub(super) fn remove_sandbox(folder: &Path) {
+pub fn remove_sandbox(folder: &Path) {
     let named_right = folder
         .file_name()
         .and_then(|name| name.to_str())

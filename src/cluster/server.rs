@@ -15,12 +15,14 @@ use std::{
 use serde::{Deserialize, Serialize};
 
 use super::{
-    SandboxError,
+    ClusterError,
     binaries::Binaries,
     folder::{Account, command},
-    process::{self, Signal},
 };
-use crate::base::secret::Secret;
+use crate::base::{
+    process::{self, Signal},
+    secret::Secret,
+};
 
 /// The superuser of every sandbox cluster.
 pub const SUPERUSER: &str = "postgres";
@@ -74,13 +76,13 @@ struct Record {
 
 impl Server {
     /// The server of an existing sandbox folder.
-    pub fn open(folder: &Path) -> Result<Self, SandboxError> {
+    pub fn open(folder: &Path) -> Result<Self, ClusterError> {
         let read = |name: &str| {
             let path = folder.join(name);
             fs::read_to_string(&path)
-                .map_err(SandboxError::io(format!("cannot read {}", path.display())))
+                .map_err(ClusterError::io(format!("cannot read {}", path.display())))
         };
-        let damaged = |why: String| SandboxError::Damaged {
+        let damaged = |why: String| ClusterError::Damaged {
             what: folder.join(RECORD_FILE).display().to_string(),
             why,
         };
@@ -98,7 +100,7 @@ impl Server {
     }
 
     /// Writes down what [`Server::open`] reads.
-    pub(super) fn record(&self) -> Result<(), SandboxError> {
+    pub(super) fn record(&self) -> Result<(), ClusterError> {
         let record = Record {
             binaries: self.binaries.folder().to_owned(),
             account: self.account.clone(),
@@ -106,7 +108,7 @@ impl Server {
         };
         let path = self.folder.join(RECORD_FILE);
         let text = serde_json::to_string(&record)
-            .map_err(|error| SandboxError::io("cannot describe the sandbox")(error.into()))?;
+            .map_err(|error| ClusterError::io("cannot describe the sandbox")(error.into()))?;
         write_private(&path, &text)
     }
 
@@ -196,13 +198,13 @@ impl Server {
     /// Starts the server and waits until it takes connections; nothing when it already runs.
     ///
     /// # Errors
-    /// [`SandboxError::PortTaken`] when another program has its port; else what the server logged.
-    pub fn start(&self) -> Result<(), SandboxError> {
+    /// [`ClusterError::PortTaken`] when another program has its port; else what the server logged.
+    pub fn start(&self) -> Result<(), ClusterError> {
         if self.running() {
             return Ok(());
         }
         let log_path = self.folder.join(LOG_FILE);
-        let cannot = || SandboxError::io(format!("cannot write {}", log_path.display()));
+        let cannot = || ClusterError::io(format!("cannot write {}", log_path.display()));
         let mut options = OpenOptions::new();
         let log = options.create(true).append(true).mode(0o600).open(&log_path).map_err(cannot())?;
         let before = log.metadata().map_err(cannot())?.len();
@@ -216,13 +218,13 @@ impl Server {
             .stdout(log.try_clone().map_err(cannot())?)
             .stderr(log)
             .spawn()
-            .map_err(SandboxError::io(format!("cannot run {}", program.display())))?;
+            .map_err(ClusterError::io(format!("cannot run {}", program.display())))?;
         let pid = child.id() as i32;
         // Whoever ends the server, its parent must collect it.
         std::thread::Builder::new()
             .name("postmaster-reaper".into())
             .spawn(move || child.wait())
-            .map_err(SandboxError::io("cannot start a thread"))?;
+            .map_err(ClusterError::io("cannot start a thread"))?;
 
         let mut ended = false;
         let ready = process::wait_until(START_LIMIT, || {
@@ -234,13 +236,13 @@ impl Server {
         }
         let said = self.log_from(before);
         if said.contains("Address already in use") {
-            return Err(SandboxError::PortTaken(self.port));
+            return Err(ClusterError::PortTaken(self.port));
         }
         if ended {
-            return Err(SandboxError::Failed { program: "postgres".into(), output: said });
+            return Err(ClusterError::Failed { program: "postgres".into(), output: said });
         }
         process::signal(pid, Signal::KILL);
-        Err(SandboxError::Timeout { what: "starting the server".into(), limit: START_LIMIT })
+        Err(ClusterError::Timeout { what: "starting the server".into(), limit: START_LIMIT })
     }
 
     /// Line 1 of `postmaster.pid` is its process, line 8 its status (miscadmin.h,
@@ -255,7 +257,7 @@ impl Server {
     }
 
     /// Stops the server and waits for its end; a hung one is let go first. Nothing when it does not run.
-    pub fn stop(&self, how: Stop) -> Result<(), SandboxError> {
+    pub fn stop(&self, how: Stop) -> Result<(), ClusterError> {
         let Some(postmaster) = self.postmaster() else { return Ok(()) };
         self.resume();
         process::signal(
@@ -268,22 +270,22 @@ impl Server {
         if process::wait_gone(&[postmaster], STOP_LIMIT) {
             Ok(())
         } else {
-            Err(SandboxError::Timeout { what: "stopping the server".into(), limit: STOP_LIMIT })
+            Err(ClusterError::Timeout { what: "stopping the server".into(), limit: STOP_LIMIT })
         }
     }
 
     /// Stops it fast and starts it again.
-    pub fn restart(&self) -> Result<(), SandboxError> {
+    pub fn restart(&self) -> Result<(), ClusterError> {
         self.stop(Stop::Fast)?;
         self.start()
     }
 
     /// Kills the whole server at once, as a power cut or the out-of-memory killer would: SIGKILL to the
     /// postmaster and to everything under it.
-    pub fn kill(&self) -> Result<(), SandboxError> {
+    pub fn kill(&self) -> Result<(), ClusterError> {
         let pids = self.pids();
         if pids.is_empty() {
-            return Err(SandboxError::NotRunning);
+            return Err(ClusterError::NotRunning);
         }
         for &pid in &pids {
             process::signal(pid, Signal::KILL);
@@ -291,14 +293,14 @@ impl Server {
         if process::wait_gone(&pids, KILL_LIMIT) {
             Ok(())
         } else {
-            Err(SandboxError::Timeout { what: "killing the server".into(), limit: KILL_LIMIT })
+            Err(ClusterError::Timeout { what: "killing the server".into(), limit: KILL_LIMIT })
         }
     }
 
     /// Freezes the server (SIGSTOP): connections stay, the kernel still accepts new ones, and nobody
     /// ever answers.
-    pub fn hang(&self) -> Result<(), SandboxError> {
-        let postmaster = self.postmaster().ok_or(SandboxError::NotRunning)?;
+    pub fn hang(&self) -> Result<(), ClusterError> {
+        let postmaster = self.postmaster().ok_or(ClusterError::NotRunning)?;
         // First the postmaster, so that no child is added any more.
         process::signal(postmaster, Signal::STOP);
         for pid in process::descendants(postmaster) {
@@ -316,9 +318,9 @@ impl Server {
 
     /// Runs statements with psql as superuser over the unix socket, stops at the first error, and
     /// returns the bare values: columns separated by `|`, rows by line breaks.
-    pub fn psql(&self, sql: &str) -> Result<String, SandboxError> {
+    pub fn psql(&self, sql: &str) -> Result<String, ClusterError> {
         let program = self.binaries.program("psql");
-        let cannot = || SandboxError::io(format!("cannot run {}", program.display()));
+        let cannot = || ClusterError::io(format!("cannot run {}", program.display()));
         let mut child = command(&program, None, Path::new("/"))
             .args(["-X", "-q", "-A", "-t", "-v", "ON_ERROR_STOP=1", "-d"])
             .arg(self.conninfo(Via::Unix))
@@ -344,7 +346,7 @@ impl Server {
             Ok(String::from_utf8_lossy(&output.stdout).trim_end_matches('\n').to_owned())
         } else {
             let output = String::from_utf8_lossy(&output.stderr).trim().to_owned();
-            Err(SandboxError::Failed { program: "psql".into(), output })
+            Err(ClusterError::Failed { program: "psql".into(), output })
         }
     }
 
@@ -364,27 +366,27 @@ impl Server {
 
     /// Changes a server setting for good. A running server reads it at once; some settings need
     /// [`Server::restart`].
-    pub fn set(&self, name: &str, value: &str) -> Result<(), SandboxError> {
+    pub fn set(&self, name: &str, value: &str) -> Result<(), ClusterError> {
         let path = self.data_dir().join(SETTINGS_FILE);
         let line = setting(name, value);
         OpenOptions::new()
             .append(true)
             .open(&path)
             .and_then(|mut file| file.write_all(line.as_bytes()))
-            .map_err(SandboxError::io(format!("cannot write {}", path.display())))?;
+            .map_err(ClusterError::io(format!("cannot write {}", path.display())))?;
         self.reload()
     }
 
     /// Replaces the host-based authentication rules (`pg_hba.conf`); a running server reads them at once.
-    pub fn write_hba(&self, rules: &str) -> Result<(), SandboxError> {
+    pub fn write_hba(&self, rules: &str) -> Result<(), ClusterError> {
         let path = self.data_dir().join("pg_hba.conf");
         fs::write(&path, rules)
-            .map_err(SandboxError::io(format!("cannot write {}", path.display())))?;
+            .map_err(ClusterError::io(format!("cannot write {}", path.display())))?;
         self.reload()
     }
 
     /// Has a running server read its configuration, and waits until it says that it does.
-    pub fn reload(&self) -> Result<(), SandboxError> {
+    pub fn reload(&self) -> Result<(), ClusterError> {
         let Some(postmaster) = self.postmaster() else { return Ok(()) };
         let before = fs::metadata(self.folder.join(LOG_FILE)).map_or(0, |log| log.len());
         process::signal(postmaster, Signal::HUP);
@@ -392,7 +394,7 @@ impl Server {
         if process::wait_until(KILL_LIMIT, heard) {
             Ok(())
         } else {
-            Err(SandboxError::Timeout { what: "reloading".into(), limit: KILL_LIMIT })
+            Err(ClusterError::Timeout { what: "reloading".into(), limit: KILL_LIMIT })
         }
     }
 
@@ -473,7 +475,7 @@ pub(super) fn setting(name: &str, value: &str) -> String {
 }
 
 /// Writes a file that only we may read.
-pub(super) fn write_private(path: &Path, text: &str) -> Result<(), SandboxError> {
+pub(crate) fn write_private(path: &Path, text: &str) -> Result<(), ClusterError> {
     OpenOptions::new()
         .create(true)
         .write(true)
@@ -481,5 +483,5 @@ pub(super) fn write_private(path: &Path, text: &str) -> Result<(), SandboxError>
         .mode(0o600)
         .open(path)
         .and_then(|mut file| file.write_all(text.as_bytes()))
-        .map_err(SandboxError::io(format!("cannot write {}", path.display())))
+        .map_err(ClusterError::io(format!("cannot write {}", path.display())))
 }

@@ -6,7 +6,7 @@ use std::{
     process::Command,
 };
 
-use super::SandboxError;
+use super::ClusterError;
 
 /// A folder with PostgreSQL's server programs.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -34,18 +34,18 @@ impl Binaries {
     /// version first.
     ///
     /// # Errors
-    /// [`SandboxError::WrongBinaries`] when `HOWDAH_PG_BIN` is set and wrong;
-    /// [`SandboxError::NoBinaries`], with the command to install them, when there are none.
-    pub fn find() -> Result<Self, SandboxError> {
+    /// [`ClusterError::WrongBinaries`] when `HOWDAH_PG_BIN` is set and wrong;
+    /// [`ClusterError::NoBinaries`], with the command to install them, when there are none.
+    pub fn find() -> Result<Self, ClusterError> {
         let explicit = env::var_os("HOWDAH_PG_BIN").filter(|value| !value.is_empty());
         Self::find_among(explicit.map(PathBuf::from), &searched_folders())
     }
 
-    fn find_among(explicit: Option<PathBuf>, folders: &[PathBuf]) -> Result<Self, SandboxError> {
+    fn find_among(explicit: Option<PathBuf>, folders: &[PathBuf]) -> Result<Self, ClusterError> {
         if let Some(folder) = explicit {
-            return Self::at(&folder).ok_or(SandboxError::WrongBinaries(folder));
+            return Self::at(&folder).ok_or(ClusterError::WrongBinaries(folder));
         }
-        folders.iter().find_map(|folder| Self::at(folder)).ok_or_else(|| SandboxError::NoBinaries {
+        folders.iter().find_map(|folder| Self::at(folder)).ok_or_else(|| ClusterError::NoBinaries {
             searched: format!("PATH, pg_config --bindir, {}", USUAL_PLACES.join(", ")),
             install: install_command(
                 env::consts::OS,
@@ -72,12 +72,12 @@ impl Binaries {
     }
 
     /// What the server says of itself, such as `postgres (PostgreSQL) 15.18`.
-    pub fn version(&self) -> Result<String, SandboxError> {
+    pub fn version(&self) -> Result<String, ClusterError> {
         let program = self.program("postgres");
         let output = Command::new(&program)
             .arg("--version")
             .output()
-            .map_err(SandboxError::io(format!("cannot run {}", program.display())))?;
+            .map_err(ClusterError::io(format!("cannot run {}", program.display())))?;
         Ok(String::from_utf8_lossy(&output.stdout).trim().to_owned())
     }
 }
@@ -187,7 +187,7 @@ mod tests {
         fs::write(root.path().join("psql"), "").expect("file");
         assert_eq!(Binaries::at(root.path()), None);
         let error = Binaries::find_among(Some(root.path().to_owned()), &[]);
-        assert!(matches!(error, Err(SandboxError::WrongBinaries(_))), "{error:?}");
+        assert!(matches!(error, Err(ClusterError::WrongBinaries(_))), "{error:?}");
     }
 
     #[test]

@@ -1,0 +1,1 @@
+//! Coming back: repository, backup, WAL archive, restore, proof.
