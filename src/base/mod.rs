@@ -4,6 +4,7 @@
 pub mod cancel;
 pub mod clock;
 pub mod config;
+pub mod digest;
 pub mod exec;
 pub mod log;
 pub mod paths;

@@ -1,0 +1,80 @@
+//! Where backups, WAL and proofs are kept.
+//!
+//! ```text
+//! TARGET/backups/ID/manifest.json     written last: a backup exists when this does
+//! TARGET/backups/ID/…                 its files
+//! TARGET/backups/ID/failed.json       in place of a manifest: why there is none
+//! TARGET/backups/ID/verified/…        the outcomes of its verifications
+//! TARGET/wal/TIMELINE/…               archived WAL
+//! TARGET/proofs/…                     restores that were really made and measured
+//! ```
+//!
+//! | file | its duty |
+//! |---|---|
+//! | [`key`] | names of objects |
+//! | [`storage`], [`folder`] | what a place must be able to do, and a folder that can |
+//! | [`sealed`] | bytes on their way in and out: hashes, compression |
+//! | [`manifest`] | what a backup is |
+//! | [`catalogue`] | what the manifests say |
+
+pub mod catalogue;
+pub mod folder;
+pub mod key;
+pub mod manifest;
+pub mod sealed;
+pub mod storage;
+
+use std::{fmt, sync::Arc};
+
+use self::{key::Key, manifest::BackupId, storage::Storage};
+use super::Result;
+
+/// The part of a repository that belongs to one target.
+#[derive(Clone)]
+pub struct Repository {
+    storage: Arc<dyn Storage>,
+    target: Key,
+}
+
+impl Repository {
+    /// The part of `storage` that belongs to a target, by the target's name.
+    pub fn new(storage: Arc<dyn Storage>, target: &str) -> Result<Self> {
+        Ok(Self { storage, target: Key::new(&key::escaped(target))? })
+    }
+
+    /// Where it is kept.
+    pub fn storage(&self) -> &dyn Storage {
+        &*self.storage
+    }
+
+    /// The name below which everything of this target stands.
+    pub fn target(&self) -> &Key {
+        &self.target
+    }
+
+    /// The name below which its backups stand.
+    pub fn backups_key(&self) -> Result<Key> {
+        self.target.join("backups")
+    }
+
+    /// The name below which one backup stands.
+    pub fn backup_key(&self, id: &BackupId) -> Result<Key> {
+        self.backups_key()?.join(id.as_str())
+    }
+
+    /// The name below which its WAL stands.
+    pub fn wal_key(&self) -> Result<Key> {
+        self.target.join("wal")
+    }
+
+    /// The name below which its proofs stand.
+    pub fn proofs_key(&self) -> Result<Key> {
+        self.target.join("proofs")
+    }
+}
+
+impl fmt::Debug for Repository {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Repository({}/{})", self.storage.describe(), self.target)
+    }
+}

@@ -1,0 +1,123 @@
+//! A blocking session with the server, for work that runs in its own process.
+
+use std::time::Duration;
+
+use tokio::runtime::{Builder, Runtime};
+use tokio_postgres::{Row, types::ToSql};
+
+use super::{Fault, Kind, Result};
+use crate::resilience::{
+    connect::{Connection, connect},
+    conninfo::{Host, Settings},
+};
+
+/// How long connecting may take.
+const CONNECT_LIMIT: Duration = Duration::from_secs(10);
+
+/// A session whose calls block. Its connection is driven only while a call runs: between calls nothing is
+/// sent or received.
+#[derive(Debug)]
+pub struct Session {
+    runtime: Runtime,
+    connection: Connection,
+    /// The server's version as `server_version_num` says it: 150018 is 15.18.
+    pub version: u32,
+}
+
+impl Session {
+    /// Connects. The session calls itself `howdah` where the settings do not say otherwise.
+    pub fn open(settings: &Settings) -> Result<Self> {
+        let runtime = Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .map_err(Fault::io("no runtime for the session"))?;
+        let settings = settings.clone().calling_itself("howdah");
+        let connection = runtime.block_on(connect(&settings, CONNECT_LIMIT))?;
+        let mut session = Self { runtime, connection, version: 0 };
+        let version: i32 =
+            session.one("SELECT current_setting('server_version_num')::int", &[])?.get(0);
+        session.version = version.unsigned_abs();
+        Ok(session)
+    }
+
+    /// The same settings with another database.
+    pub fn open_database(settings: &Settings, database: &str) -> Result<Self> {
+        let mut settings = settings.clone();
+        database.clone_into(&mut settings.dbname);
+        Self::open(&settings)
+    }
+
+    /// Which of the hosts answered.
+    pub fn host(&self) -> &Host {
+        &self.connection.host
+    }
+
+    /// All rows of a query.
+    pub fn query(&self, sql: &str, parameters: &[&(dyn ToSql + Sync)]) -> Result<Vec<Row>> {
+        self.runtime
+            .block_on(self.connection.client.query(sql, parameters))
+            .map_err(|error| failed(sql, &error))
+    }
+
+    /// The one row of a query.
+    pub fn one(&self, sql: &str, parameters: &[&(dyn ToSql + Sync)]) -> Result<Row> {
+        self.runtime
+            .block_on(self.connection.client.query_one(sql, parameters))
+            .map_err(|error| failed(sql, &error))
+    }
+
+    /// Runs statements that return nothing, as one string.
+    pub fn run(&self, sql: &str) -> Result<()> {
+        self.runtime
+            .block_on(self.connection.client.batch_execute(sql))
+            .map_err(|error| failed(sql, &error))
+    }
+}
+
+/// A failed statement with the server's own words, and the beginning of the statement.
+fn failed(sql: &str, error: &tokio_postgres::Error) -> Fault {
+    let mut begin: String = sql.split_whitespace().collect::<Vec<_>>().join(" ");
+    if begin.chars().count() > 60 {
+        begin = begin.chars().take(60).chain(['…']).collect();
+    }
+    let Some(said) = error.as_db_error() else {
+        return Fault::new(
+            Kind::Unavailable,
+            format!("the session broke during '{begin}': {error}"),
+        );
+    };
+    let hint = said.hint().map(str::to_owned);
+    let denied = *said.code() == tokio_postgres::error::SqlState::INSUFFICIENT_PRIVILEGE;
+    let kind = if denied { Kind::Refused } else { Kind::Failed };
+    let fault = Fault::new(kind, format!("'{begin}': {} ({})", said.message(), said.code().code()));
+    match hint {
+        Some(hint) => fault.remedy(hint),
+        None => fault,
+    }
+}
+
+/// A name as SQL wants it written: in double quotes.
+pub fn identifier(name: &str) -> String {
+    format!("\"{}\"", name.replace('"', "\"\""))
+}
+
+/// A text as SQL wants it written, whatever `standard_conforming_strings` says.
+pub fn literal(text: &str) -> String {
+    let quoted = text.replace('\'', "''");
+    if quoted.contains('\\') {
+        format!("E'{}'", quoted.replace('\\', r"\\"))
+    } else {
+        format!("'{quoted}'")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn hostile_names_stay_inside_their_quotes() {
+        assert_eq!(identifier("a\"; drop table x; --"), "\"a\"\"; drop table x; --\"");
+        assert_eq!(literal(r"it's \ here"), r"E'it''s \\ here'");
+    }
+}
