@@ -68,6 +68,20 @@ pub struct StatusArgs {
     pub within: std::time::Duration,
 }
 
+/// Which target a subcommand of recovery works on, and where that is kept.
+#[derive(Args, Clone, Debug, Default)]
+pub struct PlaceArgs {
+    /// A target of the configuration, a connection URL, or a keyword string
+    #[arg(long, short, value_name = "TARGET")]
+    pub target: Option<String>,
+    /// Where backups, WAL and proofs are kept [default: by the configuration]
+    #[arg(long, value_name = "FOLDER")]
+    pub repository: Option<String>,
+    /// The target's name in the repository [default: its name in the configuration]
+    #[arg(long, value_name = "NAME")]
+    pub name: Option<String>,
+}
+
 /// What `demo` takes.
 #[derive(Args, Debug)]
 #[command(args_conflicts_with_subcommands = true)]

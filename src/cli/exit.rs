@@ -16,8 +16,16 @@ pub enum Exit {
     Unknown,
     /// 64: the call's words are off.
     Usage,
-    /// 69: something that is needed is not there: server binaries, a running demo.
+    /// 65: what is kept is damaged: a wrong hash, a gap in the WAL, a file that cannot be understood.
+    Damaged,
+    /// 69: something that is needed is not there: server binaries, a server, a repository, a running demo.
     Unavailable,
+    /// 73: there is no room to write.
+    CannotCreate,
+    /// 75: its end was wished for; what had begun was put away.
+    Cancelled,
+    /// 77: it would not be safe, so nothing was begun.
+    Refused,
     /// 78: the configuration, or the connection string, is wrong.
     Config,
     /// Another code, of a signal.
@@ -33,7 +41,11 @@ impl Exit {
             Self::Critical => 2,
             Self::Unknown => 3,
             Self::Usage => 64,
+            Self::Damaged => 65,
             Self::Unavailable => 69,
+            Self::CannotCreate => 73,
+            Self::Cancelled => 75,
+            Self::Refused => 77,
             Self::Config => 78,
             Self::Code(code) => code,
         }

@@ -10,6 +10,7 @@ mod demo;
 mod exit;
 mod keys;
 mod open;
+mod place;
 mod setup;
 mod status;
 mod target;

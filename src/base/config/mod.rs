@@ -98,6 +98,8 @@ pub struct Config {
     pub rpo_target: Duration,
     /// The promise for the RTO.
     pub rto_target: Duration,
+    /// Where backups, WAL and proofs are kept: a folder's path or a bucket's URL.
+    pub repository: Option<String>,
     /// The theme's name.
     pub theme: String,
     /// Colours: `auto`, `always` or `never`.
@@ -140,6 +142,8 @@ pub struct TargetConfig {
     pub rpo_target: Option<Duration>,
     /// The promise for the RTO, if it differs.
     pub rto_target: Option<Duration>,
+    /// Where this target's backups, WAL and proofs are kept, if elsewhere.
+    pub repository: Option<String>,
     /// A connection string of PgBouncer's admin console (database `pgbouncer`).
     pub pgbouncer: Option<Secret>,
     /// The applications' metrics endpoints: name to URL.

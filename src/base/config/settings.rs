@@ -65,6 +65,13 @@ pub const TABLE: &[Setting] = &[
     setting("watch.rpo_target", Kind::Span, "15m", "15m", "the most that may be lost"),
     setting("watch.rto_target", Kind::Span, "1h", "1h", "the longest that a restore may take"),
     setting(
+        "recover.repository",
+        Kind::Text,
+        "",
+        "/var/backups/howdah",
+        "where backups, WAL and proofs of all targets are kept: a folder",
+    ),
+    setting(
         "console.theme",
         Kind::Text,
         "ansi",
@@ -133,6 +140,13 @@ pub const TABLE: &[Setting] = &[
         "",
         "30m",
         "the promise of this target, if it differs",
+    ),
+    setting(
+        "target.*.repository",
+        Kind::Text,
+        "",
+        "/mnt/backup/howdah",
+        "where this target's backups, WAL and proofs are kept, if elsewhere",
     ),
     setting(
         "target.*.pgbouncer",

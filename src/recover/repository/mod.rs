@@ -24,10 +24,15 @@ pub mod manifest;
 pub mod sealed;
 pub mod storage;
 
-use std::{fmt, sync::Arc};
+use std::{fmt, path::Path, sync::Arc};
 
-use self::{key::Key, manifest::BackupId, storage::Storage};
+use self::{folder::Folder, key::Key, manifest::BackupId, storage::Storage};
 use super::Result;
+
+/// Opens the part of an existing repository that belongs to a target: `location` is a folder's path.
+pub fn open(location: &str, target: &str) -> Result<Repository> {
+    Repository::new(Arc::new(Folder::open(Path::new(location))?), target)
+}
 
 /// The part of a repository that belongs to one target.
 #[derive(Clone)]
