@@ -76,10 +76,11 @@ pub fn open_log(config: &Config) -> Option<std::path::PathBuf> {
     }
 }
 
-/// The engine's runtime. Two threads: one may be busy reading a large answer.
+/// The engine's runtime. One thread is enough: large answers are read on threads of their own, and a second
+/// one would only be woken to find nothing to do.
 pub fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
     tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(2)
+        .worker_threads(1)
         .thread_name("engine")
         .enable_all()
         .build()

@@ -28,8 +28,12 @@ use crate::base::clock::Stamp;
 /// How much of other transactions one may see (PostgreSQL's documentation, chapter 13.2).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Isolation {
-    /// Each statement sees what was committed before it began.
+    /// What the session is set to (`default_transaction_isolation`): read committed, unless somebody
+    /// chose another for the role, the database or the connection. Naming a level in `BEGIN` has the
+    /// server run a `SET` for it, which costs half as much again as the `BEGIN`.
     #[default]
+    AsSet,
+    /// Each statement sees what was committed before it began.
     ReadCommitted,
     /// The transaction sees what was committed before its first statement.
     RepeatableRead,
@@ -42,7 +46,8 @@ pub enum Isolation {
 pub struct Mode {
     /// The isolation level.
     pub isolation: Isolation,
-    /// Refuses writes.
+    /// Refuses writes; else what the session is set to holds (`default_transaction_read_only`), as it does
+    /// for a statement of its own.
     pub read_only: bool,
     /// How long it may take, all attempts included; `None`: the database's default.
     pub within: Option<Duration>,
@@ -74,13 +79,13 @@ impl Mode {
 
     const fn begin(self) -> &'static str {
         match (self.isolation, self.read_only) {
-            (Isolation::ReadCommitted, false) => "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE",
+            (Isolation::AsSet, false) => "BEGIN",
+            (Isolation::AsSet, true) => "BEGIN READ ONLY",
+            (Isolation::ReadCommitted, false) => "BEGIN ISOLATION LEVEL READ COMMITTED",
             (Isolation::ReadCommitted, true) => "BEGIN ISOLATION LEVEL READ COMMITTED READ ONLY",
-            (Isolation::RepeatableRead, false) => {
-                "BEGIN ISOLATION LEVEL REPEATABLE READ READ WRITE"
-            }
+            (Isolation::RepeatableRead, false) => "BEGIN ISOLATION LEVEL REPEATABLE READ",
             (Isolation::RepeatableRead, true) => "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY",
-            (Isolation::Serializable, false) => "BEGIN ISOLATION LEVEL SERIALIZABLE READ WRITE",
+            (Isolation::Serializable, false) => "BEGIN ISOLATION LEVEL SERIALIZABLE",
             (Isolation::Serializable, true) => "BEGIN ISOLATION LEVEL SERIALIZABLE READ ONLY",
         }
     }

@@ -50,7 +50,8 @@ pub struct Assembler {
     began: Stamp,
     link: Link,
     facts: Option<(Stamp, Box<Facts>)>,
-    tps: Option<f64>,
+    /// The connections, as [`Assembler::facts`] tell them.
+    server: Known<Server>,
     lsn: LsnHistory,
     sources: BTreeMap<Text, Voice>,
     own: Option<Breaker>,
@@ -68,6 +69,13 @@ struct Voice {
     source: Source,
     pools: Vec<Pool>,
     breakers: Vec<Breaker>,
+}
+
+/// What all sources say at one moment: put together once, then judged and shown.
+struct Said {
+    pools: Vec<Pool>,
+    breakers: Vec<Breaker>,
+    sources: Vec<Source>,
 }
 
 /// A breaker's state as we saw it.
@@ -88,7 +96,7 @@ impl Assembler {
             began,
             link: Link { since: began, ..Link::default() },
             facts: None,
-            tps: None,
+            server: Known::Unknown(unseen()),
             lsn: LsnHistory::default(),
             sources: BTreeMap::new(),
             own: None,
@@ -109,24 +117,29 @@ impl Assembler {
                 self.link = link;
                 self.own = Some(breaker);
             }
-            server::Event::Facts { facts, link, cost, breaker } => {
+            server::Event::Facts { facts, link, cost, breaker, checked } => {
                 self.link = link;
                 self.own = Some(breaker);
                 self.cost = cost;
                 self.facts(facts);
-            }
-            server::Event::Checked { shown, fresh, at } => {
-                let when = When { now: at, wall: self.clock.wall() };
-                for (spec, findings) in &fresh {
-                    self.desk.weigh(spec, findings, when);
+                if let Some(checked) = checked {
+                    self.checked(checked);
                 }
-                let derived = &self.derived;
-                self.desk.keep(|id| {
-                    shown.iter().any(|c| &*c.id == id) || derived.iter().any(|d| d.spec.id == id)
-                });
-                self.checks = shown;
             }
+            server::Event::Checked(checked) => self.checked(checked),
         }
+    }
+
+    fn checked(&mut self, server::Checked { shown, fresh, at }: server::Checked) {
+        let when = When { now: at, wall: self.clock.wall() };
+        for (spec, findings) in &fresh {
+            self.desk.weigh(spec, findings, when);
+        }
+        let derived = &self.derived;
+        self.desk.keep(|id| {
+            shown.iter().any(|c| &*c.id == id) || derived.iter().any(|d| d.spec.id == id)
+        });
+        self.checks = shown;
     }
 
     fn facts(&mut self, facts: Box<Facts>) {
@@ -141,7 +154,7 @@ impl Assembler {
         if let Some(lsn) = facts.activity.lsn {
             self.lsn.note(now, lsn);
         }
-        self.tps = match (&before, facts.activity.transactions) {
+        let tps = match (&before, facts.activity.transactions) {
             (Some((then, before)), Some(count)) => {
                 let seconds = now.since(*then).as_secs_f64();
                 // Counters that went back were reset: nothing can be said of this interval.
@@ -150,6 +163,7 @@ impl Assembler {
             }
             _ => None,
         };
+        self.server = facts.server(tps);
         self.facts = Some((now, facts));
         for pool in self.server_pools() {
             self.remember(&pool);
@@ -207,26 +221,59 @@ impl Assembler {
         self.states.insert(key, seen);
     }
 
+    /// True while the server answers and its facts are known.
+    pub fn is_live(&self) -> bool {
+        self.link.state == LinkState::Live && self.facts.is_some()
+    }
+
     /// Somebody takes an alert; false when there is none of that id.
     pub fn acknowledge(&mut self, id: &str) -> bool {
         self.desk.acknowledge(id)
     }
 
-    /// Judges what the sources said; once a second.
-    pub fn judge(&mut self) {
+    /// The sight of this moment, its alerts as they stood when the sources were last judged: now, if
+    /// `judging`; else earlier.
+    pub fn sight(&mut self, judging: bool) -> Arc<Snapshot> {
+        let said = Said { pools: self.pools(), breakers: self.breakers(), sources: self.sources() };
+        if judging {
+            self.judge(&said);
+        }
+        let facts = self.facts.as_ref().map(|(_, facts)| facts);
+        let archiver = facts.map_or_else(|| Known::Unknown(unseen()), |facts| facts.archiver());
+        let identity =
+            facts.map_or_else(|| Known::Unknown(unseen()), |facts| facts.standing.identity());
+        Arc::new(Snapshot {
+            at: self.clock.now(),
+            wall: self.clock.wall(),
+            target: self.frame.target.clone(),
+            link: self.link.clone(),
+            identity,
+            server: self.server.clone(),
+            recoverability: self.recoverability(&archiver),
+            pools: said.pools,
+            breakers: said.breakers,
+            checks: self.derived_shown.iter().chain(&self.checks).cloned().collect(),
+            alerts: self.desk.shown(),
+            backup: Backup {
+                archiver,
+                repository: Known::Unknown(Text::ours("no backup repository configured")),
+                running: facts.map(|facts| facts.running_backups()).unwrap_or_default(),
+            },
+            sources: said.sources,
+            cost: self.cost,
+        })
+    }
+
+    fn judge(&mut self, said: &Said) {
         let when = When { now: self.clock.now(), wall: self.clock.wall() };
-        let pools = self.pools();
-        let breakers = self.breakers();
-        let sources = self.sources();
-        let server = self.server_facts();
         let facts = derived::Facts {
             now: when.now,
             began: self.began,
             link: &self.link,
-            server: server.value(),
-            pools: &pools,
-            breakers: &breakers,
-            sources: &sources,
+            server: self.server.value(),
+            pools: &said.pools,
+            breakers: &said.breakers,
+            sources: &said.sources,
         };
         let mut shown = Vec::new();
         for check in &self.derived {
@@ -242,47 +289,10 @@ impl Assembler {
         self.derived_shown = shown;
     }
 
-    /// The sight of this moment.
-    pub fn snapshot(&self) -> Arc<Snapshot> {
-        let facts = self.facts.as_ref().map(|(_, facts)| facts);
-        let unseen = || Text::ours("the server has not answered yet");
-        let archiver = facts.map_or_else(|| Known::Unknown(unseen()), |facts| facts.archiver());
-        let mut checks = self.derived_shown.clone();
-        checks.extend(self.checks.iter().cloned());
-        Arc::new(Snapshot {
-            at: self.clock.now(),
-            wall: self.clock.wall(),
-            target: self.frame.target.clone(),
-            link: self.link.clone(),
-            identity: facts
-                .map_or_else(|| Known::Unknown(unseen()), |facts| facts.standing.identity()),
-            server: self.server_facts(),
-            recoverability: self.recoverability(&archiver),
-            pools: self.pools(),
-            breakers: self.breakers(),
-            checks,
-            alerts: self.desk.shown(),
-            backup: Backup {
-                archiver,
-                repository: Known::Unknown(Text::ours("no backup repository configured")),
-                running: facts.map(|facts| facts.running_backups()).unwrap_or_default(),
-            },
-            sources: self.sources(),
-            cost: self.cost,
-        })
-    }
-
-    fn server_facts(&self) -> Known<Server> {
-        match &self.facts {
-            Some((_, facts)) => facts.server(self.tps),
-            None => Known::Unknown(Text::ours("the server has not answered yet")),
-        }
-    }
-
     /// As of the last answer.
     fn recoverability(&self, archiver: &Known<crate::watch::snapshot::Archiver>) -> Recoverability {
         let rpo = match &self.facts {
-            None => Known::Unknown(Text::ours("the server has not answered yet")),
+            None => Known::Unknown(unseen()),
             Some((at, facts)) => recoverability::rpo(&Evidence {
                 now: *at,
                 server_now: facts.server_now(),
@@ -336,9 +346,8 @@ impl Assembler {
             note: None,
             trend: Vec::new(),
         };
-        let server = self.server_facts();
         let mut pools = Vec::new();
-        if let Known::Is(server) = &server {
+        if let Known::Is(server) = &self.server {
             let idle = server.idle.value().map(|idle| u64::from(*idle));
             let (used, usable) = (u64::from(server.sessions), u64::from(server.usable()));
             pools.push(pool("server", PoolKind::Server, Some(used), idle, Some(usable)));
@@ -368,6 +377,10 @@ impl Assembler {
         sources.extend(self.sources.values().map(|voice| voice.source.clone()));
         sources
     }
+}
+
+fn unseen() -> Text {
+    Text::ours("the server has not answered yet")
 }
 
 /// What a pool or breaker is called among those of all sources: applications often name theirs after

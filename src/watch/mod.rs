@@ -2,6 +2,7 @@
 
 pub mod alerts;
 pub mod assemble;
+pub mod beat;
 pub mod checks;
 pub mod recoverability;
 pub mod sampler;

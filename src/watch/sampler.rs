@@ -4,14 +4,15 @@ use std::{sync::Arc, time::Duration};
 
 use tokio::{
     sync::{Notify, mpsc, watch},
-    time::{Instant, sleep_until},
+    time::{Instant, sleep, sleep_until},
 };
 use tokio_util::sync::CancellationToken;
 
 use super::{
     assemble::{Assembler, Frame},
+    beat::Beat,
     checks::{self, ParseError, derived},
-    server::{self, Watcher},
+    server::{self, Assignment, Watcher},
     snapshot::Snapshot,
     sources::{
         Reading,
@@ -75,6 +76,8 @@ impl Drop for Watch {
 
 /// What the sources said is judged at least so often; a little more than the server's own second.
 const JUDGE_EVERY: Duration = Duration::from_millis(1250);
+/// Sources are asked in one beat: what they say within this time makes one sight, and one frame.
+const TOGETHER: Duration = Duration::from_millis(25);
 /// Messages that may wait for the assembler.
 const QUEUE: usize = 64;
 
@@ -86,19 +89,22 @@ pub fn start(plan: Plan, clock: &Clock) -> Result<Watch, ParseError> {
     let (reading_out, reading_in) = mpsc::channel(QUEUE);
     let (orders, orders_in) = mpsc::channel(QUEUE);
     let specs = checks::cluster()?;
-    let assembler = Assembler::new(plan.frame.clone(), derived::all()?, clock.clone());
-    let (publish, snapshots) = watch::channel(assembler.snapshot());
-    let watcher = Watcher::new(
-        plan.settings,
-        plan.frame.period,
+    let mut assembler = Assembler::new(plan.frame.clone(), derived::all()?, clock.clone());
+    let (publish, snapshots) = watch::channel(assembler.sight(false));
+    let beat = Beat::new();
+    let watcher = Watcher::new(Assignment {
+        settings: plan.settings,
+        period: plan.frame.period,
+        beat,
         specs,
-        clock.clone(),
-        server_out,
-        Arc::clone(&retry),
-        cancel.clone(),
-    );
+        clock: clock.clone(),
+        out: server_out,
+        retry: Arc::clone(&retry),
+        cancel: cancel.clone(),
+    });
     tokio::spawn(watcher.run());
-    let line = Line { out: reading_out.clone(), retry: Arc::clone(&retry), cancel: cancel.clone() };
+    let line =
+        Line { out: reading_out.clone(), retry: Arc::clone(&retry), cancel: cancel.clone(), beat };
     for place in plan.endpoints {
         tokio::spawn(endpoint::run(place, clock.clone(), line.clone()));
     }
@@ -129,14 +135,20 @@ async fn assemble(
     // twice as many frames.
     let mut judge_at = Instant::now();
     loop {
+        let was_live = assembler.is_live();
         let mut answered = false;
+        let mut more_to_come = false;
         tokio::select! {
             () = cancel.cancelled() => return,
             Some(event) = inbox.server.recv() => {
                 answered = matches!(event, server::Event::Facts { .. });
+                more_to_come = answered && was_live;
                 assembler.server(event);
             }
-            Some(reading) = inbox.readings.recv() => assembler.reading(reading),
+            Some(reading) = inbox.readings.recv() => {
+                more_to_come = was_live;
+                assembler.reading(reading);
+            }
             Some(order) = inbox.orders.recv() => match order {
                 Order::RetryNow => retry.notify_waiters(),
                 Order::Acknowledge(id) => {
@@ -146,17 +158,22 @@ async fn assemble(
             },
             () = sleep_until(judge_at) => {}
         }
+        // A change of the link is told at once, and so is the first that is heard.
+        if more_to_come {
+            sleep(TOGETHER).await;
+        }
         // What has come in meanwhile belongs to the same sight.
         while let Ok(event) = inbox.server.try_recv() {
+            answered |= matches!(event, server::Event::Facts { .. });
             assembler.server(event);
         }
         while let Ok(reading) = inbox.readings.try_recv() {
             assembler.reading(reading);
         }
-        if answered || Instant::now() >= judge_at {
-            assembler.judge();
+        let judging = answered || Instant::now() >= judge_at;
+        if judging {
             judge_at = Instant::now() + JUDGE_EVERY;
         }
-        publish.send_replace(assembler.snapshot());
+        publish.send_replace(assembler.sight(judging));
     }
 }

@@ -37,6 +37,9 @@ use crate::{
 const FRAME: Duration = Duration::from_millis(33);
 /// What is shown ages by the second.
 const TICK: Duration = Duration::from_secs(1);
+/// How much later than a second after facts the next ones are waited for: they make the frame that shows
+/// the next second. One by the clock just before them would be a frame for nothing.
+const LATE: Duration = Duration::from_millis(100);
 /// How often a terminal that did not take a frame whole is offered the rest.
 const RETRY: Duration = Duration::from_millis(20);
 
@@ -116,6 +119,8 @@ pub struct Ui<W: Write> {
     dirty: bool,
     whole: bool,
     drawn: Option<Stamp>,
+    /// Facts have come since the last frame but one: more will.
+    fed: bool,
 }
 
 impl<W: Write> Ui<W> {
@@ -142,6 +147,7 @@ impl<W: Write> Ui<W> {
             dirty: true,
             whole: true,
             drawn: None,
+            fed: false,
         })
     }
 
@@ -155,6 +161,7 @@ impl<W: Write> Ui<W> {
             Event::Notice(notice) => Msg::Notice(notice),
             Event::Facts => {
                 self.facts.told.store(false, Ordering::Release);
+                self.fed = true;
                 Msg::Snapshot(Arc::clone(&self.facts.snapshots.borrow_and_update()))
             }
             Event::Signal(signals::Event::Leave(number)) => {
@@ -192,7 +199,11 @@ impl<W: Write> Ui<W> {
             return RETRY;
         }
         let Some(drawn) = self.drawn else { return Duration::ZERO };
-        let due = if self.dirty { FRAME } else { TICK };
+        let due = match (self.dirty, self.fed) {
+            (true, _) => FRAME,
+            (false, true) => TICK + LATE,
+            (false, false) => TICK,
+        };
         due.saturating_sub(self.clock.now().since(drawn))
     }
 
@@ -203,6 +214,7 @@ impl<W: Write> Ui<W> {
             return Ok(());
         }
         if !self.dirty {
+            self.fed = false;
             self.update(Msg::Tick);
         }
         self.draw()

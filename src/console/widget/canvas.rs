@@ -1,7 +1,7 @@
 //! A buffer with a theme and glyphs, and the few strokes that everything is drawn with.
 
 use ratatui::{
-    buffer::Buffer,
+    buffer::{Buffer, Cell},
     layout::Rect,
     style::{Color, Modifier, Style},
 };
@@ -32,7 +32,35 @@ impl Canvas<'_> {
             return x;
         }
         let room = usize::from(area.right() - x);
-        self.buf.set_stringn(x, y, text, room, self.full(meaning)).0
+        if !text.bytes().all(|byte| matches!(byte, b' '..=b'~')) {
+            return self.buf.set_stringn(x, y, text, room, self.full(meaning)).0;
+        }
+        // Most words: each byte is a cell, and nothing of what stood there is left.
+        let fresh = self.cell(" ", meaning);
+        let cells = room.min(text.len());
+        for (place, byte) in self.row_mut(x, y, cells).iter_mut().zip(text.bytes()) {
+            place.clone_from(&fresh);
+            place.set_char(char::from(byte));
+        }
+        x + cells as u16
+    }
+
+    /// A cell that shows `symbol` and nothing of what stood there before.
+    pub fn cell(&self, symbol: &str, meaning: Meaning) -> Cell {
+        let mut cell = Cell::EMPTY;
+        cell.set_symbol(symbol).set_style(self.full(meaning));
+        cell
+    }
+
+    /// The `cells` cells from (`x`, `y`) on, as far as the row and the buffer reach.
+    pub fn row_mut(&mut self, x: u16, y: u16, cells: usize) -> &mut [Cell] {
+        let area = self.buf.area;
+        if y < area.top() || y >= area.bottom() || x < area.left() || x >= area.right() {
+            return &mut [];
+        }
+        let start = usize::from(y - area.y) * usize::from(area.width) + usize::from(x - area.x);
+        let cells = cells.min(usize::from(area.right() - x));
+        self.buf.content.get_mut(start..start + cells).unwrap_or_default()
     }
 
     /// The style of a meaning with nothing left open, so that what stood there before does not shine
@@ -99,7 +127,8 @@ impl Canvas<'_> {
     /// Makes an area blank, in the screen's own style. A wide character that stood half in it goes.
     pub fn blank(&mut self, area: Rect) {
         let area = area.intersection(self.buf.area);
-        let style = self.theme.style(Meaning::Text);
+        let mut blank = Cell::EMPTY;
+        blank.set_style(self.theme.style(Meaning::Text));
         for y in area.top()..area.bottom() {
             if area.left() > self.buf.area.left() {
                 let before = &mut self.buf[(area.left() - 1, y)];
@@ -107,11 +136,7 @@ impl Canvas<'_> {
                     before.set_symbol(" ");
                 }
             }
-            for x in area.left()..area.right() {
-                let cell = &mut self.buf[(x, y)];
-                cell.reset();
-                cell.set_style(style);
-            }
+            self.row_mut(area.left(), y, usize::from(area.width)).fill(blank.clone());
         }
     }
 

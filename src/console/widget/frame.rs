@@ -16,27 +16,29 @@ pub fn grid(canvas: &mut Canvas<'_>, area: Rect, downs: &[u16], acrosses: &[u16]
     }
     let signs = canvas.glyphs.borders();
     let (left, right, top, bottom) = (area.left(), area.right() - 1, area.top(), area.bottom() - 1);
+    let crossing = |x: u16, y: u16| match (y == top, y == bottom, x == left, x == right) {
+        (true, _, true, _) => signs.corners[0],
+        (true, _, _, true) => signs.corners[1],
+        (_, true, true, _) => signs.corners[2],
+        (_, true, _, true) => signs.corners[3],
+        (true, ..) => signs.tees[0],
+        (_, true, ..) => signs.tees[1],
+        (_, _, true, _) => signs.tees[2],
+        (_, _, _, true) => signs.tees[3],
+        _ => signs.cross,
+    };
+    let (across, down) =
+        (canvas.cell(signs.across, Meaning::Border), canvas.cell(signs.down, Meaning::Border));
+    let columns = || [left, right].into_iter().chain(downs.iter().copied());
+    for y in [top, bottom].into_iter().chain(acrosses.iter().copied()) {
+        canvas.row_mut(left, y, usize::from(area.width)).fill(across.clone());
+    }
     for y in top..=bottom {
-        let across = y == top || y == bottom || acrosses.contains(&y);
-        for x in left..=right {
-            let down = x == left || x == right || downs.contains(&x);
-            let sign = match (across, down) {
-                (false, false) => continue,
-                (true, false) => signs.across,
-                (false, true) => signs.down,
-                (true, true) => match (y == top, y == bottom, x == left, x == right) {
-                    (true, _, true, _) => signs.corners[0],
-                    (true, _, _, true) => signs.corners[1],
-                    (_, true, true, _) => signs.corners[2],
-                    (_, true, _, true) => signs.corners[3],
-                    (true, ..) => signs.tees[0],
-                    (_, true, ..) => signs.tees[1],
-                    (_, _, true, _) => signs.tees[2],
-                    (_, _, _, true) => signs.tees[3],
-                    _ => signs.cross,
-                },
-            };
-            canvas.put(area, x, y, sign, Meaning::Border);
+        let crossed = y == top || y == bottom || acrosses.contains(&y);
+        for x in columns() {
+            let sign =
+                if crossed { canvas.cell(crossing(x, y), Meaning::Border) } else { down.clone() };
+            canvas.row_mut(x, y, 1).fill(sign);
         }
     }
 }

@@ -148,7 +148,7 @@ fn tokens(text: &str) -> impl Iterator<Item = &str> {
 pub fn sweep(buf: &mut Buffer) {
     for cell in &mut buf.content {
         let symbol = cell.symbol();
-        if symbol.is_ascii() && !symbol.bytes().any(|byte| byte.is_ascii_control()) {
+        if symbol.bytes().all(|byte| matches!(byte, b' '..=b'~')) {
             continue;
         }
         if symbol.chars().any(is_unsafe) {

@@ -121,12 +121,13 @@ impl Book {
     }
 
     /// Takes the rows of checks that ran together. A check without a row is fine.
-    pub fn took(&mut self, ran: &[String], rows: Vec<Row>, now: Stamp) {
+    pub fn took(&mut self, ran: &[impl AsRef<str>], rows: Vec<Row>, now: Stamp) {
         let mut by_check: BTreeMap<String, Vec<Row>> = BTreeMap::new();
         for row in rows {
             by_check.entry(row.id.clone()).or_default().push(row);
         }
         for id in ran {
+            let id = id.as_ref();
             if let Some(page) = self.pages.get_mut(id) {
                 page.took(by_check.remove(id).unwrap_or_default(), now);
             }
@@ -399,7 +400,7 @@ mod tests {
     #[test]
     fn a_value_that_cannot_be_seen_is_blind() {
         let mut book = book(PRIMARY);
-        book.took(&["checksum_failures".into()], vec![row("checksum_failures", None)], at(0));
+        book.took(&["checksum_failures"], vec![row("checksum_failures", None)], at(0));
         assert_eq!(state(&book, "checksum_failures"), CheckState::Blind);
     }
 
@@ -430,11 +431,7 @@ mod tests {
     fn the_worst_finding_stands_first_and_decides() {
         let mut book = book(PRIMARY);
         let id = "idle_in_transaction";
-        book.took(
-            &[id.into()],
-            vec![row(id, Some(1.0)), row(id, Some(400.0)), row(id, Some(1e4))],
-            at(0),
-        );
+        book.took(&[id], vec![row(id, Some(1.0)), row(id, Some(400.0)), row(id, Some(1e4))], at(0));
         let shown = book.shown();
         let check = shown.iter().find(|c| &*c.id == id).expect("shown");
         let severities: Vec<_> = check.findings.iter().map(|f| f.severity).collect();

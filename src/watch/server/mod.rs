@@ -9,7 +9,7 @@ mod statements;
 mod trouble;
 
 pub use facts::Facts;
-pub use probe::{Event, Watcher};
+pub use probe::{Assignment, Checked, Event, Watcher};
 
 // Where the checks name it too, which know nothing of this room.
 pub use super::checks::derived::SERVER;

@@ -33,6 +33,7 @@ use crate::{
         conninfo::Settings,
     },
     watch::{
+        beat::Beat,
         checks::{Spec, run},
         snapshot::{Breaker, Check, Cost, Finding, Link, LinkState, Problem},
     },
@@ -78,27 +79,48 @@ pub enum Event {
         cost: Cost,
         /// Our own breaker.
         breaker: Breaker,
+        /// Checks that ran with it: one answer makes one sight.
+        checked: Option<Checked>,
     },
-    /// Some checks ran.
-    Checked {
-        /// Every check as it stands now.
-        shown: Vec<Check>,
-        /// Those that ran now.
-        fresh: Vec<(Spec, Vec<Finding>)>,
-        /// When.
-        at: Stamp,
-    },
+    /// Checks ran, or are to run, by themselves.
+    Checked(Checked),
+}
+
+/// What came of checks.
+#[derive(Debug)]
+pub struct Checked {
+    /// Every check as it stands now.
+    pub shown: Vec<Check>,
+    /// Those that ran now.
+    pub fresh: Vec<(Spec, Vec<Finding>)>,
+    /// When.
+    pub at: Stamp,
+}
+
+/// What a watcher is to watch, and whom it tells.
+#[derive(Clone, Debug)]
+pub struct Assignment {
+    /// How to connect to the server.
+    pub settings: Settings,
+    /// How often it is asked.
+    pub period: Duration,
+    /// The beat that it is asked in.
+    pub beat: Beat,
+    /// The checks that there are.
+    pub specs: Vec<Spec>,
+    /// What ages are read from.
+    pub clock: Clock,
+    /// Where events go.
+    pub out: mpsc::Sender<Event>,
+    /// Ends any pause at once.
+    pub retry: Arc<Notify>,
+    /// Ends the watching.
+    pub cancel: CancellationToken,
 }
 
 /// Watches one server until cancelled.
 pub struct Watcher {
-    settings: Settings,
-    period: Duration,
-    specs: Vec<Spec>,
-    clock: Clock,
-    out: mpsc::Sender<Event>,
-    retry: Arc<Notify>,
-    cancel: CancellationToken,
+    on: Assignment,
     link: Link,
     within: Duration,
     book: run::Book,
@@ -115,36 +137,22 @@ enum Left {
 }
 
 impl Watcher {
-    /// A watcher that has not connected yet. `retry` ends any pause at once.
-    pub fn new(
-        settings: Settings,
-        period: Duration,
-        specs: Vec<Spec>,
-        clock: Clock,
-        out: mpsc::Sender<Event>,
-        retry: Arc<Notify>,
-        cancel: CancellationToken,
-    ) -> Self {
-        let link = Link { since: clock.now(), ..Link::default() };
+    /// A watcher that has not connected yet.
+    pub fn new(mut on: Assignment) -> Self {
+        on.settings = on.settings.calling_itself("howdah");
         Self {
-            settings: settings.calling_itself("howdah"),
-            period,
-            specs,
-            breaker: Arc::new(own::breaker(clock.clone())),
-            clock,
-            out,
-            retry,
-            cancel,
-            link,
+            link: Link { since: on.clock.now(), ..Link::default() },
             within: CONNECT,
             book: run::Book::default(),
             cost: Spending::default(),
+            breaker: Arc::new(own::breaker(on.clock.clone())),
+            on,
         }
     }
 
     /// Runs until cancelled; says what it sees on the way.
     pub async fn run(mut self) {
-        let cancel = self.cancel.clone();
+        let cancel = self.on.cancel.clone();
         loop {
             let attempt = tokio::select! {
                 () = cancel.cancelled() => return,
@@ -170,7 +178,7 @@ impl Watcher {
             };
             tokio::select! {
                 () = cancel.cancelled() => return,
-                () = self.retry.notified() => {}
+                () = self.on.retry.notified() => {}
                 () = sleep(pause) => {}
             }
         }
@@ -178,11 +186,11 @@ impl Watcher {
 
     async fn attempt(&mut self) -> Result<Session, CallError<Trouble>> {
         let breaker = Arc::clone(&self.breaker);
-        let started = self.clock.now();
-        let session = breaker.call(Session::open(&self.settings, self.within)).await;
+        let started = self.on.clock.now();
+        let session = breaker.call(Session::open(&self.on.settings, self.within)).await;
         if !matches!(session, Err(CallError::Refused(_))) {
             self.link.attempt += 1;
-            self.cost.spend(&self.clock, started, 2);
+            self.cost.spend(&self.on.clock, started, 2);
         }
         session
     }
@@ -201,14 +209,14 @@ impl Watcher {
 
     async fn watch(&mut self, mut session: Session) -> Left {
         self.within = CONNECT;
-        self.book.meet(&self.specs, session.standing.for_checks());
+        self.book.meet(&self.on.specs, session.standing.for_checks());
         self.book.ask_again();
         // That they are to come is a fact, too: whoever waits for them knows what to wait for.
-        self.say_checks(Vec::new()).await;
+        self.say_checks().await;
         self.set(LinkState::Live, None);
         self.link.attempt = 0;
         let mut next = Instant::now();
-        let cancel = self.cancel.clone();
+        let cancel = self.on.cancel.clone();
         loop {
             tokio::select! {
                 () = cancel.cancelled() => return Left::Cancelled,
@@ -216,7 +224,8 @@ impl Watcher {
                 () = sleep_until(next) => {}
             }
             // A tick that came late is not made up for.
-            next = (next + self.period).max(Instant::now() + self.period / 2);
+            let due = self.on.beat.nearest(next + self.on.period, self.on.period);
+            next = due.max(Instant::now() + self.on.period / 2);
             if let Err(left) = self.tick(&mut session).await {
                 return left;
             }
@@ -228,7 +237,7 @@ impl Watcher {
     }
 
     async fn tick(&mut self, session: &mut Session) -> Result<(), Left> {
-        let now = self.clock.now();
+        let now = self.on.clock.now();
         let due = |last: Option<Stamp>, every| last.is_none_or(|at| now.since(at) + LATE >= every);
         let slow = due(session.slow_at, SLOW_EVERY);
         let tick = Tick {
@@ -271,8 +280,8 @@ impl Watcher {
                     let blind = error.code() == Some(&SqlState::INSUFFICIENT_PRIVILEGE);
                     let words = words_of(&error);
                     tracing::warn!(check = spec.id, error = words, "the check cannot run");
-                    self.book.failed(&spec.id, &words, blind, self.clock.now());
-                    self.say_checks(Vec::new()).await;
+                    self.book.failed(&spec.id, &words, blind, self.on.clock.now());
+                    self.say_checks().await;
                 }
             }
         }
@@ -286,11 +295,11 @@ impl Watcher {
         session: &mut Session,
         tick: &Tick,
     ) -> Result<Result<Row, tokio_postgres::Error>, Left> {
-        let started = self.clock.now();
+        let started = self.on.clock.now();
         let sql = statements::tick(&session.standing, tick);
         let again = session.slow_at.is_some();
-        let cancel = self.cancel.clone();
-        let retry = Arc::clone(&self.retry);
+        let cancel = self.on.cancel.clone();
+        let retry = Arc::clone(&self.on.retry);
         let breaker = Arc::clone(&self.breaker);
         // Dropped on every way out without an answer, which counts as a failure.
         let permit = breaker.try_acquire().ok();
@@ -299,7 +308,7 @@ impl Watcher {
             tokio::pin!(query);
             let late = sleep(LATE);
             let given_up = sleep(GIVE_UP);
-            let look = look(self.settings.clone(), LOOK_AFTER, CONNECT_CUT_OFF);
+            let look = look(self.on.settings.clone(), LOOK_AFTER, CONNECT_CUT_OFF);
             tokio::pin!(late, given_up, look);
             let (mut hung, mut looking, mut cut_off) = (false, false, false);
             loop {
@@ -317,7 +326,7 @@ impl Watcher {
                         Err(trouble) if trouble.cut_off || cut_off => {
                             cut_off = true;
                             self.within = limit_after(&trouble);
-                            look.set(self::look(self.settings.clone(), PAUSE_FREE, self.within));
+                            look.set(self::look(self.on.settings.clone(), PAUSE_FREE, self.within));
                             self.set(LinkState::Hung, Some(trouble.problem));
                             self.say_link().await;
                         }
@@ -340,8 +349,8 @@ impl Watcher {
         if let Some(permit) = permit {
             permit.success();
         }
-        self.cost.spend(&self.clock, started, 1);
-        let now = self.clock.now();
+        self.cost.spend(&self.on.clock, started, 1);
+        let now = self.on.clock.now();
         self.link.latency = Some(now.since(started));
         self.link.last_answer = Some(now);
         self.set(LinkState::Live, None);
@@ -349,13 +358,13 @@ impl Watcher {
     }
 
     async fn took(&mut self, session: &mut Session, tick: &Tick, row: &Row) {
-        let now = self.clock.now();
+        let now = self.on.clock.now();
         if tick.slow {
             session.slow_at = Some(now);
             if let Some(mut standing) = read::<Standing>(row, 1) {
                 standing.read_only = session.standing.read_only;
                 if standing.for_checks() != session.standing.for_checks() {
-                    self.book.meet(&self.specs, standing.for_checks());
+                    self.book.meet(&self.on.specs, standing.for_checks());
                 }
                 session.standing = standing;
             }
@@ -366,50 +375,68 @@ impl Watcher {
             session.standing.read_only = read_only;
             session.read_only_at = Some(now);
         }
-        if let Some(activity) = read::<Activity>(row, 0) {
-            if session.standing.changed(&activity) {
-                (session.slow_at, session.read_only_at) = (None, None);
-            }
-            let facts = Box::new(Facts {
-                standing: session.standing.clone(),
-                activity,
-                ready: session.ready.clone(),
-                backups: session.backups.clone(),
-            });
-            let cost = self.cost.last_minute(now);
-            let event = Event::Facts { facts, link: self.link.clone(), cost, breaker: self.own() };
-            self.say(event).await;
+        let activity = read::<Activity>(row, 0);
+        if let Some(activity) = &activity
+            && session.standing.changed(activity)
+        {
+            (session.slow_at, session.read_only_at) = (None, None);
         }
+        let checked = self.took_checks(tick, row, now);
+        let event = match (activity, checked) {
+            (Some(activity), checked) => Event::Facts {
+                facts: Box::new(Facts {
+                    standing: session.standing.clone(),
+                    activity,
+                    ready: session.ready.clone(),
+                    backups: session.backups.clone(),
+                }),
+                link: self.link.clone(),
+                cost: self.cost.last_minute(now),
+                breaker: self.own(),
+                checked,
+            },
+            (None, Some(checked)) => Event::Checked(checked),
+            (None, None) => return,
+        };
+        self.say(event).await;
+    }
+
+    /// What came of the checks of a tick; `None` when it had none.
+    fn took_checks(&mut self, tick: &Tick, row: &Row, now: Stamp) -> Option<Checked> {
         if tick.checks.is_empty() {
-            return;
+            return None;
         }
-        let ids: Vec<String> = tick.checks.iter().map(|spec| spec.id.clone()).collect();
+        let ids: Vec<&str> = tick.checks.iter().map(|spec| spec.id.as_str()).collect();
         match read::<Vec<run::Row>>(row, 4) {
             Some(rows) => self.book.took(&ids, rows, now),
             None => ids.iter().for_each(|id| {
                 self.book.failed(id, "the server's answer could not be read", false, now);
             }),
         }
-        self.say_checks(ids).await;
+        Some(self.checked(&ids))
     }
 
-    async fn say_checks(&self, ran: Vec<String>) {
-        let fresh = self.book.results().filter(|(spec, ..)| ran.contains(&spec.id));
+    /// Every check as it stands now, and what came of those that `ran`.
+    fn checked(&self, ran: &[&str]) -> Checked {
+        let fresh = self.book.results().filter(|(spec, ..)| ran.contains(&spec.id.as_str()));
         let fresh = fresh.map(|(spec, findings, _)| (spec.clone(), findings.to_vec())).collect();
-        let event = Event::Checked { shown: self.book.shown(), fresh, at: self.clock.now() };
-        self.say(event).await;
+        Checked { shown: self.book.shown(), fresh, at: self.on.clock.now() }
+    }
+
+    async fn say_checks(&self) {
+        self.say(Event::Checked(self.checked(&[]))).await;
     }
 
     async fn lost(&mut self, state: LinkState, problem: Problem, pause: Duration) {
         tracing::warn!(what = %problem.what, "not connected");
         self.set(state, Some(problem));
-        self.link.next_try = Some(self.clock.now().plus(pause));
+        self.link.next_try = Some(self.on.clock.now().plus(pause));
         self.say_link().await;
     }
 
     fn set(&mut self, state: LinkState, problem: Option<Problem>) {
         if self.link.state != state {
-            self.link.since = self.clock.now();
+            self.link.since = self.on.clock.now();
         }
         self.link.state = state;
         self.link.problem = problem;
@@ -423,12 +450,12 @@ impl Watcher {
     }
 
     fn own(&self) -> Breaker {
-        own::shown(self.clock.now(), &self.breaker.stats())
+        own::shown(self.on.clock.now(), &self.breaker.stats())
     }
 
     async fn say(&self, event: Event) {
         // Nobody listens only when everything is being shut down.
-        let _ = self.out.send(event).await;
+        let _ = self.on.out.send(event).await;
     }
 }
 

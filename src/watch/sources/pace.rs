@@ -9,6 +9,7 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use super::Reading;
+use crate::watch::beat::Beat;
 
 /// A source that can be asked.
 pub trait Look: Send {
@@ -25,16 +26,18 @@ pub struct Line {
     pub retry: Arc<Notify>,
     /// Ends the asking.
     pub cancel: CancellationToken,
+    /// When all are asked.
+    pub beat: Beat,
 }
 
 impl Line {
     /// A line that nobody hurries.
     pub fn new(out: mpsc::Sender<Reading>, cancel: CancellationToken) -> Self {
-        Self { out, retry: Arc::default(), cancel }
+        Self { out, retry: Arc::default(), cancel, beat: Beat::new() }
     }
 }
 
-/// Asks every period and sends what is told, until cancelled or until nobody listens any more. Attempts
+/// Asks every period, in the beat of all, and sends what is told, until cancelled or until nobody listens any more. Attempts
 /// never overlap; after failures the pause grows to 5 s at most.
 pub async fn keep_asking(mut source: impl Look, period: Duration, line: Line) {
     let mut pace = Pace::new(period);
@@ -47,7 +50,7 @@ pub async fn keep_asking(mut source: impl Look, period: Duration, line: Line) {
                 return;
             }
             tokio::select! {
-                () = sleep_until(pace.next(started, failed)) => {}
+                () = sleep_until(line.beat.nearest(pace.next(started, failed), period)) => {}
                 () = line.retry.notified() => {}
             }
         }
