@@ -91,9 +91,17 @@ fn overview_in_every_state() {
 fn must_say(name: &str) -> &'static [&'static str] {
     match name {
         "loading" => &["PROD", "connecting 2s", "CONNECTING", "RPO", "RTO", "PITR", "waiting for"],
-        "healthy" => {
-            &["PROD", "● live", "prod-eu", "primary", "tl 3", "…4821", "12/197", "✓ no alert"]
-        }
+        "healthy" => &[
+            "PROD",
+            "● live",
+            "prod-eu",
+            "primary",
+            "tl 3",
+            "…4821",
+            "12/197",
+            "✓ no alert",
+            "proven L5",
+        ],
         "degraded" => &[
             "2 CRIT",
             "1 WARN",
@@ -114,7 +122,9 @@ fn must_say(name: &str) -> &'static [&'static str] {
             "try in 18s",
             "2/3 probes",
             "pool exhausted api-2",
-            "no backup repository configured",
+            "logical FAILED",
+            "proven L5",
+            "logical DAMAGED",
         ],
         "down" => &["■ DOWN 8s, next try 1s", "connection refused", "STALE 9s", "alerts STALE"],
         "hung" => &["HUNG, STALE 12s", "STALE   12s", "no answer within 1s"],

@@ -20,7 +20,7 @@ use howdah::{
         screen::{Ui, render},
         theme::{Glyphs, Theme},
     },
-    watch::snapshot::{Known, Snapshot},
+    watch::snapshot::{BackupState, Known, Snapshot},
 };
 use proptest::prelude::*;
 use ratatui::{buffer::Buffer, layout::Rect};
@@ -66,7 +66,19 @@ fn poisoned(mut s: Snapshot, raw: &str) -> Snapshot {
     }
     s.recoverability.rto = Known::Unknown(text());
     s.recoverability.pitr = Known::Blind(text());
-    s.backup.repository = Known::Unknown(text());
+    match &mut s.backup.repository {
+        Known::Is(kept) => {
+            kept.location = text();
+            for backup in &mut kept.backups {
+                backup.id = text();
+                backup.method = text();
+                if let BackupState::Failed { why, .. } = &mut backup.state {
+                    *why = text();
+                }
+            }
+        }
+        unseen => *unseen = Known::Unknown(text()),
+    }
     if let Known::Is(archiver) = &mut s.backup.archiver {
         archiver.last_wal = Some(text());
         archiver.last_failed_wal = Some(text());

@@ -56,6 +56,7 @@ pub fn bare(config: &Config, settings: Settings, environment: Environment) -> Pl
         settings,
         endpoints: Vec::new(),
         bouncers: Vec::new(),
+        repository: None,
     }
 }
 

@@ -9,7 +9,9 @@ use tui_input::Input;
 use super::input::keymap::Keymap;
 use crate::{
     base::{clock::Stamp, text::Text},
-    watch::snapshot::{Alert, Breaker, BreakerState, Pool, PoolKind, Snapshot},
+    watch::snapshot::{
+        Alert, Breaker, BreakerState, KeptBackup, Pool, PoolKind, RunningBackup, Snapshot,
+    },
 };
 
 /// The panes of the overview, in reading order: two columns, two rows.
@@ -223,13 +225,47 @@ pub fn rows(snapshot: &Snapshot, pane: Pane, filter: &str) -> Vec<Row> {
     }
 }
 
-/// The rows of the backup pane: `archiver` (index 0), `repository` (index 1), then `running/PID` for
-/// each base backup under way (index into `snapshot.backup.running`, plus 2).
+/// The rows of the backup pane: `archiver` (index 0), then `running/PID` for each base backup under way
+/// (from index 2), `backup/ID` for each one in the repository, newest first, and at the end, because it
+/// says least, `repository` (index 1). What an index means tells [`backup_at`].
 pub fn backup_rows(snapshot: &Snapshot) -> Vec<Row> {
     let fixed = [Text::ours("archiver"), Text::ours("repository")];
     let running =
         snapshot.backup.running.iter().map(|backup| Text::from(format!("running/{}", backup.pid)));
-    fixed.into_iter().chain(running).enumerate().map(|(index, id)| Row { id, index }).collect()
+    let kept = snapshot.backup.repository.value().into_iter().flat_map(|kept| &kept.backups);
+    let kept = kept.map(|backup| Text::from(format!("backup/{}", backup.id)));
+    let ids = fixed.into_iter().chain(running).chain(kept);
+    let mut rows: Vec<Row> = ids.enumerate().map(|(index, id)| Row { id, index }).collect();
+    let repository = rows.remove(1);
+    rows.push(repository);
+    rows
+}
+
+/// The thing in a row of the backup pane.
+#[derive(Clone, Copy, Debug)]
+pub enum BackupRow<'a> {
+    /// The server's archiver.
+    Archiver,
+    /// The repository.
+    Repository,
+    /// A base backup under way.
+    Running(&'a RunningBackup),
+    /// A backup in the repository.
+    Kept(&'a KeptBackup),
+}
+
+/// What a row of [`backup_rows`] shows, by its index.
+pub fn backup_at(snapshot: &Snapshot, index: usize) -> Option<BackupRow<'_>> {
+    let running = &snapshot.backup.running;
+    Some(match index {
+        0 => BackupRow::Archiver,
+        1 => BackupRow::Repository,
+        _ if index - 2 < running.len() => BackupRow::Running(running.get(index - 2)?),
+        _ => {
+            let kept = snapshot.backup.repository.value()?;
+            BackupRow::Kept(kept.backups.get(index - 2 - running.len())?)
+        }
+    })
 }
 
 /// The place of the selected row among `rows`; the first when the selected thing is gone.

@@ -14,7 +14,7 @@ use super::{
     },
     recoverability::{self, Evidence, LsnHistory},
     server::{self, Facts, SERVER},
-    sources::Reading,
+    sources::{Reading, keeper::Keeper},
 };
 use crate::{
     base::{
@@ -22,8 +22,8 @@ use crate::{
         text::Text,
     },
     watch::snapshot::{
-        Backup, Breaker, Check, Cost, Known, Link, LinkState, Pool, PoolKind, Recoverability, Rpo,
-        Server, Snapshot, Source, SourceKind, Target,
+        Backup, Breaker, Check, Cost, Known, Link, LinkState, Pool, PoolKind, Recoverability,
+        Repository, Rpo, Server, Snapshot, Source, SourceKind, Target,
     },
 };
 
@@ -55,6 +55,8 @@ pub struct Assembler {
     lsn: LsnHistory,
     sources: BTreeMap<Text, Voice>,
     own: Option<Breaker>,
+    /// What the repository last held; it stays known while the repository is silent.
+    kept: Known<Repository>,
     trends: BTreeMap<(Text, Text), VecDeque<f32>>,
     states: BTreeMap<(Text, Text), Seen>,
     derived: Vec<Derived>,
@@ -100,6 +102,7 @@ impl Assembler {
             lsn: LsnHistory::default(),
             sources: BTreeMap::new(),
             own: None,
+            kept: Known::Unknown(Text::ours("no backup repository configured")),
             trends: BTreeMap::new(),
             states: BTreeMap::new(),
             derived,
@@ -108,6 +111,11 @@ impl Assembler {
             desk: Desk::new(cluster),
             cost: Cost::default(),
         }
+    }
+
+    /// A repository is configured and will be heard of.
+    pub fn expect_repository(&mut self, keeper: &Keeper) {
+        self.kept = Known::Unknown(format!("{} was not read yet", keeper.location).into());
     }
 
     /// Takes what the server's watcher says.
@@ -175,6 +183,12 @@ impl Assembler {
     pub fn reading(&mut self, reading: Reading) {
         let name = reading.source.name.clone();
         if !reading.answered {
+            let problem = reading.source.problem.as_ref();
+            if let (SourceKind::Repository, None, Some(problem)) =
+                (reading.source.kind, self.kept.value(), problem)
+            {
+                self.kept = Known::Unknown(problem.what.clone());
+            }
             let voice = self.sources.entry(name).or_insert_with(|| Voice {
                 source: reading.source.clone(),
                 pools: Vec::new(),
@@ -182,6 +196,9 @@ impl Assembler {
             });
             voice.source = reading.source;
             return;
+        }
+        if let Some(repository) = reading.repository {
+            self.kept = Known::Is(repository);
         }
         let (mut pools, mut breakers) = (reading.pools, reading.breakers);
         let (pools_here, breakers_here) = (pools.len(), breakers.len());
@@ -235,11 +252,13 @@ impl Assembler {
     /// `judging`; else earlier.
     pub fn sight(&mut self, judging: bool) -> Arc<Snapshot> {
         let said = Said { pools: self.pools(), breakers: self.breakers(), sources: self.sources() };
-        if judging {
-            self.judge(&said);
-        }
         let facts = self.facts.as_ref().map(|(_, facts)| facts);
         let archiver = facts.map_or_else(|| Known::Unknown(unseen()), |facts| facts.archiver());
+        let recoverability = self.recoverability(&archiver);
+        if judging {
+            self.judge(&said, &recoverability);
+        }
+        let facts = self.facts.as_ref().map(|(_, facts)| facts);
         let identity =
             facts.map_or_else(|| Known::Unknown(unseen()), |facts| facts.standing.identity());
         Arc::new(Snapshot {
@@ -249,14 +268,14 @@ impl Assembler {
             link: self.link.clone(),
             identity,
             server: self.server.clone(),
-            recoverability: self.recoverability(&archiver),
+            recoverability,
             pools: said.pools,
             breakers: said.breakers,
             checks: self.derived_shown.iter().chain(&self.checks).cloned().collect(),
             alerts: self.desk.shown(),
             backup: Backup {
                 archiver,
-                repository: Known::Unknown(Text::ours("no backup repository configured")),
+                repository: self.kept.clone(),
                 running: facts.map(|facts| facts.running_backups()).unwrap_or_default(),
             },
             sources: said.sources,
@@ -264,7 +283,7 @@ impl Assembler {
         })
     }
 
-    fn judge(&mut self, said: &Said) {
+    fn judge(&mut self, said: &Said, recoverability: &Recoverability) {
         let when = When { now: self.clock.now(), wall: self.clock.wall() };
         let facts = derived::Facts {
             now: when.now,
@@ -274,6 +293,9 @@ impl Assembler {
             pools: &said.pools,
             breakers: &said.breakers,
             sources: &said.sources,
+            kept: &self.kept,
+            recoverability,
+            wall: when.wall,
         };
         let mut shown = Vec::new();
         for check in &self.derived {
@@ -300,15 +322,26 @@ impl Assembler {
                 segment: facts.standing.segment,
                 archiver,
                 standbys: &facts.standbys(),
+                kept: self.kept.value().map(|kept| &kept.wal),
+                timeline: facts.standing.identity().value().and_then(|who| who.timeline),
             })
             .map(|rpo| self.aged(rpo, *at)),
         };
         Recoverability {
             rpo,
-            rto: Known::Unknown(Text::ours("no restore was measured yet")),
-            pitr: Known::Unknown(Text::ours("no backup repository configured")),
+            rto: self.of_kept(|kept| &kept.rto),
+            pitr: self.of_kept(|kept| &kept.pitr),
             rpo_target: self.frame.rpo_target,
             rto_target: self.frame.rto_target,
+        }
+    }
+
+    /// A part of what the repository holds, or why it is not known.
+    fn of_kept<T: Clone>(&self, part: impl Fn(&Repository) -> &Known<T>) -> Known<T> {
+        match &self.kept {
+            Known::Is(kept) => part(kept).clone(),
+            Known::Unknown(why) => Known::Unknown(why.clone()),
+            Known::Blind(why) => Known::Blind(why.clone()),
         }
     }
 
@@ -389,6 +422,6 @@ fn title(source: &Source, name: &Text, here: usize) -> Text {
     match source.kind {
         SourceKind::Metrics if here == 1 => source.name.clone(),
         SourceKind::Metrics => format!("{}/{name}", source.name).into(),
-        SourceKind::Server | SourceKind::PgBouncer => name.clone(),
+        SourceKind::Server | SourceKind::PgBouncer | SourceKind::Repository => name.clone(),
     }
 }

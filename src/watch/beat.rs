@@ -20,8 +20,11 @@ impl Beat {
 
     /// The moment of that period's beat that is nearest to `moment`.
     pub fn nearest(self, moment: Instant, period: Duration) -> Instant {
+        if period.is_zero() {
+            return moment;
+        }
         let passed = moment.saturating_duration_since(self.0);
-        let beats = (passed.as_secs_f64() / period.as_secs_f64().max(1e-3)).round();
+        let beats = (passed.as_secs_f64() / period.as_secs_f64()).round();
         self.0 + period.mul_f64(beats)
     }
 }

@@ -8,7 +8,7 @@ use crate::{
         text::Text,
         units,
     },
-    watch::snapshot::{ArchiveMode, Archiver, Known, Rpo},
+    watch::snapshot::{ArchiveMode, Archiver, KeptWal, Known, Rpo},
 };
 
 /// Bytes of WAL, as the distance from `0/0`.
@@ -87,6 +87,10 @@ pub struct Evidence<'a> {
     pub archiver: &'a Known<Archiver>,
     /// The standbys.
     pub standbys: &'a [Standby],
+    /// How far the WAL reaches in the backup repository; none when there is no repository.
+    pub kept: Option<&'a Known<KeptWal>>,
+    /// The timeline that the server writes.
+    pub timeline: Option<u32>,
 }
 
 /// A page header is written when a segment is begun: that much holds no commit.
@@ -95,7 +99,17 @@ const EMPTY_SEGMENT: u64 = 40;
 /// The best of all ways in which commits are safe outside this machine.
 pub fn rpo(evidence: &Evidence<'_>) -> Known<Rpo> {
     let mut ways: Vec<(Text, Known<(Duration, bool)>)> = Vec::new();
-    ways.push((Text::ours("WAL archive"), archived(evidence)));
+    match evidence.kept {
+        // What was put into the repository counts, not what the archive command said of it.
+        Some(Known::Is(kept)) => {
+            ways.push((Text::ours("WAL in the repository"), in_repository(evidence, *kept)));
+        }
+        Some(Known::Unknown(why) | Known::Blind(why)) => {
+            ways.push((Text::ours("WAL in the repository"), Known::Unknown(why.clone())));
+            ways.push((Text::ours("WAL archive"), archived(evidence)));
+        }
+        None => ways.push((Text::ours("WAL archive"), archived(evidence))),
+    }
     for standby in evidence.standbys {
         ways.push((format!("standby {}", standby.name).into(), flushed(evidence, standby)));
     }
@@ -134,11 +148,39 @@ fn archived(evidence: &Evidence<'_>) -> Known<(Duration, bool)> {
     let Some(end) = segment_end(wal, evidence.segment) else {
         return Known::Unknown(format!("the last archived file is '{wal}', not a segment").into());
     };
+    exposed_behind(evidence, end, archiver.finished, archiver.last_at)
+}
+
+fn in_repository(evidence: &Evidence<'_>, kept: KeptWal) -> Known<(Duration, bool)> {
+    match evidence.timeline {
+        None => return Known::Unknown(Text::ours("the server's timeline is not known")),
+        Some(timeline) if timeline != kept.timeline => {
+            let what = format!("it holds timeline {}, the server writes {timeline}", kept.timeline);
+            return Known::Unknown(what.into());
+        }
+        Some(_) => {}
+    }
+    // When a segment was finished is told by the server for its last archived one only.
+    let archiver = evidence.archiver.value();
+    let last = archiver.and_then(|archiver| archiver.last_wal.as_deref());
+    let same = last.is_some_and(|wal| segment_end(wal, evidence.segment) == Some(kept.end));
+    let finished = archiver.filter(|_| same).and_then(|archiver| archiver.finished);
+    exposed_behind(evidence, kept.end, finished, Some(kept.at))
+}
+
+/// How long the oldest commit behind `end` has been at risk: exactly, or at most. `finished` is when the
+/// segment that ends there was, `stored` when it was put away.
+fn exposed_behind(
+    evidence: &Evidence<'_>,
+    end: Lsn,
+    finished: Option<Timestamp>,
+    stored: Option<Timestamp>,
+) -> Known<(Duration, bool)> {
     match evidence.history.exposed_for(end.saturating_add(EMPTY_SEGMENT), evidence.now) {
         Ok(loss) => Known::Is((loss, false)),
         // Beyond our memory: what is not archived was written after the last archived segment was
         // finished, so it cannot be older than that.
-        Err(_) => match (archiver.finished, archiver.last_at) {
+        Err(_) => match (finished, stored) {
             (Some(at), _) => Known::Is((age(evidence.server_now, at), true)),
             // Segments may have waited for long before they were archived.
             (None, Some(at)) => {
@@ -216,6 +258,8 @@ mod tests {
             segment: SEGMENT,
             archiver,
             standbys,
+            kept: None,
+            timeline: Some(1),
         })
     }
 
@@ -275,6 +319,39 @@ mod tests {
         let known = loss(&history, &off, &[standby(true), standby(false)]);
         let rpo = known.value().expect("known");
         assert_eq!((rpo.loss, &*rpo.source, rpo.ways.len()), (Duration::ZERO, "standby b", 3));
+    }
+
+    #[test]
+    fn what_is_in_the_repository_counts_and_not_what_the_server_was_told() {
+        let mut history = LsnHistory::default();
+        history.note(at(10), SEGMENT);
+        history.note(at(60), 9 * SEGMENT);
+        let archiver = archiver("000000010000000000000009", 0);
+        let look = |kept: &Known<KeptWal>, timeline: u32| {
+            rpo(&Evidence {
+                now: at(100),
+                server_now: Timestamp::from_second(1060).expect("a time"),
+                history: &history,
+                segment: SEGMENT,
+                archiver: &archiver,
+                standbys: &[],
+                kept: Some(kept),
+                timeline: Some(timeline),
+            })
+        };
+        let stored = Timestamp::from_second(1000).expect("a time");
+        let kept = Known::Is(KeptWal { timeline: 1, end: SEGMENT, at: stored });
+        let known = look(&kept, 1);
+        assert_eq!(
+            known.value().expect("known").loss,
+            Duration::from_secs(90),
+            "the server claims 0"
+        );
+        let other = look(&kept, 2);
+        assert!(other.reason().expect("unknown").contains("the server writes 2"), "{other:?}");
+        let none = Known::Unknown(Text::ours("it holds no WAL"));
+        let claimed = look(&none, 1);
+        assert_eq!(&*claimed.value().expect("known").source, "WAL archive");
     }
 
     #[test]

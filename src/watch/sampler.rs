@@ -18,6 +18,7 @@ use super::{
         Reading,
         address::Endpoint,
         endpoint,
+        keeper::{self, Keeper},
         pace::Line,
         pgbouncer::{self, Bouncer},
     },
@@ -35,6 +36,8 @@ pub struct Plan {
     pub endpoints: Vec<Endpoint>,
     /// PgBouncers, by their admin consoles.
     pub bouncers: Vec<Bouncer>,
+    /// The backup repository, if one is configured.
+    pub repository: Option<Keeper>,
 }
 
 /// What a person asks of the sampler.
@@ -90,6 +93,9 @@ pub fn start(plan: Plan, clock: &Clock) -> Result<Watch, ParseError> {
     let (orders, orders_in) = mpsc::channel(QUEUE);
     let specs = checks::cluster()?;
     let mut assembler = Assembler::new(plan.frame.clone(), derived::all()?, clock.clone());
+    if let Some(keeper) = &plan.repository {
+        assembler.expect_repository(keeper);
+    }
     let (publish, snapshots) = watch::channel(assembler.sight(false));
     let beat = Beat::new();
     let watcher = Watcher::new(Assignment {
@@ -110,6 +116,9 @@ pub fn start(plan: Plan, clock: &Clock) -> Result<Watch, ParseError> {
     }
     for bouncer in plan.bouncers {
         tokio::spawn(pgbouncer::run(bouncer, clock.clone(), line.clone()));
+    }
+    if let Some(keeper) = plan.repository {
+        tokio::spawn(keeper::run(keeper, clock.clone(), line.clone()));
     }
     let inbox = Inbox { server: server_in, readings: reading_in, orders: orders_in };
     // Kept, so that a target without endpoints does not look like one whose sources ended.

@@ -9,10 +9,10 @@ use howdah::{
         text::Text,
     },
     watch::snapshot::{
-        Alert, AlertState, ArchiveMode, Archiver, Backup, Breaker, BreakerState, Check, CheckState,
-        Cost, Environment, Finding, Identity, Known, Link, LinkState, Pitr, Pool, PoolKind,
-        Problem, Recoverability, Role, Rpo, Rto, RunningBackup, Server, Severity, Snapshot, Source,
-        SourceKind, Target, Wait, WaitMeaning,
+        Alert, AlertState, ArchiveMode, Archiver, Backup, BackupState, Breaker, BreakerState,
+        Check, CheckState, Cost, Environment, Finding, Identity, KeptBackup, KeptWal, Known, Link,
+        LinkState, Pitr, Pool, PoolKind, Problem, Recoverability, Repository, Role, Rpo, Rto,
+        RunningBackup, Server, Severity, Snapshot, Source, SourceKind, Target, Wait, WaitMeaning,
     },
 };
 
@@ -147,6 +147,43 @@ fn checks() -> Vec<Check> {
     ]
 }
 
+fn kept(id: &str, ago: i64, took: u64, size: u64, state: BackupState) -> KeptBackup {
+    let method = id.rsplit('-').next().unwrap_or_default();
+    KeptBackup {
+        id: text(id),
+        method: text(method),
+        began: wall_ago(ago),
+        duration: Some(secs(took)),
+        size: Some(size),
+        state,
+    }
+}
+
+fn repository() -> Repository {
+    let complete = |level| BackupState::Complete { level, wrong: None };
+    Repository {
+        location: text("/mnt/backup/howdah"),
+        backups: vec![
+            kept("20261123T020000Z-physical", 26_047, 72, 4_402_341_478, complete(Some(5))),
+            kept("20261122T140000Z-logical", 69_247, 41, 1_102_341_478, complete(Some(2))),
+            kept("20261122T020000Z-physical", 112_447, 75, 4_398_341_478, complete(None)),
+            KeptBackup {
+                size: None,
+                ..kept(
+                    "20261121T020000Z-physical",
+                    198_847,
+                    31,
+                    0,
+                    BackupState::Failed { why: text("no space left on device"), cancelled: false },
+                )
+            },
+        ],
+        wal: Known::Is(KeptWal { timeline: 3, end: 0xA_2D00_0000, at: wall_ago(42) }),
+        rto: Known::Is(Rto { expected: secs(190), measured: wall_ago(180_000) }),
+        pitr: Known::Is(Pitr { from: wall_ago(14 * 86_400), to: wall_ago(42), gaps: 0 }),
+    }
+}
+
 /// All is well: a primary with a standby, three applications, PgBouncer, an archive and a measured restore.
 pub fn healthy() -> Snapshot {
     Snapshot {
@@ -237,7 +274,7 @@ pub fn healthy() -> Snapshot {
                 failing: false,
                 ready: Known::Is((0, None)),
             }),
-            repository: Known::Unknown(text("no backup repository configured")),
+            repository: Known::Is(repository()),
             running: vec![RunningBackup {
                 pid: 4711,
                 phase: text("streaming database files"),
@@ -389,6 +426,14 @@ pub fn degraded() -> Snapshot {
             ),
         ],
     });
+    if let Known::Is(repository) = &mut s.backup.repository {
+        let why = text("pg_dump: server closed the connection");
+        let failed = BackupState::Failed { why, cancelled: false };
+        let failed = kept("20261123T080000Z-logical", 4_447, 12, 0, failed);
+        repository.backups.insert(0, KeptBackup { size: None, ..failed });
+        let wrong = Some(text("shop.dump.zst is cut off"));
+        repository.backups[2].state = BackupState::Complete { level: Some(1), wrong };
+    }
     if let Known::Is(archiver) = &mut s.backup.archiver {
         archiver.failing = true;
         archiver.failed = 14;
@@ -517,6 +562,7 @@ pub fn blind() -> Snapshot {
     s.recoverability.rto = Known::Unknown(text("no restore has been measured"));
     s.recoverability.pitr = Known::Unknown(text("no backup repository configured"));
     s.backup.archiver = Known::Blind(why());
+    s.backup.repository = Known::Unknown(text("no backup repository configured"));
     s.backup.running.clear();
     for at in [1, 2, 9, 10, 11] {
         s.checks[at].state = CheckState::Blind;
@@ -543,6 +589,7 @@ pub fn empty() -> Snapshot {
         rpo_target: secs(900),
         rto_target: secs(3600),
     };
+    s.backup.repository = Known::Unknown(text("no backup repository configured"));
     s.backup.archiver = Known::Is(Archiver {
         mode: ArchiveMode::Off,
         archived: 0,

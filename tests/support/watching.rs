@@ -31,6 +31,7 @@ pub fn plan(settings: Settings) -> Plan {
         },
         settings,
         endpoints: Vec::new(),
+        repository: None,
         bouncers: Vec::new(),
     }
 }

@@ -304,7 +304,7 @@ pub fn worst(sight: &Sight<'_>, pane: Pane) -> Option<Tone> {
             sight.snapshot.breakers.iter().map(|breaker| breakers::tone(breaker.state)).collect()
         }
         Pane::Alerts => sight.snapshot.alerts.iter().map(alerts::tone).collect(),
-        Pane::Backup => backup::tone(sight).into_iter().collect(),
+        Pane::Backup => backup::tones(sight),
     };
     let of = |meaning| tones.iter().find(|tone| tone.meaning == meaning).copied();
     of(Meaning::Critical).or_else(|| of(Meaning::Warning))

@@ -1,17 +1,17 @@
 //! What is known of backups, in words.
 
-use super::{Sight, fact, fact_line, percent, pools::sight_mark};
+use super::{Sight, fact, fact_line, kept, percent, pools::sight_mark};
 use crate::{
     base::{
         text::Text,
         units::{age, bytes, count},
     },
     console::{
-        model::Row,
+        model::{BackupRow, Row, backup_at},
         theme::{Glyphs, Meaning},
         widget::{Cell, Column, Fact, Line, TableRow, Tone, marked, piece, wrap_line},
     },
-    watch::snapshot::{ArchiveMode, Archiver, Known, RunningBackup},
+    watch::snapshot::{ArchiveMode, Archiver, KeptBackup, Known, RunningBackup},
 };
 
 /// The columns: a sign, a label, the fact.
@@ -38,17 +38,12 @@ pub fn lines(sight: &Sight<'_>, rows: &[Row], room: u16) -> Vec<BackupLine> {
     let stale = sight.server_stale().is_some();
     let mut out = Vec::new();
     for (place, row) in rows.iter().enumerate() {
-        let lines = match row.index {
-            0 => archiver_lines(sight),
-            1 => repository_lines(sight),
-            other => sight
-                .snapshot
-                .backup
-                .running
-                .get(other - 2)
-                .map(|running| running_line(sight, running))
-                .into_iter()
-                .collect(),
+        let lines = match backup_at(sight.snapshot, row.index) {
+            Some(BackupRow::Archiver) => archiver_lines(sight),
+            Some(BackupRow::Repository) => repository_lines(sight),
+            Some(BackupRow::Running(running)) => vec![running_line(sight, running)],
+            Some(BackupRow::Kept(backup)) => vec![kept_line(sight, backup, room)],
+            None => Vec::new(),
         };
         let lines = lines.into_iter().flat_map(|cells| broken(sight, cells, room));
         out.extend(lines.enumerate().map(|(nth, cells)| BackupLine {
@@ -59,11 +54,15 @@ pub fn lines(sight: &Sight<'_>, rows: &[Row], room: u16) -> Vec<BackupLine> {
     out
 }
 
+/// Cells for the words of a line: behind the sign, the label and the gaps between them.
+fn words_room(sight: &Sight<'_>, room: u16) -> usize {
+    usize::from(room.saturating_sub(sight.glyphs.mark_width() + 10))
+}
+
 /// A line whose words are broken to fit, as lines of their own.
 fn broken(sight: &Sight<'_>, cells: Vec<Cell>, room: u16) -> Vec<Vec<Cell>> {
-    let room = usize::from(room.saturating_sub(sight.glyphs.mark_width() + 10));
     let Some(Cell::Words(words)) = cells.get(2) else { return vec![cells] };
-    wrap_line(words, room)
+    wrap_line(words, words_room(sight, room))
         .into_iter()
         .enumerate()
         .map(|(nth, line)| match nth {
@@ -107,14 +106,20 @@ fn archiver_lines(sight: &Sight<'_>) -> Vec<Vec<Cell>> {
     };
     let (tone, words) = archiver_state(sight, archiver);
     let mut lines = vec![head(sight, tone, "archiver", vec![piece(words, tone.meaning)])];
-    if let Some(wal) = &archiver.last_wal {
+    // Where backups are to be shown below, only what is not as it should be gets a line.
+    let brief = sight.snapshot.backup.repository.value().is_some();
+    if let Some(wal) = archiver.last_wal.as_ref().filter(|_| !brief) {
         lines.push(more("last WAL", text(wal.to_string())));
     }
     if archiver.mode == ArchiveMode::Off {
         return lines;
     }
-    lines.push(more("waiting", ready(sight, archiver)));
-    lines.push(more("failed", failures(sight, archiver)));
+    if !brief || !matches!(archiver.ready, Known::Is((0, _))) {
+        lines.push(more("waiting", ready(sight, archiver)));
+    }
+    if !brief || archiver.failing {
+        lines.push(more("failed", failures(sight, archiver)));
+    }
     lines
 }
 
@@ -154,11 +159,21 @@ fn failures(sight: &Sight<'_>, archiver: &Archiver) -> Line {
 
 fn repository_lines(sight: &Sight<'_>) -> Vec<Vec<Cell>> {
     match &sight.snapshot.backup.repository {
+        Known::Is(repository) if repository.backups.is_empty() => {
+            let words = format!("NONE in {}", repository.location);
+            vec![head(sight, Tone::STOP, "backups", vec![piece(words, Meaning::Critical)])]
+        }
         Known::Is(repository) => {
-            vec![head(sight, Tone::RUNS, "backups", text(repository.location.to_string()))]
+            vec![head(sight, Tone::RUNS, "kept in", text(repository.location.to_string()))]
         }
         unseen => vec![unknown_line(sight, "backups", unseen)],
     }
+}
+
+fn kept_line(sight: &Sight<'_>, backup: &KeptBackup, room: u16) -> Vec<Cell> {
+    let (tone, _) = kept::state(backup);
+    let words = kept::words(backup, words_room(sight, room));
+    head(sight, tone, &kept::when(sight, backup), words)
 }
 
 fn running_line(sight: &Sight<'_>, running: &RunningBackup) -> Vec<Cell> {
@@ -173,25 +188,25 @@ fn running_line(sight: &Sight<'_>, running: &RunningBackup) -> Vec<Cell> {
 
 /// Everything known of the row at that place (see [`crate::console::model::backup_rows`]).
 pub fn detail(sight: &Sight<'_>, index: usize) -> (String, Vec<Fact>) {
-    match index {
-        0 => ("WAL archiver".to_owned(), archiver_facts(sight)),
-        1 => ("Backup repository".to_owned(), repository_facts(sight)),
-        other => sight.snapshot.backup.running.get(other - 2).map_or_else(
-            || (String::new(), Vec::new()),
-            |running| {
-                let total = running
-                    .total
-                    .map_or_else(|| format!("{} not estimated", sight.glyphs.unknown()), bytes);
-                let facts = vec![
-                    fact("process", running.pid.to_string()),
-                    fact("phase", running.phase.to_string()),
-                    fact("sent", bytes(running.done)),
-                    fact("in all", total),
-                ];
-                (format!("Base backup of process {}", running.pid), facts)
-            },
-        ),
+    match backup_at(sight.snapshot, index) {
+        Some(BackupRow::Archiver) => ("WAL archiver".to_owned(), archiver_facts(sight)),
+        Some(BackupRow::Repository) => ("Backup repository".to_owned(), repository_facts(sight)),
+        Some(BackupRow::Running(running)) => running_facts(sight, running),
+        Some(BackupRow::Kept(backup)) => kept::detail(sight, backup),
+        None => (String::new(), Vec::new()),
     }
+}
+
+fn running_facts(sight: &Sight<'_>, running: &RunningBackup) -> (String, Vec<Fact>) {
+    let total =
+        running.total.map_or_else(|| format!("{} not estimated", sight.glyphs.unknown()), bytes);
+    let facts = vec![
+        fact("process", running.pid.to_string()),
+        fact("phase", running.phase.to_string()),
+        fact("sent", bytes(running.done)),
+        fact("in all", total),
+    ];
+    (format!("Base backup of process {}", running.pid), facts)
 }
 
 fn archiver_facts(sight: &Sight<'_>) -> Vec<Fact> {
@@ -249,20 +264,26 @@ fn archiver_facts(sight: &Sight<'_>) -> Vec<Fact> {
 }
 
 fn repository_facts(sight: &Sight<'_>) -> Vec<Fact> {
-    let known = &sight.snapshot.backup.repository;
-    let mut facts =
-        vec![fact_line("where", sight.known(known, |repository| repository.location.to_string()))];
-    if known.value().is_none() {
-        facts.push(fact(
-            "meaning",
-            "No backup is known to this console, so no restore can be promised. That there is none is \
-             not said: another tool may keep some.",
-        ));
+    match &sight.snapshot.backup.repository {
+        Known::Is(repository) => kept::repository(sight, repository),
+        unseen => vec![
+            fact_line("where", sight.known(unseen, |_| String::new())),
+            fact(
+                "meaning",
+                "No backup is known to this console, so no restore can be promised. That there is none \
+                 is not said: another tool may keep some.",
+            ),
+        ],
     }
-    facts
 }
 
-/// How the archiver's state is meant, if it is seen.
-pub fn tone(sight: &Sight<'_>) -> Option<Tone> {
-    sight.snapshot.backup.archiver.value().map(|archiver| archiver_state(sight, archiver).0)
+/// How archiver and newest backup are meant, as far as they are seen: the signs on the pane's tab.
+pub fn tones(sight: &Sight<'_>) -> Vec<Tone> {
+    let backup = &sight.snapshot.backup;
+    let archiver = backup.archiver.value().map(|archiver| archiver_state(sight, archiver).0);
+    let newest = backup.repository.value().map(|kept| match kept.last_attempt() {
+        Some(newest) => kept::state(newest).0,
+        None => Tone::STOP,
+    });
+    archiver.into_iter().chain(newest).collect()
 }

@@ -6,6 +6,7 @@ pub mod alerts;
 pub mod backup;
 pub mod breakers;
 pub mod checks;
+pub mod kept;
 pub mod link;
 pub mod pools;
 pub mod recovery;

@@ -65,6 +65,7 @@ fn row(sight: &Sight<'_>, source: &Source) -> (TableRow, Vec<String>) {
         SourceKind::Server => "server",
         SourceKind::Metrics => "metrics",
         SourceKind::PgBouncer => "PgBouncer",
+        SourceKind::Repository => "repository",
     };
     let unread = source.unreadable;
     let unread_meaning = if unread > 0 { Meaning::Warning } else { Meaning::Text };

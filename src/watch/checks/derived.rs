@@ -6,10 +6,14 @@
 
 use super::{ParseError, Spec, parse};
 use crate::{
-    base::{clock::Stamp, text::Text, units},
+    base::{
+        clock::{Stamp, Timestamp},
+        text::Text,
+        units,
+    },
     watch::snapshot::{
-        Breaker, BreakerState, Finding, Freshness, Link, LinkState, Pool, PoolKind, Server, Source,
-        SourceKind,
+        BackupState, Breaker, BreakerState, Finding, Freshness, Known, Link, LinkState, Pool,
+        PoolKind, Recoverability, Repository, Server, Source, SourceKind,
     },
 };
 
@@ -30,6 +34,12 @@ pub struct Facts<'a> {
     pub breakers: &'a [Breaker],
     /// Every source.
     pub sources: &'a [Source],
+    /// What the backup repository holds.
+    pub kept: &'a Known<Repository>,
+    /// What could be brought back.
+    pub recoverability: &'a Recoverability,
+    /// The moment of judging, for people.
+    pub wall: Timestamp,
 }
 
 /// How a derived check finds its subjects.
@@ -66,6 +76,13 @@ fn finder(spec: &Spec) -> Result<Find, ParseError> {
         "idle_share" => idle_share,
         "breaker_open" => breaker_open,
         "source_silent" => source_silent,
+        "backup_failed" => backup_failed,
+        "backup_missing" => backup_missing,
+        "backup_age" => backup_age,
+        "backup_unproven" => backup_unproven,
+        "rpo_missed" => rpo_missed,
+        "rto_missed" => rto_missed,
+        "pitr_gap" => pitr_gap,
         other => {
             let what = "it has neither a query nor a function of its name".to_owned();
             return Err(ParseError { id: other.to_owned(), what });
@@ -173,12 +190,91 @@ fn source_silent(facts: &Facts<'_>) -> Vec<Finding> {
     found.collect()
 }
 
+/// Seconds from then until the moment of judging.
+fn seconds_since(facts: &Facts<'_>, then: Timestamp) -> f64 {
+    facts.wall.duration_since(then).as_secs_f64().max(0.0)
+}
+
+fn backup_failed(facts: &Facts<'_>) -> Vec<Finding> {
+    let Known::Is(kept) = facts.kept else { return Vec::new() };
+    let Some(last) = kept.last_attempt() else { return Vec::new() };
+    let (value, detail) = match &last.state {
+        BackupState::Failed { cancelled: true, .. } => (0.0, "cancelled".to_owned()),
+        BackupState::Failed { why, .. } | BackupState::Damaged { why } => (1.0, why.to_string()),
+        BackupState::Complete { wrong: Some(wrong), .. } => (1.0, wrong.to_string()),
+        BackupState::Complete { wrong: None, .. } | BackupState::Unfinished => (0.0, String::new()),
+    };
+    vec![finding(&last.id, value, &detail)]
+}
+
+fn backup_missing(facts: &Facts<'_>) -> Vec<Finding> {
+    let Known::Is(kept) = facts.kept else { return Vec::new() };
+    let missing = kept.newest().is_none();
+    let detail = if missing { "it holds no backup of this target" } else { "" };
+    vec![finding(&kept.location, f64::from(u8::from(missing)), detail)]
+}
+
+fn backup_age(facts: &Facts<'_>) -> Vec<Finding> {
+    let Known::Is(kept) = facts.kept else { return Vec::new() };
+    let newest = kept.newest().into_iter();
+    newest.map(|newest| finding(&newest.id, seconds_since(facts, newest.began), "")).collect()
+}
+
+fn backup_unproven(facts: &Facts<'_>) -> Vec<Finding> {
+    let Known::Is(kept) = facts.kept else { return Vec::new() };
+    // Restored and started: below that it is a promise.
+    let proven = |state: &BackupState| matches!(state, BackupState::Complete { level: Some(level), wrong: None } if *level >= 4);
+    let whole = |state: &BackupState| matches!(state, BackupState::Complete { .. });
+    let newest = kept.backups.iter().find(|backup| proven(&backup.state));
+    let oldest = kept.backups.iter().rfind(|backup| whole(&backup.state));
+    let found = match (newest, oldest) {
+        (Some(newest), _) => finding(&newest.id, seconds_since(facts, newest.began), "restored"),
+        (None, Some(oldest)) => {
+            finding(&oldest.id, seconds_since(facts, oldest.began), "none was ever restored")
+        }
+        (None, None) => return Vec::new(),
+    };
+    vec![found]
+}
+
+fn rpo_missed(facts: &Facts<'_>) -> Vec<Finding> {
+    let all = facts.recoverability;
+    let share = all
+        .rpo
+        .value()
+        .filter(|_| !all.rpo_target.is_zero())
+        .map(|rpo| 100.0 * rpo.loss.as_secs_f64() / all.rpo_target.as_secs_f64());
+    let detail = match &all.rpo {
+        Known::Is(rpo) => format!("{} of {}", units::clock(rpo.loss), units::clock(all.rpo_target)),
+        Known::Unknown(why) | Known::Blind(why) => why.to_string(),
+    };
+    vec![Finding { value: share, ..finding("RPO", 0.0, &detail) }]
+}
+
+fn rto_missed(facts: &Facts<'_>) -> Vec<Finding> {
+    let all = facts.recoverability;
+    let Known::Is(rto) = &all.rto else { return Vec::new() };
+    if all.rto_target.is_zero() {
+        return Vec::new();
+    }
+    let share = 100.0 * rto.expected.as_secs_f64() / all.rto_target.as_secs_f64();
+    let detail = format!("{} of {}", units::clock(rto.expected), units::clock(all.rto_target));
+    vec![finding("RTO", share, &detail)]
+}
+
+fn pitr_gap(facts: &Facts<'_>) -> Vec<Finding> {
+    let Known::Is(pitr) = &facts.recoverability.pitr else { return Vec::new() };
+    vec![finding("WAL in the repository", f64::from(pitr.gaps), "")]
+}
+
 #[cfg(test)]
 mod tests {
     use std::time::Duration;
 
     use super::*;
     use crate::watch::snapshot::{Known, Problem, Wait, WaitMeaning};
+
+    const NO_REPOSITORY: Known<Repository> = Known::Unknown(Text::ours("none"));
 
     fn pool(in_use: u64, waiting: u64) -> Pool {
         Pool {
@@ -226,6 +322,9 @@ mod tests {
                 pools,
                 breakers: &[],
                 sources: &sources,
+                kept: &NO_REPOSITORY,
+                recoverability: &Recoverability::default(),
+                wall: Timestamp::UNIX_EPOCH,
             };
             (values(pool_exhausted, &facts), values(pool_wait, &facts))
         };
@@ -255,6 +354,9 @@ mod tests {
             pools: &[],
             breakers: &[],
             sources: &sources,
+            kept: &NO_REPOSITORY,
+            recoverability: &Recoverability::default(),
+            wall: Timestamp::UNIX_EPOCH,
         };
         assert_eq!(values(idle_share, &facts), [None]);
         let seen = Server { idle: Known::Is(97), ..server.clone() };
@@ -281,6 +383,9 @@ mod tests {
             pools: &[],
             breakers: &[],
             sources: &sources,
+            kept: &NO_REPOSITORY,
+            recoverability: &Recoverability::default(),
+            wall: Timestamp::UNIX_EPOCH,
         };
         assert_eq!(values(source_silent, &facts), [Some(20.0)]);
     }
@@ -296,7 +401,78 @@ mod tests {
             pools: &[],
             breakers: &[],
             sources: &[],
+            kept: &NO_REPOSITORY,
+            recoverability: &Recoverability::default(),
+            wall: Timestamp::UNIX_EPOCH,
         };
         assert_eq!(values(server_unreachable, &facts), [Some(3.0)]);
+    }
+
+    #[test]
+    fn an_old_a_failed_and_an_unproven_backup_are_found() {
+        use crate::watch::snapshot::{KeptBackup, Pitr};
+        let at = |second| Timestamp::from_second(second).expect("a time");
+        let backup = |began, state| KeptBackup {
+            id: "b".into(),
+            method: "physical".into(),
+            began: at(began),
+            duration: None,
+            size: None,
+            state,
+        };
+        let complete = |level| BackupState::Complete { level, wrong: None };
+        let failed = |cancelled| BackupState::Failed { why: "disk full".into(), cancelled };
+        let values_of = |backups: Vec<KeptBackup>, gaps: u32| {
+            let unknown = || Text::ours("nothing");
+            let kept = Known::Is(Repository {
+                location: "/repo".into(),
+                backups,
+                wal: Known::Unknown(unknown()),
+                rto: Known::Unknown(unknown()),
+                pitr: Known::Unknown(unknown()),
+            });
+            let recoverability = Recoverability {
+                pitr: Known::Is(Pitr { from: at(0), to: at(1), gaps }),
+                ..Recoverability::default()
+            };
+            let facts = Facts {
+                now: Stamp::default(),
+                began: Stamp::default(),
+                link: &Link::default(),
+                server: None,
+                pools: &[],
+                breakers: &[],
+                sources: &[],
+                kept: &kept,
+                recoverability: &recoverability,
+                wall: at(100_000),
+            };
+            [backup_failed, backup_missing, backup_age, backup_unproven, pitr_gap]
+                .map(|find| values(find, &facts))
+        };
+        let sound = vec![backup(90_000, complete(Some(5))), backup(10, failed(false))];
+        assert_eq!(
+            values_of(sound, 0),
+            [
+                vec![Some(0.0)],
+                vec![Some(0.0)],
+                vec![Some(10_000.0)],
+                vec![Some(10_000.0)],
+                vec![Some(0.0)]
+            ]
+        );
+        let failed_since = vec![backup(95_000, failed(false)), backup(50_000, complete(Some(3)))];
+        assert_eq!(
+            values_of(failed_since, 2),
+            [
+                vec![Some(1.0)],
+                vec![Some(0.0)],
+                vec![Some(50_000.0)],
+                vec![Some(50_000.0)],
+                vec![Some(2.0)]
+            ]
+        );
+        let none = values_of(vec![backup(95_000, failed(true))], 0);
+        assert_eq!(none[..4], [vec![Some(0.0)], vec![Some(1.0)], vec![], vec![]]);
     }
 }

@@ -5,6 +5,7 @@
 //! stamp of its source ([`Source::freshness`]). Nothing here reads a clock.
 
 mod health;
+mod kept;
 mod known;
 mod pools;
 mod recovery;
@@ -15,11 +16,10 @@ use serde::Serialize;
 
 pub use self::{
     health::{Alert, AlertState, Check, CheckState, Finding, Severity},
+    kept::{BackupState, KeptBackup, KeptWal, Repository},
     known::Known,
     pools::{Breaker, BreakerState, Pool, PoolKind, Wait, WaitMeaning},
-    recovery::{
-        ArchiveMode, Archiver, Backup, Pitr, Recoverability, Repository, Rpo, Rto, RunningBackup,
-    },
+    recovery::{ArchiveMode, Archiver, Backup, Pitr, Recoverability, Rpo, Rto, RunningBackup},
     server::{Application, Environment, Identity, Link, LinkState, Problem, Role, Server, Target},
     source::{Cost, Freshness, Source, SourceKind},
 };

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use super::Known;
+use super::{Known, Repository};
 use crate::base::{clock::Timestamp, text::Text};
 
 /// If this machine died now: how much would be lost, how soon would we be back, and to which moments
@@ -65,13 +65,6 @@ pub struct Backup {
     pub repository: Known<Repository>,
     /// Base backups being taken now, from `pg_stat_progress_basebackup`.
     pub running: Vec<RunningBackup>,
-}
-
-/// A backup repository.
-#[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct Repository {
-    /// Where it is.
-    pub location: Text,
 }
 
 /// A base backup that is being taken.

@@ -49,6 +49,8 @@ pub enum SourceKind {
     Metrics,
     /// PgBouncer's admin console.
     PgBouncer,
+    /// A backup repository.
+    Repository,
 }
 
 /// Whether facts are still worth believing.

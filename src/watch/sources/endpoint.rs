@@ -83,7 +83,7 @@ impl Watch {
         self.memory = Arc::new(memory);
         self.last_good = Some(now.stamp);
         let source = self.source(read.problem, Some(latency), read.unreadable);
-        Reading { source, answered: true, pools, breakers }
+        Reading { pools, breakers, ..Reading::answered(source) }
     }
 
     /// The answer could not be looked at, because the runtime is shutting down.

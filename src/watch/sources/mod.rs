@@ -1,9 +1,10 @@
-//! Where facts come from: applications' metrics endpoints and PgBouncer's admin console.
+//! Where facts come from: applications' metrics endpoints, PgBouncer's admin console, a backup repository.
 
 pub mod address;
 pub mod endpoint;
 pub mod exposition_text;
 pub mod interpret;
+pub mod keeper;
 pub mod pace;
 pub mod pgbouncer;
 pub mod profile;
@@ -11,7 +12,7 @@ pub mod profiles;
 pub mod scrape;
 pub mod selector;
 
-use super::snapshot::{Breaker, Pool, Source};
+use super::snapshot::{Breaker, Pool, Repository, Source};
 
 /// What one attempt to ask a source brought.
 #[derive(Clone, Debug, PartialEq)]
@@ -25,11 +26,19 @@ pub struct Reading {
     pub pools: Vec<Pool>,
     /// Its breakers.
     pub breakers: Vec<Breaker>,
+    /// What it keeps, if it is a backup repository.
+    pub repository: Option<Repository>,
 }
 
 impl Reading {
     /// What a failed attempt brings.
-    pub const fn failed(source: Source) -> Self {
-        Self { source, answered: false, pools: Vec::new(), breakers: Vec::new() }
+    pub fn failed(source: Source) -> Self {
+        Self { answered: false, ..Self::answered(source) }
+    }
+
+    /// An answer that tells of nothing yet.
+    pub fn answered(source: Source) -> Self {
+        let (pools, breakers) = (Vec::new(), Vec::new());
+        Self { source, answered: true, pools, breakers, repository: None }
     }
 }

@@ -61,7 +61,7 @@ impl Look for Watch {
                 let pools =
                     tables::pools(&self.bouncer.name, &pools, databases.as_ref(), max_clients);
                 let source = self.source(None, Some(now.since(asked)));
-                Reading { source, answered: true, pools, breakers: Vec::new() }
+                Reading { pools, ..Reading::answered(source) }
             }
         }
     }

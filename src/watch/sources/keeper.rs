@@ -1,0 +1,154 @@
+//! The watch on a backup repository.
+//!
+//! How it is read is the caller's affair: this room knows no manifests. It sees to it that a repository that
+//! hangs, as a dead network folder does, is a state and not a hang.
+
+use std::{fmt, sync::Arc, time::Duration};
+
+use tokio::{task::JoinHandle, time::timeout};
+
+use super::{
+    Reading,
+    pace::{Line, Look, keep_asking},
+};
+use crate::{
+    base::{
+        clock::{Clock, Stamp},
+        text::Text,
+        units,
+    },
+    watch::snapshot::{Problem, Repository, Source, SourceKind},
+};
+
+/// The name of the repository among the sources.
+pub const REPOSITORY: &str = "repository";
+/// A repository that takes longer is told as silent; its answer counts when it comes.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// Reads a repository, blocking for as long as that takes.
+pub type ReadRepository = Arc<dyn Fn() -> Result<Repository, Problem> + Send + Sync>;
+
+/// A repository to watch.
+#[derive(Clone)]
+pub struct Keeper {
+    /// Where it is, without secrets.
+    pub location: Text,
+    /// How often it is read.
+    pub period: Duration,
+    /// How it is read.
+    pub read: ReadRepository,
+}
+
+impl fmt::Debug for Keeper {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Keeper").field("location", &self.location).finish_non_exhaustive()
+    }
+}
+
+/// Reads a repository every period and sends what it holds.
+pub async fn run(keeper: Keeper, clock: Clock, line: Line) {
+    let period = keeper.period;
+    keep_asking(Watch { keeper, clock, last_good: None, under_way: None }, period, line).await;
+}
+
+struct Watch {
+    keeper: Keeper,
+    clock: Clock,
+    last_good: Option<Stamp>,
+    /// A reading that was not over in time. Another one is not begun beside it: it would hang, too.
+    under_way: Option<JoinHandle<Result<Repository, Problem>>>,
+}
+
+impl Look for Watch {
+    async fn look(&mut self) -> Reading {
+        let asked = self.clock.now();
+        let mut reading = self.under_way.take().unwrap_or_else(|| {
+            let read = Arc::clone(&self.keeper.read);
+            tokio::task::spawn_blocking(move || read())
+        });
+        let Ok(answer) = timeout(PATIENCE, &mut reading).await else {
+            self.under_way = Some(reading);
+            let what = format!("{}: no answer for {}", self.keeper.location, units::age(PATIENCE));
+            let remedy =
+                Text::ours("Look at the disk, the network folder or the bucket behind it.");
+            return self.failed(Problem { what: what.into(), remedy });
+        };
+        match answer {
+            Ok(Ok(repository)) => {
+                let now = self.clock.now();
+                self.last_good = Some(now);
+                let source = self.source(None, Some(now.since(asked)));
+                Reading { repository: Some(repository), ..Reading::answered(source) }
+            }
+            Ok(Err(problem)) => self.failed(problem),
+            Err(_) => self.failed(Problem {
+                what: Text::ours("the repository could not be read"),
+                remedy: Text::ours("The log says more."),
+            }),
+        }
+    }
+}
+
+impl Watch {
+    fn failed(&self, problem: Problem) -> Reading {
+        Reading::failed(self.source(Some(problem), None))
+    }
+
+    fn source(&self, problem: Option<Problem>, latency: Option<Duration>) -> Source {
+        Source {
+            name: Text::ours(REPOSITORY),
+            kind: SourceKind::Repository,
+            address: self.keeper.location.clone(),
+            period: self.keeper.period,
+            last_good: self.last_good,
+            problem,
+            latency,
+            unreadable: 0,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::sync::mpsc;
+    use tokio_util::sync::CancellationToken;
+
+    use super::*;
+    use crate::watch::snapshot::Known;
+
+    fn empty() -> Repository {
+        let unknown = || Text::ours("nothing is kept");
+        Repository {
+            location: Text::ours("/repo"),
+            backups: Vec::new(),
+            wal: Known::Unknown(unknown()),
+            rto: Known::Unknown(unknown()),
+            pitr: Known::Unknown(unknown()),
+        }
+    }
+
+    #[tokio::test]
+    async fn a_repository_that_hangs_is_told_and_asked_once() {
+        let (out, mut readings) = mpsc::channel(4);
+        let (release, held) = std::sync::mpsc::channel::<()>();
+        let held = std::sync::Mutex::new(held);
+        let read: ReadRepository = Arc::new(move || {
+            // Held until the test lets go, as a dead network folder would.
+            let _ = held.lock().expect("one at a time").recv();
+            Ok(empty())
+        });
+        let keeper =
+            Keeper { location: Text::ours("/repo"), period: Duration::from_millis(10), read };
+        let cancel = CancellationToken::new();
+        tokio::spawn(run(keeper, Clock::system(), Line::new(out, cancel.clone())));
+        let silent = readings.recv().await.expect("a reading");
+        assert!(!silent.answered);
+        let problem = silent.source.problem.expect("told");
+        assert!(problem.what.contains("no answer for 5s"), "{problem:?}");
+        release.send(()).expect("it still waits");
+        let answered = readings.recv().await.expect("a reading");
+        assert!(answered.answered && answered.repository.is_some());
+        cancel.cancel();
+        drop(release);
+    }
+}
