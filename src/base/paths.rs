@@ -1,7 +1,8 @@
 //! Folders of configuration and state, by each system's own rules.
 
 use std::{
-    fs, io,
+    fs,
+    io::{self, Write as _},
     os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt},
     path::{Path, PathBuf},
 };
@@ -11,7 +12,7 @@ use std::{
 pub struct Paths {
     /// The folder of `config.toml`, `keys.toml`, `themes/` and `profiles/`.
     pub config: PathBuf,
-    /// The folder of logs and of running demos.
+    /// The folder of logs, of the ledger, of jobs and of running demos.
     pub state: PathBuf,
 }
 
@@ -34,6 +35,16 @@ impl Paths {
         self.state.join("theme")
     }
 
+    /// The folder of the ledger.
+    pub fn ledger(&self) -> PathBuf {
+        self.state.join("ledger")
+    }
+
+    /// The folder of the jobs.
+    pub fn jobs(&self) -> PathBuf {
+        self.state.join("jobs")
+    }
+
     /// The log.
     pub fn log_file(&self) -> PathBuf {
         self.state.join("howdah.log")
@@ -54,6 +65,55 @@ pub fn private_file(path: &Path) -> io::Result<fs::File> {
     Ok(file)
 }
 
+/// A file's next text, safe on disk under a temporary name beside it (0600), not yet in its place. Dropping
+/// it removes it.
+#[derive(Debug)]
+#[must_use = "a draft that is dropped is removed"]
+pub struct Draft {
+    place: PathBuf,
+    temporary: PathBuf,
+}
+
+impl Draft {
+    /// Writes and fsyncs the draft.
+    pub fn write(place: &Path, bytes: &[u8]) -> io::Result<Self> {
+        let mut name = place.file_name().unwrap_or_default().to_owned();
+        // Two processes that write the same file must not share a draft.
+        name.push(format!(".{}.partial", std::process::id()));
+        let draft = Self { place: place.to_owned(), temporary: place.with_file_name(name) };
+        let mut options = fs::OpenOptions::new();
+        let mut file =
+            options.create(true).write(true).truncate(true).mode(0o600).open(&draft.temporary)?;
+        file.write_all(bytes)?;
+        file.sync_all()?;
+        Ok(draft)
+    }
+
+    /// Puts it in place of the file that stood there, and makes that safe, too.
+    pub fn publish(self) -> io::Result<()> {
+        fs::rename(&self.temporary, &self.place)?;
+        sync_folder_of(&self.place)
+    }
+}
+
+impl Drop for Draft {
+    fn drop(&mut self) {
+        // After publishing nothing stands there; otherwise a full disk may have been the reason.
+        let _ = fs::remove_file(&self.temporary);
+    }
+}
+
+/// Writes a file of ours (0600), whole or not at all, and durably.
+pub fn write_private(place: &Path, bytes: &[u8]) -> io::Result<()> {
+    Draft::write(place, bytes)?.publish()
+}
+
+/// Makes the names in a file's folder safe: a file that was made, renamed or removed.
+pub fn sync_folder_of(file: &Path) -> io::Result<()> {
+    let folder = file.parent().filter(|folder| !folder.as_os_str().is_empty());
+    fs::File::open(folder.unwrap_or(Path::new(".")))?.sync_all()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -69,5 +129,17 @@ mod tests {
         private_file(&file).expect("opened");
         let mode = |path: &Path| fs::metadata(path).expect("there").permissions().mode() & 0o777;
         assert_eq!((mode(&inner), mode(&file)), (0o700, 0o600));
+    }
+
+    #[test]
+    fn a_draft_takes_its_place_whole_or_leaves_nothing() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let place = folder.path().join("head");
+        write_private(&place, b"old").expect("written");
+        drop(Draft::write(&place, b"new").expect("a draft"));
+        assert_eq!(fs::read(&place).expect("there"), b"old");
+        Draft::write(&place, b"new").expect("a draft").publish().expect("published");
+        assert_eq!(fs::read(&place).expect("there"), b"new");
+        assert_eq!(fs::read_dir(folder.path()).expect("a folder").count(), 1, "no draft is left");
     }
 }

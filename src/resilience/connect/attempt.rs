@@ -21,11 +21,9 @@ use super::{
     socket::{Address, Socket},
 };
 use crate::{
-    base::text::Text,
+    base::{account::account_name, text::Text},
     resilience::{
-        conninfo::{
-            ChannelBinding, Host, Settings, SslMode, SslNegotiation, TargetSession, account_name,
-        },
+        conninfo::{ChannelBinding, Host, Settings, SslMode, SslNegotiation, TargetSession},
         tls,
     },
 };

@@ -1,6 +1,8 @@
 //! What the surroundings contribute to connection settings, as plain data.
 
-use std::{collections::BTreeMap, fmt, fs, path::PathBuf, process::Command};
+use std::{collections::BTreeMap, fmt, path::PathBuf};
+
+use crate::base::account::user_name;
 
 /// The `PG*` variables, the home folder and the name of the operating-system user. Built by hand in
 /// tests, so that reading settings is a pure function of it (but for the files that it names).
@@ -78,27 +80,4 @@ impl fmt::Debug for Environment {
             .field("home", &self.home)
             .finish_non_exhaustive()
     }
-}
-
-/// The name of the user that owns this process.
-fn user_name() -> Option<String> {
-    let uid = rustix::process::geteuid().as_raw();
-    account_name(uid).or_else(ask_id)
-}
-
-/// The name of a local account.
-pub(crate) fn account_name(uid: u32) -> Option<String> {
-    let accounts = fs::read_to_string("/etc/passwd").ok()?;
-    accounts.lines().find_map(|line| {
-        let mut fields = line.split(':');
-        let (name, _, id) = (fields.next()?, fields.next()?, fields.next()?);
-        (id.parse() == Ok(uid)).then(|| name.to_owned())
-    })
-}
-
-/// Accounts of a directory service are not in `/etc/passwd`; `id` asks the system's resolver.
-fn ask_id() -> Option<String> {
-    let output = Command::new("id").arg("-un").output().ok()?;
-    let name = String::from_utf8(output.stdout).ok()?.trim().to_owned();
-    (output.status.success() && !name.is_empty()).then_some(name)
 }

@@ -18,7 +18,6 @@ mod settings;
 mod uri;
 mod values;
 
-pub(super) use self::environment::account_name;
 pub use self::{
     choice::{ChannelBinding, SslMode, SslNegotiation, TargetSession, TlsVersion},
     environment::Environment,
