@@ -15,9 +15,10 @@ const MAY_ENTER: &[(&str, &[&str])] = &[
     ("watch", &["base", "resilience"]),
     ("cluster", &["base"]),
     ("recover", &["base", "resilience", "cluster"]),
-    ("sandbox", &["base", "resilience", "watch", "cluster", "recover"]),
-    ("console", &["base", "resilience", "watch", "recover", "sandbox"]),
-    ("cli", &["base", "resilience", "watch", "cluster", "recover", "sandbox", "console"]),
+    ("jobs", &["base", "resilience", "watch", "recover"]),
+    ("sandbox", &["base", "resilience", "watch", "cluster", "recover", "jobs"]),
+    ("console", &["base", "resilience", "watch", "recover", "jobs", "sandbox"]),
+    ("cli", &["base", "resilience", "watch", "cluster", "recover", "jobs", "sandbox", "console"]),
 ];
 
 fn sources(folder: &Path) -> Vec<PathBuf> {

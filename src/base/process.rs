@@ -63,6 +63,13 @@ impl Identity {
     }
 }
 
+/// Which start of the machine this is: numbers and start times of processes are told apart only within
+/// one. `None` where the system does not say.
+pub fn boot() -> Option<String> {
+    let id = fs::read_to_string("/proc/sys/kernel/random/boot_id").ok()?;
+    Some(id.trim().to_owned())
+}
+
 /// Every process that we may see.
 pub fn all() -> Vec<Process> {
     if Path::new("/proc/self/stat").exists() { from_proc() } else { from_ps(&["-A"]) }

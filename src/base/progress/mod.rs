@@ -5,11 +5,15 @@
 //! something behind the work opens a [`Step`] that tells how to clean up; a step that was never closed is
 //! what a reader finds of work that was killed.
 
+mod lines;
+mod meter;
 mod silent;
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+pub use lines::{Lines, in_words};
+pub use meter::{Measured, Meter};
 pub use silent::Silent;
 
 use crate::base::{cancel::Cancel, text::Text};
