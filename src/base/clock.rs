@@ -118,6 +118,19 @@ impl Clock {
     }
 }
 
+/// Reads a moment as people write it: RFC 3339 (`2026-11-09T02:00:00Z`), a date or a date and a time of UTC
+/// (`2026-11-09`, `2026-11-09 02:00`), or how long before `now` (`2d`, `1h30m`).
+pub fn parse_moment(text: &str, now: Timestamp) -> Option<Timestamp> {
+    let text = text.trim();
+    if let Ok(moment) = text.parse::<Timestamp>() {
+        return Some(moment);
+    }
+    if let Ok(civil) = text.parse::<jiff::civil::DateTime>() {
+        return jiff::tz::TimeZone::UTC.to_timestamp(civil).ok();
+    }
+    now.checked_sub(super::units::parse_span(text)?).ok()
+}
+
 #[inline]
 #[expect(clippy::disallowed_methods, reason = "the one place that reads the monotonic clock")]
 fn start() -> Instant {
@@ -149,6 +162,25 @@ mod tests {
         clock.advance(Duration::from_millis(1500));
         assert_eq!(clock.now().since(before.0), Duration::from_millis(1500));
         assert_eq!(clock.wall().duration_since(before.1).as_millis(), 1500);
+    }
+
+    #[test]
+    fn a_moment_is_read_in_each_way_that_people_write_it() {
+        let now = Clock::test().wall();
+        for (text, moment) in [
+            ("2026-01-01T00:00:00Z", "2026-01-01T00:00:00Z"),
+            ("2026-01-01T02:00:00+02:00", "2026-01-01T00:00:00Z"),
+            ("2025-12-31", "2025-12-31T00:00:00Z"),
+            (" 2025-12-31 06:30 ", "2025-12-31T06:30:00Z"),
+            ("2d", "2025-12-30T00:00:00Z"),
+            ("1h30m", "2025-12-31T22:30:00Z"),
+        ] {
+            let read = parse_moment(text, now).expect(text);
+            assert_eq!(read.to_string(), moment, "{text}");
+        }
+        for text in ["", "yesterday", "2026", "2026-13-01", "99999999999d"] {
+            assert_eq!(parse_moment(text, now), None, "{text}");
+        }
     }
 
     #[test]

@@ -326,7 +326,7 @@ fn read_lines(stderr: impl Read, say: &mpsc::Sender<String>) {
 }
 
 /// A word as a shell would have to be given it.
-fn quoted(word: &OsStr) -> String {
+pub fn quoted(word: &OsStr) -> String {
     let word = word.to_string_lossy();
     let plain = |c: char| c.is_ascii_alphanumeric() || "-_./:=,+@%".contains(c);
     if !word.is_empty() && word.chars().all(plain) {

@@ -4,6 +4,8 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
+use crate::base::clock::{Clock, Timestamp, parse_moment};
+
 /// The operator's seat on a PostgreSQL cluster.
 #[derive(Debug, Parser)]
 #[command(name = "howdah", version, max_term_width = 100)]
@@ -26,6 +28,18 @@ pub struct Cli {
     /// Glyphs
     #[arg(long, global = true, value_name = "SET", value_parser = ["auto", "unicode", "ascii"])]
     pub glyphs: Option<String>,
+    /// Your name, for the ledger [env: HOWDAH_ACTOR]
+    #[arg(long = "as", global = true, value_name = "NAME")]
+    pub actor: Option<String>,
+    /// Run it as a job that outlives this terminal; prints the job's name
+    #[arg(long, global = true)]
+    pub detach: bool,
+    /// The job that this process is to be
+    #[arg(long, global = true, hide = true, value_name = "ID")]
+    pub job: Option<String>,
+    /// Who is told how long work goes on
+    #[arg(skip)]
+    pub stage: super::work::Stage,
     /// What to do instead of opening the console
     #[command(subcommand)]
     pub command: Option<Command>,
@@ -38,6 +52,11 @@ pub enum Command {
     Status(StatusArgs),
     /// Open the console on a throw-away cluster with real applications and real load
     Demo(DemoArgs),
+    /// Show what runs detached and what became of it; attach, cancel, remove
+    Jobs(JobsArgs),
+    /// Show, verify or export the ledger of all that was changed
+    #[command(subcommand)]
+    Ledger(LedgerCommand),
     /// Show where the configuration is, what is in force, or an example
     #[command(subcommand)]
     Config(ConfigCommand),
@@ -112,6 +131,93 @@ pub enum DemoCommand {
     Remove,
 }
 
+/// What `jobs` takes.
+#[derive(Args, Debug)]
+#[command(args_conflicts_with_subcommands = true)]
+pub struct JobsArgs {
+    /// Print the list as JSON
+    #[arg(long)]
+    pub json: bool,
+    /// What to do; without it they are listed
+    #[command(subcommand)]
+    pub command: Option<JobsCommand>,
+}
+
+/// What can be done with jobs. A job is meant by its name, by its beginning or its end, or by `last`.
+#[derive(Debug, Subcommand)]
+pub enum JobsCommand {
+    /// List them, the latest first
+    List {
+        /// Print the list as JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Follow a job to its end, and exit as it did; Ctrl-C leaves it running
+    Attach {
+        /// The job
+        id: String,
+    },
+    /// Print what a job printed
+    Log {
+        /// The job
+        id: String,
+    },
+    /// End a job: SIGINT, so that it cleans up; then SIGTERM, then SIGKILL
+    Cancel {
+        /// The job
+        id: String,
+        /// How long it may take after SIGINT
+        #[arg(long, value_name = "DURATION", default_value = "1m", value_parser = span)]
+        within: std::time::Duration,
+        /// Why, for the ledger
+        #[arg(long, value_name = "REASON")]
+        why: Option<String>,
+    },
+    /// Forget jobs that are over, with their journals and logs
+    Remove {
+        /// The jobs; without them all that ended by themselves before --older ago
+        #[arg(conflicts_with = "older")]
+        ids: Vec<String>,
+        /// How long ago they must have ended
+        #[arg(long, value_name = "DURATION", default_value = "30d", value_parser = span)]
+        older: std::time::Duration,
+    },
+}
+
+/// What can be asked of the ledger. A moment is RFC 3339, a date, `DATE TIME` in UTC, or how long ago: `2d`.
+#[derive(Debug, Subcommand)]
+pub enum LedgerCommand {
+    /// Show what was done, by whom, on what, why, and how it ended
+    Show {
+        /// Begun since then
+        #[arg(long, value_name = "MOMENT", value_parser = moment)]
+        since: Option<Timestamp>,
+        /// On this target only: its name or its system identifier
+        #[arg(long, value_name = "NAME")]
+        target: Option<String>,
+        /// Print one JSON document a line
+        #[arg(long)]
+        json: bool,
+    },
+    /// Find the first line that was altered, removed, reordered or cut off; exit code 2 if there is one
+    Verify {
+        /// An exported ledger to verify instead of our own; `-` reads standard input
+        bundle: Option<PathBuf>,
+        /// Print the verdict as JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Print a part that others can verify
+    Export {
+        /// From then
+        #[arg(long, value_name = "MOMENT", value_parser = moment)]
+        since: Option<Timestamp>,
+        /// Until then, that moment not included
+        #[arg(long, value_name = "MOMENT", value_parser = moment)]
+        until: Option<Timestamp>,
+    },
+}
+
 /// What can be asked about the configuration.
 #[derive(Clone, Copy, Debug, Subcommand)]
 pub enum ConfigCommand {
@@ -126,6 +232,13 @@ pub enum ConfigCommand {
 fn span(text: &str) -> Result<std::time::Duration, String> {
     crate::base::units::parse_span(text)
         .ok_or_else(|| "a duration with its unit is expected, such as '5s' or '500ms'".to_owned())
+}
+
+fn moment(text: &str) -> Result<Timestamp, String> {
+    parse_moment(text, Clock::system().wall()).ok_or_else(|| {
+        "a moment is expected, such as '2026-11-09T02:00:00Z', '2026-11-09 02:00' (UTC) or '2d' (ago)"
+            .to_owned()
+    })
 }
 
 #[cfg(test)]

@@ -10,7 +10,7 @@ pub enum Exit {
     Ok,
     /// 1: `status`: a warning; elsewhere: it failed, and standard error says why.
     Failure,
-    /// 2: `status`: something is critical.
+    /// 2: `status`: something is critical; `ledger verify`: it is not as it was written.
     Critical,
     /// 3: `status`: the server did not answer, so nothing is known.
     Unknown,

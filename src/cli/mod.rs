@@ -8,12 +8,15 @@ mod complete;
 mod config;
 mod demo;
 mod exit;
+mod jobs;
 mod keys;
+mod ledger;
 mod open;
 mod place;
 mod setup;
 mod status;
 mod target;
+mod work;
 
 use std::{ffi::OsString, io::Write as _, process::ExitCode};
 
@@ -21,6 +24,7 @@ use clap::Parser as _;
 
 pub use args::{Cli, Command};
 pub use exit::{Exit, Failure};
+pub use work::{Stage, observer};
 
 /// Runs what the arguments ask for; the program's name comes first.
 pub fn run(arguments: &[OsString]) -> ExitCode {
@@ -28,14 +32,23 @@ pub fn run(arguments: &[OsString]) -> ExitCode {
         Ok(cli) => cli,
         Err(error) => return asked_or_wrong(&error),
     };
-    match dispatch(&cli) {
+    let result = match &cli.job {
+        Some(id) => work::as_job(&id.clone(), cli),
+        None if cli.detach => work::detach(&cli, arguments),
+        None => dispatch(&cli),
+    };
+    match result {
         Ok(exit) => exit.into(),
         Err(failure) => {
-            // Nobody may be listening; the code tells it, too.
-            let _ = writeln!(std::io::stderr(), "howdah: {failure}");
+            say_failure(&failure);
             failure.exit.into()
         }
     }
+}
+
+fn say_failure(failure: &Failure) {
+    // Nobody may be listening; the code tells it, too.
+    let _ = writeln!(std::io::stderr(), "howdah: {failure}");
 }
 
 fn dispatch(cli: &Cli) -> Result<Exit, Failure> {
@@ -49,6 +62,8 @@ fn dispatch(cli: &Cli) -> Result<Exit, Failure> {
         None => open::run(cli),
         Some(Command::Status(options)) => status::run(cli, options),
         Some(Command::Demo(options)) => demo::run(cli, options),
+        Some(Command::Jobs(options)) => jobs::run(cli, options),
+        Some(Command::Ledger(what)) => ledger::run(cli, what),
         Some(Command::Config(what)) => config::run(cli, *what),
         Some(Command::Keys) => keys::run(cli),
         Some(Command::Completions { shell }) => complete::completions(*shell),

@@ -3,10 +3,15 @@
 use std::{collections::BTreeMap, env};
 
 use super::{Cli, Exit, Failure};
-use crate::base::{
-    config::{self, Config, Layers, Origin},
-    log,
-    paths::Paths,
+use crate::{
+    base::{
+        clock::Clock,
+        config::{self, Config, Layers, Origin},
+        ledger::{Ledger, Who},
+        log,
+        paths::Paths,
+    },
+    jobs::Jobs,
 };
 
 /// The folders of this user.
@@ -47,9 +52,9 @@ pub fn config(cli: &Cli) -> Result<Config, Failure> {
     Ok(config)
 }
 
-/// Variables with our prefix that are no settings: where the server binaries are, and what tests ask
-/// of a debug build.
-const NOT_SETTINGS: [&str; 2] = ["HOWDAH_PG_BIN", "HOWDAH_TEST_"];
+/// Variables with our prefix that are no settings: where the server binaries are, who acts, and what tests
+/// ask of a debug build.
+const NOT_SETTINGS: [&str; 3] = ["HOWDAH_PG_BIN", "HOWDAH_ACTOR", "HOWDAH_TEST_"];
 
 fn variables() -> BTreeMap<String, String> {
     env::vars_os()
@@ -74,6 +79,34 @@ pub fn open_log(config: &Config) -> Option<std::path::PathBuf> {
             None
         }
     }
+}
+
+/// Who acts: what the machine says, and the name given by `--as` or HOWDAH_ACTOR.
+pub fn who(cli: &Cli) -> Who {
+    let given = cli.actor.clone().or_else(|| env::var("HOWDAH_ACTOR").ok());
+    Who::current(given.as_deref())
+}
+
+/// The ledger, in the name of who acts.
+pub fn ledger(cli: &Cli, config: &Config) -> Result<Ledger, Failure> {
+    let folder = match &config.ledger_folder {
+        Some(folder) if folder.is_relative() => {
+            let what = format!(
+                "ledger.folder = '{}': a path from the root is expected, or there would be one for \
+                 each folder that howdah is called in",
+                folder.display()
+            );
+            return Err(Failure::new(Exit::Config, what));
+        }
+        Some(folder) => folder.clone(),
+        None => paths()?.ledger(),
+    };
+    Ok(Ledger::new(&folder, who(cli), &Clock::system()))
+}
+
+/// The jobs of this user.
+pub fn jobs() -> Result<Jobs, Failure> {
+    Ok(Jobs::at(&paths()?.jobs(), &Clock::system()))
 }
 
 /// The engine's runtime. One thread is enough: large answers are read on threads of their own, and a second

@@ -110,6 +110,8 @@ pub struct Config {
     pub mouse: bool,
     /// What is logged.
     pub log_level: String,
+    /// The folder of the ledger, if it is not the usual one.
+    pub ledger_folder: Option<PathBuf>,
     /// The named targets.
     pub targets: BTreeMap<String, TargetConfig>,
     /// The user's keys: command id to keys as written.

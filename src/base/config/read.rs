@@ -199,6 +199,7 @@ fn config(values: &Values) -> Config {
         glyphs: text("console.glyphs"),
         mouse: get("console.mouse").and_then(Value::as_bool).unwrap_or_default(),
         log_level: text("log.level"),
+        ledger_folder: Some(text("ledger.folder")).filter(|f| !f.is_empty()).map(PathBuf::from),
         targets,
         keys,
         entries: values.iter().map(|(key, (value, origin))| entry(key, value, origin)).collect(),

@@ -107,6 +107,13 @@ pub const TABLE: &[Setting] = &[
         "what is logged",
     ),
     setting(
+        "ledger.folder",
+        Kind::Text,
+        "",
+        "/var/lib/howdah/ledger",
+        "the folder of the ledger; without it the state folder's `ledger`",
+    ),
+    setting(
         "target.*.url",
         Kind::Secret,
         "",

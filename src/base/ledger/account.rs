@@ -45,7 +45,7 @@ pub struct Selection {
 }
 
 impl Selection {
-    fn takes(&self, record: &Record) -> bool {
+    pub(super) fn takes(&self, record: &Record) -> bool {
         let named = |name: &str| {
             record.target.as_ref().is_some_and(|target| {
                 &*target.name == name || target.system_identifier.as_deref() == Some(name)

@@ -46,6 +46,15 @@ pub enum LedgerError {
     /// An action must be dotted words, such as `backup.run`.
     #[error("'{0}' is no action: dotted lower-case words are expected, such as 'backup.run'")]
     NotAnAction(String),
+    /// A bundle cannot be written.
+    #[error("the export cannot be written: {0}")]
+    Export(io::Error),
+    /// A bundle cannot be read.
+    #[error("the bundle cannot be read: {0}")]
+    Bundle(io::Error),
+    /// That is no bundle.
+    #[error("that is no exported ledger: {0}")]
+    NotABundle(String),
     /// The record cannot be written as JSON.
     #[error("the record cannot be written as JSON: {0}")]
     Json(#[from] serde_json::Error),

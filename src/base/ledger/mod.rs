@@ -12,6 +12,7 @@
 
 mod account;
 mod error;
+mod export;
 mod lines;
 mod record;
 mod tail;
@@ -26,6 +27,7 @@ use serde_json::{Value, json};
 
 pub use account::{Account, Accounts, Selection, accounts};
 pub use error::LedgerError;
+pub use export::{Header, export, verify_bundle};
 pub use record::{Outcome, Record, Target};
 pub use tail::Head;
 use tail::{Mending, Tail};

@@ -229,6 +229,50 @@ fn a_damaged_end_without_a_head_refuses_the_act() {
     assert_eq!(fs::read_to_string(&file).expect("readable"), "garbage\n");
 }
 
+fn exported(folder: &Path, selection: &Selection) -> Vec<u8> {
+    let mut bundle = Vec::new();
+    let (_, verdict) = export(folder, selection, &Clock::test(), &mut bundle).expect("exported");
+    assert_eq!(verdict.fault, None);
+    bundle
+}
+
+#[test]
+fn a_part_for_others_can_be_verified_without_the_rest() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let clock = Clock::test();
+    let ledger = Ledger::new(folder.path(), Who::default(), &clock);
+    for _ in 0..ACTS {
+        ledger.begin(act()).expect("begun").done(json!({})).expect("done");
+        clock.advance(std::time::Duration::from_hours(1));
+    }
+    let hour = |n: i64| Clock::test().wall() + jiff::SignedDuration::from_hours(n);
+    let selection = Selection { since: Some(hour(2)), until: Some(hour(4)), target: None };
+    let bundle = exported(folder.path(), &selection);
+    let (header, verdict) = verify_bundle(&bundle[..]).expect("a bundle");
+    assert_eq!((header.before.seq, header.last.seq, verdict.lines), (4, 8, 4));
+    assert_eq!((verdict.fault, header.head.map(|head| head.seq)), (None, Some(COUNT as u64)));
+    // Its lines are the ledger's own, byte by byte.
+    let lines = lines_of(&folder.path().join(tail::LINES));
+    assert!(bundle.ends_with(&lines[4..8].concat()));
+
+    let of_bundle: Vec<_> = bundle.split_inclusive(|byte| *byte == b'\n').collect();
+    let fault = |lines: &[&[u8]]| verify_bundle(&lines.concat()[..]).expect("a bundle").1.fault;
+    let [header, a, b, c, d] = of_bundle[..] else { panic!("five lines") };
+    let altered = String::from_utf8(c.to_vec()).expect("UTF-8").replace("prod", "test");
+    assert_eq!(fault(&[header, a, b, c, d]), None);
+    assert_eq!(fault(&[header, a, b, altered.as_bytes(), d]), Some(Fault::Altered { line: 7 }));
+    assert_eq!(fault(&[header, b, c, d]), Some(Fault::Removed { from: 5, to: 5 }));
+    assert_eq!(fault(&[header, a, b, c]), Some(Fault::CutOff { from: 8, to: 8 }));
+    let swapped = Fault::Reordered { line: 6, found: 7, expected: 6 };
+    assert_eq!(fault(&[header, a, c, b, d]), Some(swapped));
+    let error = verify_bundle(&lines[0][..]).expect_err("no header");
+    assert!(matches!(error, LedgerError::NotABundle(_)), "{error}");
+
+    let nothing = Selection { since: Some(hour(99)), ..Selection::default() };
+    let bundle = exported(folder.path(), &nothing);
+    assert_eq!(verify_bundle(&bundle[..]).expect("a bundle").1, Verdict::default());
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
 

@@ -126,7 +126,7 @@ pub fn verify(folder: &Path) -> Result<Verdict, LedgerError> {
         let lines = lines::of_folder(folder)?;
         // The head is read while the lines are locked.
         let head = Head::read(folder);
-        check.named = head.as_ref().map_or(0, |head| head.seq);
+        check.expect(head.as_ref());
         for line in lines {
             let (_, place) = line?;
             check.see(place);
@@ -139,6 +139,8 @@ pub fn verify(folder: &Path) -> Result<Verdict, LedgerError> {
 /// A verification under way.
 pub(super) struct Check {
     before: Head,
+    /// The number before the first line: with it, places in the file become numbers.
+    origin: u64,
     verdict: Verdict,
     /// A number that was missing where it belongs; whether it comes later tells reordered from removed.
     missing: Option<Missing>,
@@ -156,7 +158,18 @@ struct Missing {
 impl Check {
     /// Begins behind the line that `before` names.
     pub fn from(before: Head) -> Self {
-        Self { before, verdict: Verdict::default(), missing: None, named: 0, named_hash: None }
+        let (origin, verdict) = (before.seq, Verdict::default());
+        Self { before, origin, verdict, missing: None, named: 0, named_hash: None }
+    }
+
+    /// Says beforehand which line is to be held against the head.
+    pub fn expect(&mut self, head: Option<&Head>) {
+        self.named = head.map_or(0, |head| head.seq);
+        self.named_hash = (self.named == self.origin).then(|| self.before.hash.clone());
+    }
+
+    fn place(&self) -> u64 {
+        self.origin + self.verdict.lines
     }
 
     /// Looks at the next line.
@@ -178,7 +191,7 @@ impl Check {
             (Some(_), _) => {}
             (None, _) if self.verdict.fault.is_some() => {}
             (None, Place::Good(line)) => self.chain(*line),
-            (None, _) => self.fault(Fault::Altered { line: self.verdict.lines }),
+            (None, _) => self.fault(Fault::Altered { line: self.place() }),
         }
     }
 
@@ -187,7 +200,7 @@ impl Check {
     }
 
     fn chain(&mut self, line: Line) {
-        let (at, expected) = (self.verdict.lines, self.before.seq + 1);
+        let (at, expected) = (self.place(), self.before.seq + 1);
         let Line { record, hash } = line;
         if record.seq > expected {
             self.missing = Some(Missing { line: at, expected, found: record.seq });
@@ -198,7 +211,7 @@ impl Check {
         }
         if record.prev != self.before.hash {
             // Its own hash is right, so the line before has another one than when this was written.
-            return self.fault(Fault::Altered { line: at.saturating_sub(1).max(1) });
+            return self.fault(Fault::Altered { line: (at - 1).max(self.origin + 1) });
         }
         match record.begun {
             Some(begun) => drop(self.verdict.open.remove(&begun)),
@@ -224,7 +237,7 @@ impl Check {
             // The process that wrote the very first line may have died before it wrote the head.
             None => (last > 1).then_some(Fault::NoHead { last }),
             Some(head) if head.seq > last => Some(Fault::CutOff { from: last + 1, to: head.seq }),
-            Some(head) if head.seq > 0 && self.named_hash.as_ref() != Some(&head.hash) => {
+            Some(head) if self.named_hash.as_ref() != Some(&head.hash) => {
                 Some(Fault::Altered { line: head.seq })
             }
             // One process may have died between its line and the head.
@@ -234,7 +247,7 @@ impl Check {
         if let Some(fault) = fault {
             self.fault(fault);
         }
-        self.verdict.head = (last > 0).then_some(self.before);
+        self.verdict.head = (last > self.origin).then_some(self.before);
         self.verdict
     }
 }
