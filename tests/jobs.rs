@@ -92,6 +92,17 @@ impl Room {
     }
 }
 
+impl Drop for Room {
+    /// A test that failed leaves nothing running.
+    fn drop(&mut self) {
+        let at_once = Duration::ZERO;
+        let patience = Patience { interrupt: at_once, terminate: at_once, kill: LIMIT };
+        for job in self.jobs.list().unwrap_or_default().into_iter().flatten() {
+            let _ = self.jobs.cancel(&job.id, patience);
+        }
+    }
+}
+
 fn leader(job: &Job) -> Identity {
     job.card.process.clone().expect("it runs")
 }

@@ -199,7 +199,7 @@ pub enum LedgerCommand {
         #[arg(long)]
         json: bool,
     },
-    /// Find the first line that was altered, removed, reordered or cut off; exit code 2 if there is one
+    /// Find the first line that was altered, removed, reordered or cut off; exit code 65 if there is one
     Verify {
         /// An exported ledger to verify instead of our own; `-` reads standard input
         bundle: Option<PathBuf>,

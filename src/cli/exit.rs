@@ -10,13 +10,13 @@ pub enum Exit {
     Ok,
     /// 1: `status`: a warning; elsewhere: it failed, and standard error says why.
     Failure,
-    /// 2: `status`: something is critical; `ledger verify`: it is not as it was written.
+    /// 2: `status`: something is critical.
     Critical,
     /// 3: `status`: the server did not answer, so nothing is known.
     Unknown,
     /// 64: the call's words are off.
     Usage,
-    /// 65: what is kept is damaged: a wrong hash, a gap in the WAL, a file that cannot be understood.
+    /// 65: what is kept is damaged: a wrong hash, a gap in the WAL, an altered ledger, a file that cannot be understood.
     Damaged,
     /// 69: something that is needed is not there: server binaries, a server, a repository, a running demo.
     Unavailable,

@@ -54,6 +54,7 @@ pub fn run(cli: &Cli, options: &JobsArgs) -> Result<Exit, Failure> {
 fn wrong(error: JobError) -> Failure {
     let exit = match error {
         JobError::NotAnId(_) | JobError::Unknown(_) | JobError::Ambiguous { .. } => Exit::Usage,
+        JobError::Running(_) | JobError::OutOfReach { .. } => Exit::Refused,
         _ => Exit::Failure,
     };
     Failure::new(exit, error)

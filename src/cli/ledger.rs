@@ -56,10 +56,10 @@ fn unreadable(error: LedgerError) -> Failure {
 fn warned(verdict: &Verdict) -> Exit {
     let Some(fault) = &verdict.fault else { return Exit::Ok };
     say_failure(&Failure::new(
-        Exit::Critical,
+        Exit::Damaged,
         format!("the ledger is not as it was written: {fault}"),
     ));
-    Exit::Critical
+    Exit::Damaged
 }
 
 fn show(folder: &Path, selection: &Selection, json: bool) -> Result<Exit, Failure> {
@@ -76,7 +76,7 @@ fn show(folder: &Path, selection: &Selection, json: bool) -> Result<Exit, Failur
             let what = format!(
                 "line {line} is not as it was written and is not shown: see `howdah ledger verify`"
             );
-            Err(Failure::new(Exit::Critical, what))
+            Err(Failure::new(Exit::Damaged, what))
         }
     }
 }
@@ -133,7 +133,7 @@ fn in_words(out: &mut String, account: &Account) -> std::fmt::Result {
 }
 
 fn told(what: &str, verdict: &Verdict, json: bool) -> Result<Exit, Failure> {
-    let exit = if verdict.fault.is_some() { Exit::Critical } else { Exit::Ok };
+    let exit = if verdict.fault.is_some() { Exit::Damaged } else { Exit::Ok };
     let text = if json {
         serde_json::to_string_pretty(verdict).map_err(|error| Failure::new(Exit::Failure, error))?
             + "\n"

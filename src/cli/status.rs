@@ -2,7 +2,10 @@
 
 use std::{fmt::Write as _, time::Duration};
 
-use tokio::time::{Instant, timeout_at};
+use tokio::{
+    signal::unix::{Signal, SignalKind, signal},
+    time::{Instant, timeout_at},
+};
 
 use super::{Cli, Exit, Failure, args::StatusArgs, say, setup, target};
 use crate::{
@@ -32,9 +35,14 @@ pub fn run(cli: &Cli, options: &StatusArgs) -> Result<Exit, Failure> {
     let exit = runtime.block_on(async {
         let mut watch =
             sampler::start(plan, &clock).map_err(|error| Failure::new(Exit::Failure, error))?;
-        settle(&mut watch, sources, options.within).await;
-        let exit = print(&watch, &clock, options)?;
-        if options.watch { follow(&mut watch, &clock, options).await } else { Ok(exit) }
+        if !options.watch {
+            settle(&mut watch, sources, options.within).await;
+            return print(&watch, &clock, options);
+        }
+        // From the first moment, and one for all of it: a signal between two would be lost.
+        let interrupt = signal(SignalKind::interrupt())
+            .map_err(|error| Failure::new(Exit::Failure, format!("no signals: {error}")))?;
+        follow(&mut watch, &clock, options, sources, interrupt).await
     });
     runtime.shutdown_background();
     exit
@@ -54,14 +62,27 @@ async fn settle(watch: &mut Watch, sources: usize, within: Duration) {
     let _ = timeout_at(deadline, told).await;
 }
 
-async fn follow(watch: &mut Watch, clock: &Clock, options: &StatusArgs) -> Result<Exit, Failure> {
+async fn follow(
+    watch: &mut Watch,
+    clock: &Clock,
+    options: &StatusArgs,
+    sources: usize,
+    mut interrupt: Signal,
+) -> Result<Exit, Failure> {
+    tokio::select! {
+        () = settle(watch, sources, options.within) => print(watch, clock, options)?,
+        _ = interrupt.recv() => return Ok(Exit::Code(130)),
+    };
     loop {
         tokio::select! {
             changed = watch.snapshots.changed() => if changed.is_err() { return Ok(Exit::Failure) },
-            _ = tokio::signal::ctrl_c() => return Ok(Exit::Code(130)),
+            _ = interrupt.recv() => return Ok(Exit::Code(130)),
         }
         // A change a second is what a person or a log can follow.
-        tokio::time::sleep(Duration::from_secs(1)).await;
+        tokio::select! {
+            () = tokio::time::sleep(Duration::from_secs(1)) => {}
+            _ = interrupt.recv() => return Ok(Exit::Code(130)),
+        }
         print(watch, clock, options)?;
     }
 }

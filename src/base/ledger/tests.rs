@@ -43,6 +43,10 @@ fn lines_of(file: &Path) -> Vec<Vec<u8>> {
     bytes.split_inclusive(|byte| *byte == b'\n').map(<[u8]>::to_vec).collect()
 }
 
+fn line_feeds(bytes: &[u8]) -> u64 {
+    bytes.split(|byte| *byte == b'\n').count() as u64 - 1
+}
+
 fn fault(folder: &Path) -> Option<Fault> {
     verify(folder).expect("readable").fault
 }
@@ -282,7 +286,7 @@ proptest! {
         let mut bytes = fs::read(&file).expect("readable");
         let at = at.index(bytes.len());
         prop_assume!(bytes[at] != with);
-        let line = bytes[..at].iter().filter(|byte| **byte == b'\n').count() as u64 + 1;
+        let line = line_feeds(&bytes[..at]) + 1;
         bytes[at] = with;
         fs::write(&file, bytes).expect("written");
         prop_assert_eq!(fault(folder.path()).map(|fault| fault.line()), Some(line));
@@ -333,7 +337,7 @@ proptest! {
         let (folder, file) = written();
         let bytes = fs::read(&file).expect("readable");
         let at = at.index(bytes.len());
-        let whole = bytes[..at].iter().filter(|byte| **byte == b'\n').count() as u64;
+        let whole = line_feeds(&bytes[..at]);
         fs::write(&file, &bytes[..at]).expect("written");
         let expected = Fault::CutOff { from: whole + 1, to: COUNT as u64 };
         prop_assert_eq!(fault(folder.path()), Some(expected));
