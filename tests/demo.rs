@@ -118,7 +118,7 @@ fn it_starts_quickly_with_everything_in_place() {
     cluster.psql("select pg_switch_wal()").expect("switched");
     let archived = "select archived_count from pg_stat_archiver where failed_count = 0";
     eventually("WAL is archived", SOON, || number(cluster, archived) > 0);
-    let files = fs::read_dir(cluster.folder().join("archive")).expect("listed").count();
+    let files = files_below(&demo.target().repository.join("demo/wal"));
     assert!(files > 0);
     assert_money_is_kept(cluster);
 }

@@ -23,9 +23,6 @@ use crate::base::process::{self, Identity, Signal};
 pub const SUBCOMMAND: &str = "sandbox-guard";
 /// How long applications may take to end by themselves: their own pipe is closed, too.
 const GRACE: Duration = Duration::from_secs(1);
-/// How much archived WAL a sandbox keeps: some hours of the demo's load.
-const ARCHIVE_BYTES: u64 = 1 << 30;
-const PRUNE_EVERY: Duration = Duration::from_mins(1);
 
 /// What a guard is told, one JSON line each.
 #[derive(Debug, Serialize, Deserialize)]
@@ -37,8 +34,6 @@ enum Order {
     File(PathBuf),
     /// A process to end.
     Process(Identity),
-    /// A folder of archived WAL that must not grow without end.
-    Archive(PathBuf),
     /// Leave everything as it is, and go.
     Release,
 }
@@ -85,11 +80,6 @@ impl Guard {
     /// Has it end a process.
     pub fn process(&mut self, process: Identity) -> Result<(), ClusterError> {
         self.order(&Order::Process(process))
-    }
-
-    /// Has it keep a folder of archived WAL below 1 GiB, from now on, oldest files first.
-    pub fn archive(&mut self, path: &Path) -> Result<(), ClusterError> {
-        self.order(&Order::Archive(path.to_owned()))
     }
 
     /// Sends it away: everything stays as it is.
@@ -158,14 +148,6 @@ impl Duties {
             Order::Folder(path) => self.folders.push(path),
             Order::File(path) => self.files.push(path),
             Order::Process(process) => self.processes.push(process),
-            Order::Archive(path) => {
-                std::thread::spawn(move || {
-                    loop {
-                        prune(&path, ARCHIVE_BYTES);
-                        std::thread::sleep(PRUNE_EVERY);
-                    }
-                });
-            }
             Order::Release => {}
         }
     }
@@ -207,6 +189,7 @@ pub fn remove_sandbox(folder: &Path) {
     // A program that was just starting may add a file while we remove: once more, then.
     for _ in 0..5 {
         server::end_all(folder);
+        unmount_below(folder);
         match fs::remove_dir_all(folder) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => {
                 std::thread::sleep(Duration::from_millis(50));
@@ -216,41 +199,21 @@ pub fn remove_sandbox(folder: &Path) {
     }
 }
 
-/// Removes the oldest WAL files until at most `limit` bytes are left. Their names order by age.
-fn prune(archive: &Path, limit: u64) {
-    let Ok(entries) = fs::read_dir(archive) else { return };
-    let mut files: Vec<(PathBuf, u64)> = entries
-        .flatten()
-        .filter_map(|entry| Some((entry.path(), entry.metadata().ok()?.len())))
-        .collect();
-    files.sort();
-    let mut total: u64 = files.iter().map(|(_, size)| size).sum();
-    for (path, size) in files {
-        if total <= limit {
-            break;
-        }
-        if fs::remove_file(path).is_ok() {
-            total -= size;
-        }
+/// Takes away every file system that is mounted below a sandbox folder.
+pub fn unmount_below(folder: &Path) {
+    // The fields of proc(5)'s `mounts`: device, place, kind, ... A sandbox's own names hold no blanks.
+    let mounts = fs::read_to_string("/proc/self/mounts").unwrap_or_default();
+    let places = mounts.lines().filter_map(|line| line.split(' ').nth(1)).map(Path::new);
+    for place in places.filter(|place| place.starts_with(folder) && *place != folder) {
+        #[cfg(target_os = "linux")]
+        // Whoever still works in it sees it until he ends; one that is gone already needs nothing.
+        let _ = rustix::mount::unmount(place, rustix::mount::UnmountFlags::DETACH);
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn the_archive_loses_its_oldest_files_first() {
-        let archive = tempfile::tempdir().expect("folder");
-        for name in ["000000010000000000000001", "000000010000000000000002", "00000002.history"] {
-            fs::write(archive.path().join(name), [0; 10]).expect("written");
-        }
-        prune(archive.path(), 30);
-        assert_eq!(fs::read_dir(archive.path()).expect("listed").count(), 3);
-        prune(archive.path(), 25);
-        assert!(!archive.path().join("000000010000000000000001").exists());
-        assert!(archive.path().join("000000010000000000000002").exists());
-    }
 
     #[test]
     fn only_what_is_named_like_a_sandbox_is_removed() {

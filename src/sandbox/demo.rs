@@ -8,6 +8,7 @@ use super::{
     SandboxError,
     app::{AppOptions, AppProcess},
     incident::Incident,
+    keeping::{self, Keeping},
     running::{DemoHandle, Endpoint, Registry},
 };
 use crate::{
@@ -54,6 +55,8 @@ pub struct DemoTarget {
     pub password: Secret,
     /// The applications.
     pub apps: Vec<Endpoint>,
+    /// Where its backups and its WAL are kept, under the name [`keeping::NAME`].
+    pub repository: PathBuf,
 }
 
 /// A server that outlives its demo.
@@ -76,6 +79,7 @@ pub struct Demo {
     // In the order in which they must end: the applications first, so that they do not see the server
     // vanish, the guard last; it finds nothing left but the note.
     apps: Vec<AppProcess>,
+    keeping: Option<Keeping>,
     cluster: Cluster,
     registry: Registry,
     handle: DemoHandle,
@@ -112,17 +116,15 @@ impl Demo {
         guard.file(&registry.path_of(&handle.folder))?;
         registry.write(&handle)?;
 
-        let archive = folder.path().join("archive");
-        fs::create_dir(&archive)
-            .map_err(SandboxError::io(format!("cannot make {}", archive.display())))?;
-        folder.give(&archive)?;
-        guard.archive(&archive)?;
+        keeping::prepare(&folder, &program)?;
+        let account = folder.account().cloned();
+        let command = keeping::archive_command(folder.path());
         let cluster = Cluster::start_in(
             folder,
             binaries,
             &Options {
                 durability: Durability::Honest,
-                settings: settings(&archive.to_string_lossy()),
+                settings: settings(&command),
                 port: options.port,
                 template: None,
             },
@@ -132,6 +134,7 @@ impl Demo {
 
         let mut demo = Self {
             apps: Vec::new(),
+            keeping: Some(Keeping::start(&cluster, account)?),
             cluster,
             registry,
             handle: handle.clone(),
@@ -174,6 +177,7 @@ impl Demo {
             conninfo: self.conninfo(MONITOR),
             password: self.monitor_password.clone(),
             apps: self.handle.apps.clone(),
+            repository: keeping::repository(self.cluster.folder()),
         }
     }
 
@@ -203,9 +207,12 @@ impl Demo {
         if !self.keep {
             return Ok(None);
         }
-        let Self { mut apps, cluster, registry, handle, guard, .. } = self;
+        let Self { mut apps, keeping, cluster, registry, handle, guard, .. } = self;
         // First, so that a failure further down does not take the server away.
         guard.release()?;
+        if let Some(keeping) = keeping {
+            keeping.keep();
+        }
         let server = cluster.keep();
         apps.clear();
         registry.write(&DemoHandle { owner: None, apps: Vec::new(), ..handle })?;
@@ -237,18 +244,13 @@ fn random_word() -> Secret {
     Secret::new(Alphanumeric.sample_string(&mut rand::rng(), 32))
 }
 
-fn settings(archive: &str) -> Vec<(String, String)> {
-    // For the shell in single quotes, and `%` doubled for the server.
-    let place = archive.replace('\'', r"'\''").replace('%', "%%");
-    let command = format!(
-        "test ! -f '{place}'/%f && cp %p '{place}'/%f.part && mv '{place}'/%f.part '{place}'/%f"
-    );
+fn settings(archive_command: &str) -> Vec<(String, String)> {
     [
         ("cluster_name", "demo"),
         ("max_connections", "40"),
         ("shared_buffers", "64MB"),
         ("archive_mode", "on"),
-        ("archive_command", &command),
+        ("archive_command", archive_command),
         ("archive_timeout", "60"),
         ("track_io_timing", "on"),
     ]
@@ -271,29 +273,25 @@ create table tellers (tid int primary key, bid int not null, balance bigint not 
     with (fillfactor = 10);
 create table accounts (aid int not null, bid int not null, balance bigint not null default 0);
 create table history (tid int, bid int, aid int, delta int, at timestamptz not null default now());
+create table customers (
+    id int primary key,
+    name text not null,
+    email text not null unique,
+    since date not null
+);
+comment on table customers is 'who banks here';
+create index customers_since on customers (since);
+insert into customers
+    select n, 'customer ' || n, 'c' || n || '@bank.example', date '2020-01-01' + n % 2000
+    from generate_series(1, 5000) as n;
 insert into branches (bid) select generate_series(1, 10);
 insert into tellers (tid, bid) select n, 1 + n % 10 from generate_series(1, 100) as n;
 insert into accounts (aid, bid) select n, 1 + n % 10 from generate_series(1, 100000) as n;
 alter table accounts add primary key (aid);
 commit;
-analyze branches, tellers, accounts;
+analyze branches, tellers, accounts, customers;
 ",
         monitor_password.expose(),
         app_password.expose(),
     )
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_strange_folder_does_not_break_the_archive_command() {
-        let settings = settings("/tmp/it's 100% odd");
-        let command = &settings.iter().find(|(name, _)| name == "archive_command").expect("set").1;
-        assert!(
-            command.starts_with(r"test ! -f '/tmp/it'\''s 100%% odd'/%f && cp %p "),
-            "{command}"
-        );
-    }
 }

@@ -20,6 +20,9 @@ pub enum SandboxError {
         /// What it answered, or why it did not.
         why: String,
     },
+    /// What the incident needs is not there.
+    #[error("{0}")]
+    NotYet(String),
     /// There is no demo to act on.
     #[error("no demo is running: start one with `howdah demo`")]
     NoDemo,

@@ -9,7 +9,7 @@ use std::{
 };
 
 use super::{
-    SandboxError,
+    SandboxError, damage,
     running::{DemoHandle, Endpoint, Registry},
 };
 use crate::{
@@ -34,7 +34,21 @@ pub enum Incident {
     LongLock,
     /// Queries that take long, by themselves.
     SlowQueries,
-    /// Everything undone.
+    /// An archive command that fails.
+    ArchiveFails,
+    /// An archive command that never ends, and so never fails.
+    ArchiveHangs,
+    /// One flipped bit in the newest backup.
+    CorruptBackup,
+    /// One flipped bit in an archived WAL segment.
+    CorruptWal,
+    /// An archived WAL segment that is gone.
+    MissingWal,
+    /// A table that somebody dropped.
+    DropTable,
+    /// A repository without room.
+    DiskFull,
+    /// Everything undone, but for a dropped table.
     Clear,
 }
 
@@ -43,7 +57,7 @@ const APP_LIMIT: Duration = Duration::from_secs(5);
 
 impl Incident {
     /// All of them.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 15] = [
         Self::Stop,
         Self::Kill,
         Self::Hang,
@@ -51,6 +65,13 @@ impl Incident {
         Self::PoolExhausted,
         Self::LongLock,
         Self::SlowQueries,
+        Self::ArchiveFails,
+        Self::ArchiveHangs,
+        Self::CorruptBackup,
+        Self::CorruptWal,
+        Self::MissingWal,
+        Self::DropTable,
+        Self::DiskFull,
         Self::Clear,
     ];
 
@@ -64,6 +85,13 @@ impl Incident {
             Self::PoolExhausted => "pool-exhausted",
             Self::LongLock => "long-lock",
             Self::SlowQueries => "slow-queries",
+            Self::ArchiveFails => "archive-fails",
+            Self::ArchiveHangs => "archive-hangs",
+            Self::CorruptBackup => "corrupt-backup",
+            Self::CorruptWal => "corrupt-wal",
+            Self::MissingWal => "missing-wal",
+            Self::DropTable => "drop-table",
+            Self::DiskFull => "disk-full",
             Self::Clear => "clear",
         }
     }
@@ -78,7 +106,14 @@ impl Incident {
             Self::PoolExhausted => "let api-2 borrow all its connections and keep them",
             Self::LongLock => "hold a lock that every transaction waits for",
             Self::SlowQueries => "make a part of the load's queries slow",
-            Self::Clear => "undo every incident",
+            Self::ArchiveFails => "let the archive command fail",
+            Self::ArchiveHangs => "let the archive command hang: it never fails, and never archives",
+            Self::CorruptBackup => "flip one bit in the newest backup",
+            Self::CorruptWal => "flip one bit in an archived WAL segment",
+            Self::MissingWal => "take an archived WAL segment away",
+            Self::DropTable => "drop the table customers; a restore brings it back",
+            Self::DiskFull => "fill the repository's disk (needs root on Linux)",
+            Self::Clear => "undo every incident, but for a dropped table",
         }
     }
 
@@ -100,9 +135,17 @@ impl Incident {
             Self::SlowQueries => {
                 demo.apps.iter().try_for_each(|app| ask(Some(app), self, &demo.token))
             }
+            Self::ArchiveFails
+            | Self::ArchiveHangs
+            | Self::CorruptBackup
+            | Self::CorruptWal
+            | Self::MissingWal
+            | Self::DropTable
+            | Self::DiskFull => damage::cause(self, &server),
             Self::Clear => {
                 server.resume();
                 server.start()?;
+                damage::undo(&server)?;
                 demo.apps.iter().try_for_each(|app| ask(Some(app), self, &demo.token))
             }
         }

@@ -47,6 +47,13 @@ pub const CATALOGUE: &[Command] = &[
     incident("incident-pool-exhausted", "Incident: pool exhausted", "Use up the connections of the demo's applications.", "pool-exhausted"),
     incident("incident-long-lock", "Incident: long lock", "Hold a lock that the demo's applications wait for.", "long-lock"),
     incident("incident-slow-queries", "Incident: slow queries", "Make the demo's statements slow.", "slow-queries"),
+    incident("incident-archive-fails", "Incident: archive fails", "Let the demo's archive command fail.", "archive-fails"),
+    incident("incident-archive-hangs", "Incident: archive hangs", "Let the demo's archive command hang.", "archive-hangs"),
+    incident("incident-corrupt-backup", "Incident: corrupt backup", "Flip one bit in the demo's newest backup.", "corrupt-backup"),
+    incident("incident-corrupt-wal", "Incident: corrupt WAL", "Flip one bit in a WAL segment of the demo's archive.", "corrupt-wal"),
+    incident("incident-missing-wal", "Incident: missing WAL", "Take a WAL segment out of the demo's archive.", "missing-wal"),
+    incident("incident-drop-table", "Incident: drop table", "Drop the demo's table customers.", "drop-table"),
+    incident("incident-disk-full", "Incident: disk full", "Fill the disk of the demo's repository.", "disk-full"),
     incident("incident-clear", "Incident: clear", "End every incident of the demo.", "clear"),
 ];
 

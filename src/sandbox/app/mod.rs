@@ -45,9 +45,7 @@ impl App {
             Incident::LongLock => self.trouble.lock(&self.store).await,
             Incident::SlowQueries => self.trouble.slow_down(true),
             Incident::Clear => self.trouble.clear().await,
-            Incident::Stop | Incident::Kill | Incident::Hang | Incident::Resume => {
-                return Err(format!("{incident} is for the server"));
-            }
+            _ => return Err(format!("{incident} is not for an application")),
         }
         Ok(())
     }

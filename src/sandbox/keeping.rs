@@ -1,0 +1,190 @@
+//! The demo's repository: howdah itself archives the server's WAL, takes backups of both kinds and proves
+//! one, for real, while the console is already up.
+
+use std::{
+    env, fs,
+    path::{Path, PathBuf},
+    thread::{self, JoinHandle},
+    time::Duration,
+};
+
+use super::{SandboxError, small_disk};
+use crate::{
+    base::{cancel::Cancel, exec::Tool},
+    cluster::{
+        Server, Via,
+        folder::{Account, PrivateFolder},
+        guard,
+    },
+};
+
+/// What the demo's target is called in its repository.
+pub const NAME: &str = "demo";
+/// The repository, in the sandbox folder.
+const FOLDER: &str = "repository";
+/// Our own program, where the server's account may run it: a build folder below a home may be closed to it.
+const PROGRAM: &str = "howdah";
+/// What the commands said.
+const LOG: &str = "keeping.log";
+/// A new physical backup is taken so often, and what is no longer needed for the newest ones is removed.
+const AGAIN: Duration = Duration::from_mins(30);
+/// How often the end is looked for meanwhile.
+const LOOK: Duration = Duration::from_millis(100);
+
+/// The repository of a sandbox folder.
+pub fn repository(sandbox: &Path) -> PathBuf {
+    sandbox.join(FOLDER)
+}
+
+/// Makes the repository's folder and puts our program beside it, both for the server's account.
+pub fn prepare(sandbox: &PrivateFolder, program: &Path) -> Result<(), SandboxError> {
+    let place = repository(sandbox.path());
+    let cannot = |what: &Path| SandboxError::io(format!("cannot make {}", what.display()));
+    fs::create_dir(&place).map_err(cannot(&place))?;
+    small_disk::mount(&place);
+    sandbox.give(&place)?;
+    let copy = sandbox.path().join(PROGRAM);
+    fs::copy(program, &copy).map_err(cannot(&copy))?;
+    sandbox.give(&copy)?;
+    Ok(())
+}
+
+/// The server's `archive_command`.
+pub fn archive_command(sandbox: &Path) -> String {
+    // For the shell in single quotes, and `%` doubled for the server.
+    let quoted = |path: &Path| {
+        format!("'{}'", path.to_string_lossy().replace('\'', r"'\''").replace('%', "%%"))
+    };
+    let (program, place) = (quoted(&sandbox.join(PROGRAM)), quoted(&repository(sandbox)));
+    format!("{program} wal archive --repository {place} --name {NAME} %p")
+}
+
+/// Keeps backups in the background. Dropping it ends what runs.
+#[derive(Debug)]
+pub struct Keeping {
+    cancel: Cancel,
+    thread: Option<JoinHandle<()>>,
+    folder: PathBuf,
+    kept: bool,
+}
+
+impl Keeping {
+    /// Begins: a physical backup, a logical one, a proof; then a physical one every half hour.
+    pub fn start(server: &Server, account: Option<Account>) -> Result<Self, SandboxError> {
+        let cancel = Cancel::new();
+        let keeper = Keeper { server: server.clone(), account, cancel: cancel.clone() };
+        let thread = thread::Builder::new()
+            .name("keeping".into())
+            .spawn(move || keeper.keep())
+            .map_err(SandboxError::io("cannot start a thread"))?;
+        let folder = server.folder().to_owned();
+        Ok(Self { cancel, thread: Some(thread), folder, kept: false })
+    }
+
+    /// Ends what runs and leaves the repository where it is.
+    pub fn keep(mut self) {
+        self.kept = true;
+    }
+}
+
+impl Drop for Keeping {
+    fn drop(&mut self) {
+        self.cancel.cancel();
+        if let Some(thread) = self.thread.take() {
+            // A panic in it has been reported already.
+            let _ = thread.join();
+        }
+        if !self.kept {
+            // A folder with a file system of its own in it cannot be removed.
+            guard::unmount_below(&self.folder);
+        }
+    }
+}
+
+struct Keeper {
+    server: Server,
+    account: Option<Account>,
+    cancel: Cancel,
+}
+
+impl Keeper {
+    fn keep(&self) {
+        for words in [
+            &["backup", "run", "--physical"][..],
+            &["backup", "run", "--logical"],
+            &["prove"],
+        ] {
+            self.run(words, true);
+        }
+        while self.pause(AGAIN) {
+            self.run(&["backup", "run", "--physical"], true);
+            let expire = ["backup", "expire", "--keep-days", "0", "--keep-at-least", "2", "--apply"];
+            self.run(&expire, true);
+        }
+    }
+
+    /// Waits; false when the end was wished for.
+    fn pause(&self, limit: Duration) -> bool {
+        let mut waited = Duration::ZERO;
+        while waited < limit && !self.cancel.cancelled() {
+            thread::sleep(LOOK);
+            waited += LOOK;
+        }
+        !self.cancel.cancelled()
+    }
+
+    /// Runs our own program as the server's account. What it says goes to the log; its failures stand in
+    /// the repository's history, where the console shows them.
+    fn run(&self, words: &[&str], connects: bool) {
+        if self.cancel.cancelled() {
+            return;
+        }
+        let folder = self.server.folder();
+        let mut tool = Tool::new(folder.join(PROGRAM)).args(words);
+        if connects {
+            // The demo's own database, not the superuser's.
+            let target = format!("{} dbname={}", self.server.conninfo(Via::Unix), super::demo::DATABASE);
+            tool = tool.args(["--target", &target]);
+        }
+        let tool = tool
+            .arg("--repository")
+            .arg(repository(folder))
+            .args(["--name", NAME])
+            // Nothing of the user's own configuration and state.
+            .env("HOME", folder)
+            .env("XDG_CONFIG_HOME", folder.join("config"))
+            .env("XDG_STATE_HOME", folder.join("state"))
+            .env("HOWDAH_PG_BIN", self.server.binaries().folder())
+            .env("PATH", env::var_os("PATH").unwrap_or_default())
+            .secret("PGPASSWORD", self.server.password())
+            .as_account(self.account.as_ref().map(|account| (account.uid, account.gid)))
+            .within(folder);
+        let mut said = String::new();
+        let result = tool.run(&self.cancel, &mut |line| {
+            said += line;
+            said.push('\n');
+        });
+        if let Err(error) = result {
+            said += &format!("{error}\n");
+        }
+        let log = folder.join(LOG);
+        let written = fs::OpenOptions::new().create(true).append(true).open(&log).and_then(
+            |mut file| std::io::Write::write_all(&mut file, format!("$ {words:?}\n{said}").as_bytes()),
+        );
+        if let Err(error) = written {
+            tracing::warn!(%error, file = %log.display(), "cannot be written");
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_strange_folder_does_not_break_the_archive_command() {
+        let command = archive_command(Path::new("/tmp/it's 100% odd"));
+        assert!(command.starts_with(r"'/tmp/it'\''s 100%% odd/howdah' wal archive "), "{command}");
+        assert!(command.ends_with(" --name demo %p"), "{command}");
+    }
+}
