@@ -2,7 +2,13 @@
 //!
 //! The jobs are this very program, started again to run one test: that test then plays the job's part.
 
-#![expect(clippy::expect_used, reason = "clippy sees tests only in test functions")]
+#![expect(
+    clippy::expect_used,
+    clippy::panic,
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "clippy sees tests only in test functions"
+)]
 
 mod support;
 
@@ -22,6 +28,7 @@ use howdah::{
         ledger::Who,
         process::{self, Identity, Signal},
         progress::{Cleanup, Progress},
+        text::Text,
     },
     jobs::{
         Card, End, Job, JobError, JobId, JobSpec, Jobs, Line, Patience, Said, Stage, State, Story,
@@ -200,11 +207,16 @@ fn a_job_tells_its_steps_and_its_end() {
 
     // Attaching after the end tells the whole story.
     let lines = room.jobs.follow(&id).lines().expect("readable");
-    let told: Vec<_> = lines.iter().map(|line| told(line)).collect();
+    let told: Vec<_> = lines.iter().map(told).filter(|told| !between(told)).collect();
     let expected =
         ["intent make", "result make", "intent copy", "0", "300", "note a word^G", "result copy"];
     assert_eq!(told, expected);
     assert_eq!(room.jobs.cancel(&id, Patience::default()).expect("nothing to do"), Stage::Over);
+}
+
+/// Progress between the first word and the last: how much of it is told depends on the time that it took.
+fn between(told: &str) -> bool {
+    told.parse().is_ok_and(|done: u64| done > 0 && done < 300)
 }
 
 fn told(line: &Line) -> String {
@@ -264,7 +276,7 @@ fn a_killed_job_is_lost_with_its_last_step_and_what_is_to_be_put_away() {
     let cleanup = &job.story.open[0].cleanup;
     assert_eq!(&*cleanup.what, "remove the half-made copy");
     assert_eq!(
-        cleanup.command.iter().map(|w| w.as_str()).collect::<Vec<_>>(),
+        cleanup.command.iter().map(Text::as_str).collect::<Vec<_>>(),
         ["rm", "-r", "x.partial"]
     );
     assert!(room.partial().exists());
@@ -351,7 +363,9 @@ fn several_look_on_at_once_and_each_sees_everything() {
         assert_eq!(reader.join().expect("it reads"), whole);
     }
     let mut story = Story::default();
-    whole.iter().for_each(|line| story.hear(line));
+    for line in &whole {
+        story.hear(line);
+    }
     assert_eq!(story, room.job(&id).story);
 }
 
@@ -370,8 +384,8 @@ fn a_job_from_before_a_restart_or_from_elsewhere_is_known_as_such() {
     assert!(matches!(&room.job(&id).state, State::Unknown { why } if why.contains("'elsewhere'")));
     let refused = room.jobs.cancel(&id, Patience::default());
     assert!(matches!(refused, Err(JobError::OutOfReach { .. })), "{refused:?}");
-    let reused = Identity { started: "1".into(), ..leader(&job) };
-    rewrite(&Card { process: Some(reused), ..job.card.clone() });
+    let other = Identity { started: "1".into(), ..leader(&job) };
+    rewrite(&Card { process: Some(other), ..job.card.clone() });
     assert!(matches!(room.job(&id).state, State::Lost { .. }), "another process has its number");
     rewrite(&job.card);
     room.jobs.cancel(&id, Patience::default()).expect("it ends");

@@ -19,12 +19,17 @@ pub fn run(cli: &Cli, what: ConfigCommand) -> Result<Exit, Failure> {
 fn places(cli: &Cli) -> Result<String, Failure> {
     let paths = setup::paths()?;
     let file = cli.config.clone().unwrap_or_else(|| paths.config_file());
+    // A configuration that cannot be read is no reason not to say where it is.
+    let ledger = setup::config(cli).and_then(|config| setup::ledger(cli, &config));
+    let ledger = ledger.map_or_else(|_| paths.ledger(), |ledger| ledger.folder().to_owned());
     let mut out = String::new();
     for (what, path) in [
         ("configuration", file),
         ("themes", paths.config.join("themes")),
         ("profiles", paths.config.join("profiles")),
         ("log", paths.log_file()),
+        ("ledger", ledger),
+        ("jobs", paths.jobs()),
     ] {
         let note = if path.exists() { "" } else { "  (not there yet)" };
         // Writing to a string cannot fail.

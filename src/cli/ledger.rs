@@ -116,6 +116,9 @@ fn in_words(out: &mut String, account: &Account) -> std::fmt::Result {
         begin.who.in_words(),
         begin.host,
     )?;
+    if let Some(job) = &begin.job {
+        writeln!(out, "        job: {job}")?;
+    }
     let end = account.end.as_ref();
     let reasons = [("why", begin.why.as_ref()), ("because", end.and_then(|end| end.why.as_ref()))];
     for (word, why) in reasons {

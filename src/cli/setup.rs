@@ -101,7 +101,7 @@ pub fn ledger(cli: &Cli, config: &Config) -> Result<Ledger, Failure> {
         Some(folder) => folder.clone(),
         None => paths()?.ledger(),
     };
-    Ok(Ledger::new(&folder, who(cli), &Clock::system()))
+    Ok(Ledger::new(&folder, who(cli), &Clock::system()).in_job(cli.job.as_deref()))
 }
 
 /// The jobs of this user.

@@ -77,6 +77,7 @@ pub struct Ledger {
     folder: PathBuf,
     who: Who,
     host: Text,
+    job: Option<Text>,
     clock: Clock,
 }
 
@@ -91,7 +92,14 @@ impl Ledger {
     /// The ledger of `folder`, which is made with the first line.
     pub fn new(folder: &Path, who: Who, clock: &Clock) -> Self {
         let host = rustix::system::uname().nodename().to_string_lossy().into_owned();
-        Self { folder: folder.to_owned(), who, host: host.into(), clock: clock.clone() }
+        let (host, clock) = (host.into(), clock.clone());
+        Self { folder: folder.to_owned(), who, host, job: None, clock }
+    }
+
+    /// The same ledger, written by the job of that name.
+    #[must_use]
+    pub fn in_job(self, job: Option<&str>) -> Self {
+        Self { job: job.map(Text::from), ..self }
     }
 
     /// Where it stands.
@@ -133,6 +141,7 @@ impl Ledger {
             who: self.who.clone(),
             host: self.host.clone(),
             pid: std::process::id(),
+            job: self.job.clone(),
             action: act.action.clone(),
             target: act.target.clone(),
             why: ending.why,

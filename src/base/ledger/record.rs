@@ -74,6 +74,9 @@ pub struct Record {
     pub host: Text,
     /// In which process.
     pub pid: u32,
+    /// The job that this process is, if it is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub job: Option<Text>,
     /// What: a dotted word such as `backup.run`.
     pub action: Text,
     /// On what.

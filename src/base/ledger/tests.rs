@@ -60,7 +60,8 @@ fn an_act_is_there_from_its_begin_and_whole_with_its_end() {
     let verdict = verify(folder.path()).expect("readable");
     assert_eq!((verdict.lines, verdict.open.len(), verdict.fault), (1, 1, None));
     entry.failed("disk full", json!({ "bytes": 7 })).expect("recorded");
-    ledger.refuse(&Act::new("restore.run"), "read-only").expect("recorded");
+    let in_job = ledger.clone().in_job(Some("20260101-000000-aa"));
+    in_job.refuse(&Act::new("restore.run"), "read-only").expect("recorded");
     let dropped = ledger.begin(Act::new("wal.setup")).expect("begun");
     drop(dropped);
 
@@ -71,6 +72,7 @@ fn an_act_is_there_from_its_begin_and_whole_with_its_end() {
     assert_eq!(end.why.as_deref(), Some("disk full"));
     assert_eq!(end.details, *json!({ "bytes": 7 }).as_object().expect("an object"));
     assert_eq!(all[0].begin.why.as_deref(), Some("nightly"));
+    assert_eq!((&all[0].begin.job, all[1].begin.job.is_some()), (&None, true));
     let selection = Selection { target: Some("prod".into()), ..Selection::default() };
     assert_eq!(accounts(folder.path(), &selection).expect("readable").acts.len(), 1);
     let verdict = verify(folder.path()).expect("readable");
