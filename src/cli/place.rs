@@ -3,7 +3,13 @@
 use super::{Exit, Failure, args::PlaceArgs, target};
 use crate::{
     base::config::Config,
-    recover::{Fault, Kind, Repository, repository},
+    recover::{
+        Fault, Kind, Repository,
+        repository::{
+            self,
+            encryption::{Keys, Recipients},
+        },
+    },
     resilience::conninfo::Settings,
 };
 
@@ -42,7 +48,13 @@ pub fn repository(config: &Config, args: &PlaceArgs) -> Result<Repository, Failu
         let what = "what this target is called in the repository is not known: give --name, or configure the target";
         return Err(Failure::new(Exit::Config, what));
     };
-    Ok(repository::open(location, name)?)
+    let mut repository = repository::open(location, name)?.sealing_for(Recipients::parse(
+        config.recipients.iter().map(String::as_str).filter(|word| !word.is_empty()),
+    )?);
+    if let Some(path) = &config.identity {
+        repository = repository.opening_with(Keys::of_file(path));
+    }
+    Ok(repository)
 }
 
 impl From<Fault> for Failure {

@@ -59,10 +59,24 @@ impl Fault {
         Self { what: format!("{what}: {}", self.what).into(), ..self }
     }
 
+    /// A fault on its way through a reader or a writer, such as one of a bucket; it comes out again behind
+    /// [`Fault::io`].
+    pub fn into_io(self) -> io::Error {
+        io::Error::other(self)
+    }
+
+    /// The fault that was sent through a reader or a writer by [`Fault::into_io`], if this is one.
+    pub fn inside(error: &io::Error) -> Option<&Self> {
+        error.get_ref()?.downcast_ref()
+    }
+
     /// For `map_err`: the system's error, with what was tried. A full disk and a read-only one are told as
     /// such.
     pub fn io(what: impl fmt::Display) -> impl FnOnce(io::Error) -> Self {
         move |error| {
+            if let Some(fault) = Self::inside(&error) {
+                return fault.clone();
+            }
             use io::ErrorKind::{
                 NotFound, PermissionDenied, QuotaExceeded, ReadOnlyFilesystem, StorageFull,
             };

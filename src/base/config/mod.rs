@@ -100,6 +100,10 @@ pub struct Config {
     pub rto_target: Duration,
     /// Where backups, WAL and proofs are kept: a folder's path or a bucket's URL.
     pub repository: Option<String>,
+    /// Public keys of age, for which backups and WAL are encrypted.
+    pub recipients: Vec<String>,
+    /// A file with private keys of age.
+    pub identity: Option<PathBuf>,
     /// The theme's name.
     pub theme: String,
     /// Colours: `auto`, `always` or `never`.

@@ -172,6 +172,7 @@ fn config(values: &Values) -> Config {
     let get = |key: &str| values.get(&path(key)).map(|(value, _)| value);
     let text = |key: &str| get(key).and_then(Value::as_str).unwrap_or_default().to_owned();
     let span = |key: &str| units::parse_span(&text(key)).unwrap_or_default();
+    let optional = |key: &str| get(key).and_then(Value::as_str).map(str::to_owned);
     let mut targets: BTreeMap<String, TargetConfig> = BTreeMap::new();
     let mut keys = BTreeMap::new();
     for (key, (value, _)) in values {
@@ -181,19 +182,20 @@ fn config(values: &Values) -> Config {
                 target_value(targets.entry((*name).to_owned()).or_default(), rest, value);
             }
             ["keys", command] => {
-                let list = value.as_array().into_iter().flatten().filter_map(Value::as_str);
-                keys.insert((*command).to_owned(), list.map(str::to_owned).collect());
+                keys.insert((*command).to_owned(), list(value));
             }
             _ => {}
         }
     }
     Config {
-        default_target: get("default_target").and_then(Value::as_str).map(str::to_owned),
+        default_target: optional("default_target"),
         interval: span("watch.interval"),
         endpoint_interval: span("watch.endpoint_interval"),
         rpo_target: span("watch.rpo_target"),
         rto_target: span("watch.rto_target"),
-        repository: get("recover.repository").and_then(Value::as_str).map(str::to_owned),
+        repository: optional("recover.repository"),
+        recipients: get("recover.recipients").map(list).unwrap_or_default(),
+        identity: optional("recover.identity").map(PathBuf::from),
         theme: text("console.theme"),
         color: text("console.color"),
         glyphs: text("console.glyphs"),
@@ -204,6 +206,11 @@ fn config(values: &Values) -> Config {
         keys,
         entries: values.iter().map(|(key, (value, origin))| entry(key, value, origin)).collect(),
     }
+}
+
+fn list(value: &Value) -> Vec<String> {
+    let texts = value.as_array().into_iter().flatten().filter_map(Value::as_str);
+    texts.map(str::to_owned).collect()
 }
 
 fn entry(key: &[String], value: &Value, origin: &Origin) -> Entry {

@@ -72,6 +72,20 @@ pub const TABLE: &[Setting] = &[
         "where backups, WAL and proofs of all targets are kept: a folder",
     ),
     setting(
+        "recover.recipients",
+        Kind::List,
+        "",
+        "[\"age1ql3z7hjy54pw3hyww5ayyfg7zqgvc7w3j2elw8zmrj2kg5sfn9aqmcac8p\"]",
+        "public keys of age, for which backups and WAL are encrypted from now on",
+    ),
+    setting(
+        "recover.identity",
+        Kind::Text,
+        "",
+        "/etc/howdah/identity",
+        "a file with private keys of age (mode 0600), to read what is encrypted",
+    ),
+    setting(
         "console.theme",
         Kind::Text,
         "ansi",

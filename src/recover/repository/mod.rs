@@ -13,20 +13,29 @@
 //! |---|---|
 //! | [`key`] | names of objects |
 //! | [`storage`], [`folder`] | what a place must be able to do, and a folder that can |
-//! | [`sealed`] | bytes on their way in and out: hashes, compression |
+//! | [`sealed`] | bytes on their way in and out: hashes, compression, encryption |
+//! | [`encryption`] | public keys that seal, private keys that open |
 //! | [`manifest`] | what a backup is |
 //! | [`catalogue`] | what the manifests say |
 
 pub mod catalogue;
+pub mod encryption;
 pub mod folder;
 pub mod key;
 pub mod manifest;
 pub mod sealed;
 pub mod storage;
 
-use std::{fmt, path::Path, sync::Arc};
+use std::{fmt, io::Read, path::Path, sync::Arc};
 
-use self::{folder::Folder, key::Key, manifest::BackupId, storage::Storage};
+use self::{
+    encryption::{Keys, Recipients},
+    folder::Folder,
+    key::Key,
+    manifest::BackupId,
+    sealed::{Compression, Seal, Sealing, Sight, Stored},
+    storage::Storage,
+};
 use super::Result;
 
 /// Opens the part of an existing repository that belongs to a target: `location` is a folder's path.
@@ -39,12 +48,48 @@ pub fn open(location: &str, target: &str) -> Result<Repository> {
 pub struct Repository {
     storage: Arc<dyn Storage>,
     target: Key,
+    recipients: Recipients,
+    keys: Keys,
 }
 
 impl Repository {
     /// The part of `storage` that belongs to a target, by the target's name.
     pub fn new(storage: Arc<dyn Storage>, target: &str) -> Result<Self> {
-        Ok(Self { storage, target: Key::new(&key::escaped(target))? })
+        let target = Key::new(&key::escaped(target))?;
+        Ok(Self { storage, target, recipients: Recipients::default(), keys: Keys::default() })
+    }
+
+    /// The same, encrypting everything that is sealed in it from now on.
+    #[must_use]
+    pub fn sealing_for(self, recipients: Recipients) -> Self {
+        Self { recipients, ..self }
+    }
+
+    /// The same, opening what is encrypted with these identities.
+    #[must_use]
+    pub fn opening_with(self, keys: Keys) -> Self {
+        Self { keys, ..self }
+    }
+
+    /// Begins a new object: compressed by the caller's own thread, and encrypted as this repository is.
+    pub fn seal(&self, key: &Key) -> Result<Sealing> {
+        self.seal_as(key, Compression::default(), 0)
+    }
+
+    /// The same for what is compressed already, or much: `threads` compress beside the caller's.
+    pub fn seal_as(&self, key: &Key, compression: Compression, threads: u32) -> Result<Sealing> {
+        let recipients = self.recipients.clone();
+        Sealing::create(self.storage(), key, &Seal { compression, threads, recipients })
+    }
+
+    /// Reads what was sealed; see [`sealed::open`].
+    pub fn unseal(&self, stored: &Stored) -> Result<Box<dyn Read + Send>> {
+        sealed::open(self.storage(), stored, &self.keys)
+    }
+
+    /// Checks what was sealed, as deep as the identities let it; see [`sealed::check`].
+    pub fn check_sealed(&self, stored: &Stored) -> Result<Sight> {
+        sealed::check(self.storage(), stored, &self.keys)
     }
 
     /// Where it is kept.
