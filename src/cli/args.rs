@@ -36,6 +36,9 @@ pub struct Cli {
 pub enum Command {
     /// Print what the console would show, without a screen; exits like a monitoring plug-in
     Status(StatusArgs),
+    /// Bring back what was backed up; shows a plan unless told to --apply it
+    #[command(subcommand)]
+    Restore(super::restore::RestoreCommand),
     /// Open the console on a throw-away cluster with real applications and real load
     Demo(DemoArgs),
     /// Show where the configuration is, what is in force, or an example

@@ -11,6 +11,7 @@ mod exit;
 mod keys;
 mod open;
 mod place;
+mod restore;
 mod setup;
 mod status;
 mod target;
@@ -48,6 +49,7 @@ fn dispatch(cli: &Cli) -> Result<Exit, Failure> {
     match &cli.command {
         None => open::run(cli),
         Some(Command::Status(options)) => status::run(cli, options),
+        Some(Command::Restore(what)) => restore::run(cli, what),
         Some(Command::Demo(options)) => demo::run(cli, options),
         Some(Command::Config(what)) => config::run(cli, *what),
         Some(Command::Keys) => keys::run(cli),

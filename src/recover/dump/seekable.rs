@@ -95,7 +95,7 @@ impl<W: Write + Seek> Writer<'_, W> {
                 continue;
             }
             let mut field = [0; 9];
-            (field[0], _) = known.map_or((OFFSET_NO_DATA, ()), |_| (OFFSET_KNOWN, ()));
+            field[0] = if known.is_some() { OFFSET_KNOWN } else { OFFSET_NO_DATA };
             field[1..].copy_from_slice(&known.copied().unwrap_or(0).to_le_bytes());
             self.output.seek(SeekFrom::Start(entry.offset_at)).map_err(cannot_write)?;
             // The size was checked when the header was read: at most 8.
