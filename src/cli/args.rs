@@ -50,6 +50,9 @@ pub struct Cli {
 pub enum Command {
     /// Print what the console would show, without a screen; exits like a monitoring plug-in
     Status(StatusArgs),
+    /// Bring back what was backed up; shows a plan unless told to --apply it
+    #[command(subcommand)]
+    Restore(super::restore::RestoreCommand),
     /// Open the console on a throw-away cluster with real applications and real load
     Demo(DemoArgs),
     /// Show what runs detached and what became of it; attach, cancel, remove

@@ -13,6 +13,7 @@ mod keys;
 mod ledger;
 mod open;
 mod place;
+mod restore;
 mod setup;
 mod status;
 mod target;
@@ -61,6 +62,7 @@ fn dispatch(cli: &Cli) -> Result<Exit, Failure> {
     match &cli.command {
         None => open::run(cli),
         Some(Command::Status(options)) => status::run(cli, options),
+        Some(Command::Restore(what)) => restore::run(cli, what),
         Some(Command::Demo(options)) => demo::run(cli, options),
         Some(Command::Jobs(options)) => jobs::run(cli, options),
         Some(Command::Ledger(what)) => ledger::run(cli, what),

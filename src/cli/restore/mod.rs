@@ -1,0 +1,110 @@
+//! `howdah restore`: a plan by default, the deed with `--apply` and the target's name.
+
+mod confirm;
+mod database;
+
+use std::{path::PathBuf, sync::Arc};
+
+use clap::{Args, Subcommand};
+
+use super::{
+    Cli, Exit, Failure,
+    args::PlaceArgs,
+    place::{self, Place},
+    setup, target,
+};
+use crate::{
+    base::{
+        cancel::Cancel,
+        config::Config,
+        progress::{Observer, Silent},
+    },
+    recover::restore::Which,
+};
+
+/// What can be restored.
+#[derive(Debug, Subcommand)]
+pub enum RestoreCommand {
+    /// Bring a whole database back from a logical backup, under a new name
+    Database(database::DatabaseArgs),
+}
+
+/// What every restore from a logical backup takes.
+#[derive(Args, Clone, Debug)]
+pub struct FromArgs {
+    /// Which target, and where its backups are
+    #[command(flatten)]
+    pub place: PlaceArgs,
+    /// The backup: its name, or `newest`
+    #[arg(long, value_name = "ID", default_value = "newest", value_parser = which)]
+    pub backup: Which,
+    /// The server to restore to, as a target or a connection string [default: the target itself]
+    #[arg(long, value_name = "CONNINFO")]
+    pub server: Option<String>,
+    /// Where the dump is unpacked; it needs the dump's whole size there
+    #[arg(long, value_name = "FOLDER")]
+    pub work: Option<PathBuf>,
+    /// Make roles that the server lacks: NOLOGIN, without passwords
+    #[arg(long)]
+    pub with_roles: bool,
+    /// Workers of pg_restore
+    #[arg(long, short, value_name = "N", default_value_t = 2, value_parser = clap::value_parser!(u32).range(1..=64))]
+    pub jobs: u32,
+    /// What may really happen
+    #[command(flatten)]
+    pub apply: ApplyArgs,
+}
+
+/// Whether a plan is only shown.
+#[derive(Args, Clone, Debug)]
+pub struct ApplyArgs {
+    /// Do it; without this the plan is shown and nothing is touched
+    #[arg(long)]
+    pub apply: bool,
+    /// The name that a person would have to type, for calls without one
+    #[arg(long, value_name = "NAME", requires = "apply")]
+    pub confirm: Option<String>,
+    /// Print plan and outcome as JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Does one of them.
+pub fn run(cli: &Cli, what: &RestoreCommand) -> Result<Exit, Failure> {
+    match what {
+        RestoreCommand::Database(args) => database::run(cli, args),
+    }
+}
+
+/// Where the backups are, and how the server to restore to is reached.
+fn resolve(cli: &Cli, place: &PlaceArgs, server: Option<&str>) -> Result<Place, Failure> {
+    let config: Config = setup::config(cli)?;
+    let mut found = place::place(&config, place)?;
+    if let Some(server) = server {
+        found.settings = target::plan(&config, Some(server))?.settings;
+    }
+    Ok(found)
+}
+
+/// Where dumps are unpacked.
+fn work(folder: Option<&PathBuf>) -> PathBuf {
+    folder.cloned().unwrap_or_else(std::env::temp_dir)
+}
+
+/// Who is told how it goes.
+fn observer() -> Result<Arc<dyn Observer>, Failure> {
+    let cancel = Cancel::on_signals()
+        .map_err(|error| Failure::new(Exit::Failure, format!("signals cannot be had: {error}")))?;
+    Ok(Arc::new(Silent::new(cancel)))
+}
+
+fn which(words: &str) -> Result<Which, String> {
+    words.parse().map_err(|fault: crate::recover::Fault| fault.to_string())
+}
+
+/// A value as JSON for people and programs.
+fn json<T: serde::Serialize>(value: &T) -> Result<String, Failure> {
+    let text = serde_json::to_string_pretty(value)
+        .map_err(|error| Failure::new(Exit::Failure, format!("no JSON: {error}")))?;
+    Ok(text + "\n")
+}

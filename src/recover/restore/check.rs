@@ -1,0 +1,221 @@
+//! Whether what came back is what was backed up.
+
+use super::{Source, Target, source::Unpacked, sql, target::conninfo};
+use crate::{
+    base::progress::{Observer, Progress},
+    recover::{
+        Fault, Kind, Result,
+        repository::manifest::Relation,
+        session::{Session, identifier},
+    },
+};
+
+/// What the checks of a restore found.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Checked {
+    /// What is wrong, each naming the thing.
+    pub findings: Vec<String>,
+    /// What could not be checked, and why.
+    pub unchecked: Vec<String>,
+}
+
+/// Checks a database that was restored whole.
+pub fn database(
+    target: &Target,
+    source: &Source,
+    unpacked: &Unpacked,
+    name: &str,
+    assertions: Option<&str>,
+    observer: &dyn Observer,
+) -> Result<Checked> {
+    let session = target.database(name)?;
+    let mut checked = Checked::default();
+    rows(&session, unpacked, &mut checked, observer)?;
+    large_objects(&session, unpacked, &mut checked)?;
+    inventory(&session, source, &mut checked)?;
+    unsound(&session, &mut checked)?;
+    if let Some(script) = assertions {
+        assert_all(&session, script, &mut checked)?;
+    }
+    amcheck(target, &session, name, &mut checked, observer)?;
+    session.run("ANALYZE")?;
+    Ok(checked)
+}
+
+/// Rows of each table against the rows that stood in the dump.
+fn rows(
+    session: &Session,
+    unpacked: &Unpacked,
+    checked: &mut Checked,
+    observer: &dyn Observer,
+) -> Result<()> {
+    let total = unpacked.tally.tables.len() as u64;
+    for (done, (id, count)) in unpacked.tally.tables.iter().enumerate() {
+        let Some(entry) = unpacked.toc.get(*id) else { continue };
+        if observer.cancelled() {
+            return Err(Fault::new(Kind::Cancelled, "the restore was cancelled"));
+        }
+        observer.progress(&Progress::items("counting rows", done as u64, Some(total)));
+        if !entry.copy.starts_with("COPY ") {
+            checked.unchecked.push(format!(
+                "rows of '{}': the dump holds them as INSERT statements",
+                entry.name()
+            ));
+            continue;
+        }
+        let table = format!("{}.{}", identifier(&entry.namespace), identifier(&entry.tag));
+        let now: i64 = session.one(&format!("SELECT count(*) FROM ONLY {table}"), &[])?.get(0);
+        if now.unsigned_abs() != count.rows {
+            checked.findings.push(format!(
+                "'{}' has {now} rows; the dump holds {}",
+                entry.name(),
+                count.rows
+            ));
+        }
+    }
+    Ok(())
+}
+
+fn large_objects(session: &Session, unpacked: &Unpacked, checked: &mut Checked) -> Result<()> {
+    let now: i64 = session.one("SELECT count(*) FROM pg_largeobject_metadata", &[])?.get(0);
+    if now.unsigned_abs() != unpacked.tally.large_objects {
+        checked.findings.push(format!(
+            "there are {now} large objects; the dump holds {}",
+            unpacked.tally.large_objects
+        ));
+    }
+    Ok(())
+}
+
+/// Against what the backup wrote down when it was made: rows, largest keys, sequences, extensions.
+fn inventory(session: &Session, source: &Source, checked: &mut Checked) -> Result<()> {
+    let Some(inventory) = source.inventory() else {
+        checked
+            .unchecked
+            .push("largest keys: the backup holds no inventory of this database".into());
+        return Ok(());
+    };
+    for relation in &inventory.relations {
+        against(session, relation, checked)?;
+    }
+    let now = session.query("SELECT extname::text, extversion FROM pg_extension", &[])?;
+    for (name, before) in &inventory.extensions {
+        let now = now.iter().find(|row| row.get::<_, &str>(0) == name);
+        match now.map(|row| row.get::<_, String>(1)) {
+            None => checked.findings.push(format!("the extension '{name}' is missing")),
+            Some(now) if now != *before => {
+                checked.unchecked.push(format!("the extension '{name}' is {now}; it was {before}"));
+            }
+            Some(_) => {}
+        }
+    }
+    Ok(())
+}
+
+fn against(session: &Session, relation: &Relation, checked: &mut Checked) -> Result<()> {
+    let name = format!("{}.{}", relation.schema, relation.name);
+    let quoted = format!("{}.{}", identifier(&relation.schema), identifier(&relation.name));
+    let exists: bool = session.one("SELECT to_regclass($1) IS NOT NULL", &[&quoted])?.get(0);
+    if !exists {
+        checked.findings.push(format!("'{name}' is missing"));
+        return Ok(());
+    }
+    if let (Some(before), 'r') = (relation.rows, relation.kind) {
+        let now: i64 = session.one(&format!("SELECT count(*) FROM ONLY {quoted}"), &[])?.get(0);
+        if now.unsigned_abs() != before {
+            checked.findings.push(format!("'{name}' has {now} rows; it had {before}"));
+        }
+    }
+    let Some(before) = &relation.last else { return Ok(()) };
+    let now: Option<String> = match relation.kind {
+        'S' => session.one(&format!("SELECT last_value::text FROM {quoted}"), &[])?.get(0),
+        'r' => {
+            // The column is named by the primary key itself, which must be of one column to have a largest value.
+            let sql = "SELECT a.attname::text FROM pg_index i JOIN pg_attribute a \
+                       ON a.attrelid = i.indrelid AND a.attnum = i.indkey[0] \
+                       WHERE i.indrelid = to_regclass($1) AND i.indisprimary AND i.indnkeyatts = 1";
+            let key = session.query(sql, &[&quoted])?;
+            let Some(key) = key.first().map(|row| identifier(row.get(0))) else {
+                checked.findings.push(format!("'{name}' has lost its primary key"));
+                return Ok(());
+            };
+            let sql = format!("SELECT {key}::text FROM ONLY {quoted} ORDER BY {key} DESC LIMIT 1");
+            session.query(&sql, &[])?.first().and_then(|row| row.get(0))
+        }
+        _ => return Ok(()),
+    };
+    if now.as_deref() != Some(before) {
+        let now = now.unwrap_or_else(|| "nothing".to_owned());
+        checked.findings.push(format!("'{name}' ends at {now}; it ended at {before}"));
+    }
+    Ok(())
+}
+
+/// Indexes that are not usable, and collations of another version than the server's library has now.
+fn unsound(session: &Session, checked: &mut Checked) -> Result<()> {
+    let sql = "SELECT indexrelid::regclass::text FROM pg_index \
+               WHERE NOT (indisvalid AND indisready) AND indrelid >= 16384 ORDER BY 1";
+    for row in session.query(sql, &[])? {
+        checked.findings.push(format!("the index {} is invalid", row.get::<_, String>(0)));
+    }
+    Ok(())
+}
+
+/// The user's own assertions: each statement must return one row with one value, true.
+fn assert_all(session: &Session, script: &str, checked: &mut Checked) -> Result<()> {
+    for statement in sql::statements(script) {
+        let short: String = statement.split_whitespace().collect::<Vec<_>>().join(" ");
+        // In a read-only transaction: an assertion looks, it does not change.
+        session.run("BEGIN READ ONLY")?;
+        let said = session.query(statement, &[]);
+        session.run("ROLLBACK")?;
+        let wrong = match said {
+            Err(fault) => Some(fault.to_string()),
+            Ok(rows) => match rows.first().map(|row| row.try_get::<_, Option<bool>>(0)) {
+                Some(Ok(Some(true))) if rows.len() == 1 => None,
+                Some(Ok(value)) if rows.len() == 1 => {
+                    Some(value.map_or("it is null".to_owned(), |_| "it is false".to_owned()))
+                }
+                _ => Some("it does not return one truth value".to_owned()),
+            },
+        };
+        if let Some(wrong) = wrong {
+            checked.findings.push(format!("the assertion '{short}' does not hold: {wrong}"));
+        }
+    }
+    Ok(())
+}
+
+/// Structure of tables and B-tree indexes by `pg_amcheck`. Its extension is installed for the moment only.
+fn amcheck(
+    target: &Target,
+    session: &Session,
+    name: &str,
+    checked: &mut Checked,
+    observer: &dyn Observer,
+) -> Result<()> {
+    let sql = "SELECT EXISTS (SELECT FROM pg_extension WHERE extname = 'amcheck')";
+    let there: bool = session.one(sql, &[])?.get(0);
+    if !there && let Err(fault) = session.run("CREATE EXTENSION amcheck") {
+        checked.unchecked.push(format!("structure of tables and indexes: {}", fault.what()));
+        return Ok(());
+    }
+    observer.progress(&Progress::items("checking tables and indexes", 0, None));
+    // It takes the database as its argument, and relations of any kind.
+    let tool = target.plain_tool("pg_amcheck", name).arg(conninfo(name));
+    match tool.run(observer.cancel(), &mut |_| {}) {
+        Ok(_) => {}
+        Err(crate::base::exec::ExecError::Failed { code: Some(2), messages, .. }) => {
+            let said = messages.first().map(ToString::to_string).unwrap_or_default();
+            checked.findings.push(format!("pg_amcheck finds damage: {said}"));
+        }
+        Err(error @ crate::base::exec::ExecError::Cancelled { .. }) => return Err(error.into()),
+        Err(error) => {
+            checked.unchecked.push(format!("structure of tables and indexes: {error}"));
+        }
+    }
+    if !there {
+        session.run("DROP EXTENSION amcheck")?;
+    }
+    Ok(())
+}

@@ -1,0 +1,225 @@
+//! A whole database into a new one.
+
+use serde_json::json;
+
+use super::{
+    Source, Target, check, messages,
+    plan::{Plan, Wish, plan},
+    record::{self, Phases, Record, What},
+    source::Unpacked,
+    stamp,
+};
+use crate::{
+    base::{
+        clock::Clock,
+        progress::{Cleanup, Observer, Progress},
+    },
+    recover::{Fault, Kind, Repository, Result, dump::Section, session::identifier},
+};
+
+/// How it is done, besides what the plan says.
+#[derive(Clone, Debug)]
+pub struct How<'a> {
+    /// Where the dump is unpacked.
+    pub work: &'a std::path::Path,
+    /// The user's own assertions: SQL statements, each of which must return true.
+    pub assertions: Option<&'a str>,
+}
+
+/// Plans again, refuses if anything stands in the way, restores, checks and records. What a plan has
+/// promised may have changed since: the new one counts.
+///
+/// Nothing is created before the dump was read to its end with both hashes right. When it fails or is
+/// cancelled, only what this run has made is removed.
+///
+/// # Errors
+/// [`Kind::Refused`] for what stands in the way; [`Kind::Damaged`] when the dump is not what was written.
+/// Checks that find something wrong are no error: they stand in the record.
+pub fn restore(
+    repository: &Repository,
+    source: &Source,
+    target: &Target,
+    wish: &Wish,
+    how: &How<'_>,
+    observer: &dyn Observer,
+) -> Result<Record> {
+    let plan = plan(repository, source, target, wish)?;
+    plan.check()?;
+    source.check_room(how.work)?;
+    let (id, began) = record::begin();
+    let mut phases = Phases::begin();
+    let unpacked = source.unpack(repository, how.work, &|_, _| true, observer)?;
+    phases.end("unpack");
+
+    make_roles(target, &plan.roles_made, observer)?;
+    // In place of an old database the new one is made under a name of its own first, so that the old one
+    // serves until the last moment.
+    let name = match plan.aside {
+        None => plan.into.clone(),
+        Some(_) => format!("howdah_restoring_{}", stamp(Clock::system().wall())),
+    };
+    let cleanup = Cleanup::words(format!("drop the half-restored database '{name}'"));
+    let step = observer.step(format!("restoring into the database '{name}'"), &cleanup)?;
+    let checked = create(target, &unpacked, &name).and_then(|()| {
+        fill(target, &plan, &unpacked, &name, &mut phases, observer)?;
+        let checked = check::database(target, source, &unpacked, &name, how.assertions, observer)?;
+        phases.end("checks");
+        if let Some(aside) = &plan.aside {
+            exchange(target, &plan.into, aside, &name)?;
+        }
+        Ok(checked)
+    });
+    let checked = match checked {
+        Ok(checked) => checked,
+        Err(fault) => return Err(put_away(target, &name, fault, step)),
+    };
+    step.done(json!({ "database": plan.into }))?;
+    let record = Record {
+        id,
+        began,
+        what: What::Database { database: plan.database, into: plan.into },
+        backup: Some(plan.backup),
+        server: plan.server,
+        bytes: plan.bytes,
+        phases: phases.finish(),
+        findings: checked.findings,
+        unchecked: checked.unchecked,
+    };
+    repository.keep_restore(&record)?;
+    Ok(record)
+}
+
+/// Makes roles that are missing, and nothing that could log in.
+pub(super) fn make_roles(target: &Target, roles: &[String], observer: &dyn Observer) -> Result<()> {
+    for role in roles {
+        target.session.run(&format!("CREATE ROLE {} NOLOGIN", identifier(role)))?;
+        observer.note(&format!("made the role '{role}': NOLOGIN, without a password").into());
+    }
+    Ok(())
+}
+
+/// Removes the database that this run has made, and says so if that fails, too.
+fn put_away(
+    target: &Target,
+    name: &str,
+    fault: Fault,
+    step: crate::base::progress::Step<'_>,
+) -> Fault {
+    // Somebody else was quicker with that name: the database is theirs.
+    if fault.what().contains("(42P04)") {
+        return fault;
+    }
+    match target.drop_own(name) {
+        Ok(()) => {
+            // The fault is told in any case; a journal that cannot be written to is the smaller one.
+            let _ = step.undone(fault.what().clone());
+            fault
+        }
+        Err(left) => Fault::new(
+            fault.kind,
+            format!("{fault}; and the database '{name}' is left over: {}", left.what()),
+        ),
+    }
+}
+
+/// Makes the empty database, as the dump says it was: encoding, locale and their provider.
+pub(super) fn create(target: &Target, unpacked: &Unpacked, name: &str) -> Result<()> {
+    let made = unpacked.toc.entries.iter().find(|entry| entry.desc == "DATABASE");
+    // `CREATE DATABASE app WITH TEMPLATE = template0 ENCODING = 'UTF8' …;`, by pg_dump itself.
+    let like = made.and_then(|entry| entry.definition.split_once(" WITH TEMPLATE = template0"));
+    let like = like.map_or("", |(_, like)| like.trim().trim_end_matches(';'));
+    // Its tablespace may not be here, and `pg_restore` would not put it there either.
+    let like = like.split(" TABLESPACE = ").next().unwrap_or_default();
+    let name = identifier(name);
+    target.session.run(&format!("CREATE DATABASE {name} WITH TEMPLATE = template0 {like}"))
+}
+
+fn fill(
+    target: &Target,
+    plan: &Plan,
+    unpacked: &Unpacked,
+    name: &str,
+    phases: &mut Phases,
+    observer: &dyn Observer,
+) -> Result<()> {
+    let list = unpacked.folder().join("list");
+    let subscription = |desc: &str| desc.contains("SUBSCRIPTION");
+    let ids = unpacked.toc.entries.iter().filter(|entry| !subscription(&entry.desc));
+    let text: String = ids.map(|entry| format!("{};\n", entry.id)).collect();
+    std::fs::write(&list, text).map_err(Fault::io("cannot write the list of entries"))?;
+    // In two calls, so that loading and building are timed apart.
+    for (phase, sections) in
+        [("restore", &["pre-data", "data"][..]), ("post-data", &["post-data"][..])]
+    {
+        let mut tool = target
+            .tool("pg_restore", name)
+            .args(["--exit-on-error", "--verbose", "--no-password"])
+            .arg(format!("--jobs={}", plan.jobs.max(1)))
+            .arg("--use-list")
+            .arg(&list)
+            .args(sections.iter().map(|section| format!("--section={section}")));
+        if plan.without_tablespaces {
+            tool = tool.arg("--no-tablespaces");
+        }
+        let mut heard = Heard::new(unpacked, phase, observer);
+        tool.arg(&unpacked.path)
+            .run(observer.cancel(), &mut |line| heard.line(line))
+            .map_err(messages::explain)?;
+        phases.end(phase);
+    }
+    Ok(())
+}
+
+/// Counts the entries that `pg_restore --verbose` names.
+struct Heard<'a> {
+    phase: &'static str,
+    done: u64,
+    total: u64,
+    observer: &'a dyn Observer,
+}
+
+impl<'a> Heard<'a> {
+    fn new(unpacked: &Unpacked, phase: &'static str, observer: &'a dyn Observer) -> Self {
+        let late = |section| section == Section::PostData;
+        let entries = unpacked.toc.entries.iter();
+        let total = entries.filter(|e| late(e.section) == (phase == "post-data")).count() as u64;
+        Self { phase, done: 0, total, observer }
+    }
+
+    fn line(&mut self, line: &crate::base::text::Text) {
+        let said = line.strip_prefix("pg_restore: ").unwrap_or(line);
+        if ["creating ", "processing ", "executing "].iter().any(|verb| said.starts_with(verb)) {
+            self.done += 1;
+            let progress = Progress::items(self.phase, self.done, Some(self.total));
+            self.observer.progress(&progress.with_note(said));
+        }
+    }
+}
+
+/// Puts the new database in the place of the old one, which is kept under another name. Both renames are
+/// one transaction.
+fn exchange(target: &Target, into: &str, aside: &str, name: &str) -> Result<()> {
+    let (into_q, aside_q, name_q) = (identifier(into), identifier(aside), identifier(name));
+    target.session.run(&format!("ALTER DATABASE {into_q} WITH ALLOW_CONNECTIONS false"))?;
+    let exchanged = target.end_sessions(into).and_then(|()| {
+        target.end_sessions(name)?;
+        target.session.run(&format!(
+            "BEGIN; ALTER DATABASE {into_q} RENAME TO {aside_q}; \
+             ALTER DATABASE {name_q} RENAME TO {into_q}; COMMIT"
+        ))
+    });
+    match exchanged {
+        Ok(()) => {
+            target.session.run(&format!("ALTER DATABASE {aside_q} WITH ALLOW_CONNECTIONS true"))
+        }
+        Err(fault) => {
+            // The transaction may be open; then the old database serves again.
+            target.session.run("ROLLBACK")?;
+            target.session.run(&format!("ALTER DATABASE {into_q} WITH ALLOW_CONNECTIONS true"))?;
+            Err(Fault::new(
+                Kind::Refused,
+                format!("'{into}' cannot be moved aside: {}", fault.what()),
+            ))
+        }
+    }
+}

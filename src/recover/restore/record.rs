@@ -1,0 +1,148 @@
+//! A finished restore, kept for the next estimate and as the measured part of RTO:
+//! `TARGET/restores/TIME.json`.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    base::clock::{Clock, Stamp, Timestamp},
+    recover::{
+        Repository, Result,
+        repository::{
+            key::Key,
+            manifest::{BackupId, Phase},
+            storage::Overwrite,
+        },
+    },
+};
+
+/// What was brought back.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", tag = "what")]
+pub enum What {
+    /// A whole database, under a new name.
+    Database {
+        /// Its name in the backup.
+        database: String,
+        /// Its name now.
+        into: String,
+    },
+    /// Tables, in a side schema.
+    Tables {
+        /// The database that they are in now.
+        database: String,
+        /// The tables, `schema.name`.
+        tables: Vec<String>,
+        /// The side schema.
+        schema: String,
+    },
+    /// A side schema's rows, copied into a live table.
+    CopyBack {
+        /// The database.
+        database: String,
+        /// The live table, `schema.name`.
+        table: String,
+        /// How: `insert-missing`, `upsert`, `swap`, `undo`.
+        mode: String,
+        /// The side schema they came from.
+        schema: String,
+        /// What undoes it stands in this table, `schema.name` as SQL writes it.
+        kept: String,
+    },
+}
+
+/// One finished restore.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Record {
+    /// Its name: the moment it began.
+    pub id: String,
+    /// When it began.
+    pub began: Timestamp,
+    /// What was brought back.
+    #[serde(flatten)]
+    pub what: What,
+    /// From which backup.
+    pub backup: Option<BackupId>,
+    /// The server that it was brought to.
+    pub server: String,
+    /// Bytes of the dump, unpacked.
+    pub bytes: u64,
+    /// How long each phase took, in order.
+    pub phases: Vec<Phase>,
+    /// What the checks found wrong; empty when nothing was.
+    pub findings: Vec<String>,
+    /// What could not be checked, and why.
+    pub unchecked: Vec<String>,
+}
+
+impl Record {
+    /// How long it took altogether.
+    pub fn duration(&self) -> Duration {
+        Duration::from_secs_f64(self.phases.iter().map(|phase| phase.seconds.max(0.0)).sum())
+    }
+}
+
+impl Repository {
+    /// The name below which the records of restores stand.
+    pub fn restores_key(&self) -> Result<Key> {
+        self.target().join("restores")
+    }
+
+    /// Keeps a record. It is not replaced by another one.
+    pub fn keep_restore(&self, record: &Record) -> Result<()> {
+        let key = self.restores_key()?.join(&format!("{}.json", record.id))?;
+        self.write_json(&key, record, Overwrite::Never)
+    }
+
+    /// All records, oldest first.
+    pub fn restores(&self) -> Result<Vec<Record>> {
+        let objects = self.storage().list(&self.restores_key()?)?;
+        objects.iter().map(|object| self.read_json(&object.key)).collect()
+    }
+
+    /// Seconds for each byte of a dump, by the last database that was restored and found right.
+    pub fn restore_pace(&self) -> Result<Option<f64>> {
+        let sound = |r: &&Record| {
+            matches!(r.what, What::Database { .. }) && r.findings.is_empty() && r.bytes > 0
+        };
+        let restores = self.restores()?;
+        let last = restores.iter().rev().find(sound);
+        Ok(last.map(|record| record.duration().as_secs_f64() / record.bytes as f64))
+    }
+}
+
+/// Measures phases, one behind the other.
+#[derive(Debug)]
+pub struct Phases {
+    clock: Clock,
+    since: Stamp,
+    done: Vec<Phase>,
+}
+
+impl Phases {
+    /// The first phase begins now.
+    pub fn begin() -> Self {
+        let clock = Clock::system();
+        Self { since: clock.now(), clock, done: Vec::new() }
+    }
+
+    /// The present phase ends, and the next one begins.
+    pub fn end(&mut self, name: &str) {
+        let now = self.clock.now();
+        let seconds = now.since(self.since).as_secs_f64();
+        self.done.push(Phase { name: name.to_owned(), seconds });
+        self.since = now;
+    }
+
+    /// All of them.
+    pub fn finish(self) -> Vec<Phase> {
+        self.done
+    }
+}
+
+/// The name of a restore that begins now, and that moment.
+pub fn begin() -> (String, Timestamp) {
+    let now = Clock::system().wall();
+    (now.strftime("%Y%m%dT%H%M%S%.3fZ").to_string(), now)
+}

@@ -1,0 +1,209 @@
+//! Which backup, and its dump: unpacked with both hashes checked.
+
+use std::{
+    fs::{File, OpenOptions},
+    io::{BufReader, BufWriter, Read, Write as _},
+    os::unix::fs::OpenOptionsExt as _,
+    path::{Path, PathBuf},
+    str::FromStr,
+};
+
+use tempfile::TempDir;
+
+use crate::{
+    base::{progress::Observer, progress::Progress, units},
+    recover::{
+        Fault, Kind, Repository, Result,
+        dump::{Entry, Input, Tally, Toc, seekable},
+        repository::{
+            manifest::{BackupId, Database, Manifest, Method, Role},
+            sealed::{self, Stored},
+        },
+    },
+};
+
+/// Which backup is meant.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Which {
+    /// The newest one that holds what is asked for.
+    Newest,
+    /// That one.
+    Named(BackupId),
+}
+
+impl FromStr for Which {
+    type Err = Fault;
+    fn from_str(words: &str) -> Result<Self> {
+        if words == "newest" { Ok(Self::Newest) } else { Ok(Self::Named(words.parse()?)) }
+    }
+}
+
+/// The dump of one database in one backup.
+#[derive(Clone, Debug)]
+pub struct Source {
+    /// The backup.
+    pub manifest: Manifest,
+    /// The database that was dumped.
+    pub database: String,
+    /// The dump in the repository.
+    pub stored: Stored,
+}
+
+impl Source {
+    /// Finds the dump of a database.
+    ///
+    /// # Errors
+    /// [`Kind::Unavailable`] when no whole backup holds one.
+    pub fn find(repository: &Repository, which: &Which, database: &str) -> Result<Self> {
+        let manifests = match which {
+            Which::Named(id) => vec![repository.manifest(id)?],
+            Which::Newest => {
+                let entries = repository.backups()?;
+                entries.iter().rev().filter_map(|entry| entry.manifest().cloned()).collect()
+            }
+        };
+        let mut known = Vec::new();
+        for manifest in manifests.into_iter().filter(|m| m.method == Method::Logical) {
+            for file in &manifest.files {
+                let Role::Dump { database: dumped } = &file.role else { continue };
+                if dumped == database {
+                    let stored = file.stored.clone();
+                    return Ok(Self { database: database.to_owned(), stored, manifest });
+                }
+                if !known.contains(dumped) {
+                    known.push(dumped.clone());
+                }
+            }
+        }
+        let of = match which {
+            Which::Newest => "no logical backup holds".to_owned(),
+            Which::Named(id) => format!("the backup {id} does not hold"),
+        };
+        let remedy = if known.is_empty() {
+            "`howdah backup list` shows what there is".to_owned()
+        } else {
+            format!("there are {}", known.join(", "))
+        };
+        Err(Fault::new(Kind::Unavailable, format!("{of} the database '{database}'")).remedy(remedy))
+    }
+
+    /// What the backup knows of the database besides its dump.
+    pub fn inventory(&self) -> Option<&Database> {
+        self.manifest.inventory.databases.iter().find(|known| known.name == self.database)
+    }
+
+    /// The table of contents alone: quick, and good for a plan. Nothing is checked by hash yet.
+    pub fn contents(&self, repository: &Repository) -> Result<Toc> {
+        let packed = sealed::open(repository.storage(), &self.stored)?;
+        Toc::read(&mut Input::new(BufReader::with_capacity(1 << 16, packed)))
+    }
+
+    /// Unpacks the dump into a new private folder below `work`, with offsets filled in, and returns only when
+    /// sizes and both hashes were right. Data of entries that are not `wanted` are read and checked, but stay
+    /// behind.
+    ///
+    /// # Errors
+    /// [`Kind::Damaged`] when anything is not as it was written, [`Kind::NoSpace`] when it does not fit.
+    pub fn unpack(
+        &self,
+        repository: &Repository,
+        work: &Path,
+        wanted: &dyn Fn(&Toc, &Entry) -> bool,
+        observer: &dyn Observer,
+    ) -> Result<Unpacked> {
+        let folder = tempfile::Builder::new()
+            .prefix("howdah-restore-")
+            .tempdir_in(work)
+            .map_err(Fault::io(format!("cannot unpack into '{}'", work.display())))?;
+        let path = folder.path().join("dump");
+        let cannot = || Fault::io(format!("cannot write '{}'", path.display()));
+        let file: File = OpenOptions::new()
+            .write(true)
+            .create_new(true)
+            .mode(0o600)
+            .open(&path)
+            .map_err(cannot())?;
+        let packed = Watched {
+            inner: sealed::open(repository.storage(), &self.stored)?,
+            observer,
+            total: self.stored.content_size,
+            done: 0,
+            told: 0,
+        };
+        let mut input = Input::new(BufReader::with_capacity(1 << 18, packed));
+        let toc = Toc::read(&mut input)?;
+        let mut output = BufWriter::with_capacity(1 << 18, &file);
+        let tally = seekable::write(&mut input, &toc, &mut output, &|entry| wanted(&toc, entry))?;
+        output.flush().map_err(cannot())?;
+        drop(output);
+        let bytes = file.metadata().map_err(cannot())?.len();
+        Ok(Unpacked { folder, path, toc, tally, bytes })
+    }
+
+    /// Refuses when the unpacked dump will not fit into `work`.
+    pub fn check_room(&self, work: &Path) -> Result<()> {
+        let about = rustix::fs::statvfs(work).map_err(|error| {
+            Fault::io(format!("cannot look at '{}'", work.display()))(error.into())
+        })?;
+        let free = about.f_bavail.saturating_mul(about.f_frsize);
+        let needed = self.stored.content_size;
+        if free >= needed {
+            return Ok(());
+        }
+        let (free, needed) = (units::bytes(free), units::bytes(needed));
+        let what =
+            format!("unpacking takes {needed} in '{}', where {free} are free", work.display());
+        Err(Fault::new(Kind::NoSpace, what).remedy("choose another folder with --work"))
+    }
+}
+
+/// A dump that was unpacked and checked; removed on drop.
+#[derive(Debug)]
+pub struct Unpacked {
+    // Removes the folder when it is dropped.
+    folder: TempDir,
+    /// The file for `pg_restore`.
+    pub path: PathBuf,
+    /// Its table of contents.
+    pub toc: Toc,
+    /// What was counted on the way, unwanted data included.
+    pub tally: Tally,
+    /// Bytes of the file.
+    pub bytes: u64,
+}
+
+impl Unpacked {
+    /// The private folder that it stands in.
+    pub fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+}
+
+/// A reader that tells how far it is, and stops when its end is wished.
+struct Watched<'a, R> {
+    inner: R,
+    observer: &'a dyn Observer,
+    total: u64,
+    done: u64,
+    told: u64,
+}
+
+/// Bytes between two words about progress.
+const TELL: u64 = 8 << 20;
+
+impl<R: Read> Read for Watched<'_, R> {
+    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+        let read = self.inner.read(buffer)?;
+        self.done += read as u64;
+        if self.done - self.told >= TELL || read == 0 {
+            self.told = self.done;
+            self.observer.progress(&Progress::bytes("unpacking", self.done, Some(self.total)));
+            if self.observer.cancelled() {
+                return Err(std::io::Error::from_raw_os_error(
+                    rustix::io::Errno::CANCELED.raw_os_error(),
+                ));
+            }
+        }
+        Ok(read)
+    }
+}
