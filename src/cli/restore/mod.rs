@@ -2,6 +2,7 @@
 
 mod confirm;
 mod database;
+mod table;
 
 use std::{path::PathBuf, sync::Arc};
 
@@ -27,6 +28,14 @@ use crate::{
 pub enum RestoreCommand {
     /// Bring a whole database back from a logical backup, under a new name
     Database(database::DatabaseArgs),
+    /// Bring tables back, with everything that belongs to them, beside the live ones
+    Table(table::TableArgs),
+    /// Compare tables that were brought back with the live ones
+    Diff(table::DiffArgs),
+    /// Copy rows from tables that were brought back into the live ones
+    CopyBack(table::CopyBackArgs),
+    /// Take back what copy-back did
+    Undo(table::UndoArgs),
 }
 
 /// What every restore from a logical backup takes.
@@ -73,6 +82,10 @@ pub struct ApplyArgs {
 pub fn run(cli: &Cli, what: &RestoreCommand) -> Result<Exit, Failure> {
     match what {
         RestoreCommand::Database(args) => database::run(cli, args),
+        RestoreCommand::Table(args) => table::run(cli, args),
+        RestoreCommand::Diff(args) => table::compare(cli, args),
+        RestoreCommand::CopyBack(args) => table::copy(cli, args),
+        RestoreCommand::Undo(args) => table::undo(cli, args),
     }
 }
 

@@ -135,11 +135,6 @@ impl Toc {
         self.by_id.get(&id).and_then(|at| self.entries.get(*at))
     }
 
-    /// The names of all owners and of all roles that are told by an entry's owner.
-    pub fn owners(&self) -> std::collections::BTreeSet<&str> {
-        self.entries.iter().map(|e| e.owner.as_str()).filter(|owner| !owner.is_empty()).collect()
-    }
-
     /// Tablespaces other than the database's own.
     pub fn tablespaces(&self) -> std::collections::BTreeSet<&str> {
         self.entries.iter().map(|e| e.tablespace.as_str()).filter(|name| !name.is_empty()).collect()

@@ -11,17 +11,27 @@
 //! | [`plan`] | what restoring a database will do, and what stands in the way |
 //! | [`database`] | a whole database into a new one |
 //! | [`check`] | whether what came back is what was backed up |
+//! | [`closure`] | the entries of a dump that belong to a table |
+//! | [`tables`] | tables into a side schema, or back where they were |
+//! | [`side`] | what a side schema knows of itself, and the columns on both sides |
+//! | [`diff`] | side against live: rows missing, changed, extra; sequences; orphans |
+//! | [`copy_back`] | from the side schema into the live tables, and back again |
 //! | [`messages`] | what `pg_restore` says, and what to do about it |
 //! | [`sql`] | words and statements of SQL, as far as we must tell them apart |
 //! | [`record`] | a finished restore, kept for the next estimate |
 
 pub mod check;
+pub mod closure;
+pub mod copy_back;
 pub mod database;
+pub mod diff;
 pub mod messages;
 pub mod plan;
 pub mod record;
+pub mod side;
 pub mod source;
 pub mod sql;
+pub mod tables;
 pub mod target;
 
 pub use source::{Source, Which};

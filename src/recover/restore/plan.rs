@@ -12,7 +12,7 @@ use crate::{
     base::clock::{Clock, Timestamp},
     recover::{
         Fault, Kind, Repository, Result,
-        dump::{Section, Toc},
+        dump::{Entry, Section, Toc},
         repository::manifest::BackupId,
     },
 };
@@ -146,20 +146,11 @@ fn name_in_the_way(plan: &mut Plan, target: &Target, wish: &Wish) -> Result<()> 
             wish.into
         ));
     }
-    let sql = "SELECT count(*) FROM pg_stat_activity WHERE datname = $1";
-    plan.sessions = target.session.one(sql, &[&wish.into])?.get(0);
-    plan.aside = Some(aside(&wish.into));
-    Ok(())
-}
-
-/// The name under which a database is kept that was moved aside.
-fn aside(name: &str) -> String {
+    let count = "SELECT count(*) FROM pg_stat_activity WHERE datname = $1";
+    plan.sessions = target.session.one(count, &[&wish.into])?.get(0);
     let tail = format!("_before_{}", stamp(Clock::system().wall()));
-    let mut head = name.to_owned();
-    while head.len() + tail.len() > 63 {
-        head.pop();
-    }
-    head + &tail
+    plan.aside = Some(sql::tailed(&wish.into, &tail));
+    Ok(())
 }
 
 fn versions(plan: &mut Plan, toc: &Toc, target: &Target) -> Result<()> {
@@ -182,10 +173,13 @@ fn versions(plan: &mut Plan, toc: &Toc, target: &Target) -> Result<()> {
     Ok(())
 }
 
-/// The roles that a dump names: owners, and those in privileges and policies.
-pub fn roles_named(toc: &Toc) -> BTreeSet<String> {
-    let mut names: BTreeSet<String> = toc.owners().into_iter().map(str::to_owned).collect();
-    for entry in &toc.entries {
+/// The roles that some entries name: owners, and those in privileges and policies.
+pub fn roles_named_by<'a>(entries: impl IntoIterator<Item = &'a Entry>) -> BTreeSet<String> {
+    let mut names = BTreeSet::new();
+    for entry in entries {
+        if !entry.owner.is_empty() {
+            names.insert(entry.owner.clone());
+        }
         match entry.desc.as_str() {
             "ACL" | "DEFAULT ACL" => names.extend(sql::roles(&entry.definition, true)),
             "POLICY" => names.extend(sql::roles(&entry.definition, false)),
@@ -204,7 +198,7 @@ pub fn unknown_roles(target: &Target, names: &BTreeSet<String>) -> Result<Vec<St
 }
 
 fn missing_roles(plan: &mut Plan, toc: &Toc, target: &Target, make: bool) -> Result<()> {
-    let missing = unknown_roles(target, &roles_named(toc))?;
+    let missing = unknown_roles(target, &roles_named_by(&toc.entries))?;
     if make {
         plan.roles_made = missing;
     } else if !missing.is_empty() {

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use super::{closure::Name, copy_back::Mode};
 use crate::{
     base::clock::{Clock, Stamp, Timestamp},
     recover::{
@@ -34,21 +35,21 @@ pub enum What {
         database: String,
         /// The tables, `schema.name`.
         tables: Vec<String>,
-        /// The side schema.
-        schema: String,
+        /// The side schema; none where they came back to their old place.
+        schema: Option<String>,
     },
     /// A side schema's rows, copied into a live table.
     CopyBack {
         /// The database.
         database: String,
-        /// The live table, `schema.name`.
-        table: String,
-        /// How: `insert-missing`, `upsert`, `swap`, `undo`.
-        mode: String,
-        /// The side schema they came from.
-        schema: String,
-        /// What undoes it stands in this table, `schema.name` as SQL writes it.
-        kept: String,
+        /// The live table.
+        table: Name,
+        /// How.
+        mode: Mode,
+        /// The table that they came from.
+        source: Name,
+        /// The table that keeps what undoes it.
+        kept: Name,
     },
 }
 

@@ -154,6 +154,13 @@ pub fn roles(sql: &str, with_from: bool) -> Vec<String> {
     found
 }
 
+/// A name with something behind it, cut so that PostgreSQL takes it whole (`NAMEDATALEN` - 1 bytes).
+pub fn tailed(name: &str, tail: &str) -> String {
+    let mut head = name.to_owned();
+    while head.len() + tail.len() > 63 && head.pop().is_some() {}
+    head + tail
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

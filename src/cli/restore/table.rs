@@ -1,0 +1,358 @@
+//! `howdah restore table`, `diff`, `copy-back` and `undo`: tables into a side schema, compared with the live
+//! ones, copied back, and that undone.
+
+use std::fmt::Write as _;
+
+use clap::{ArgGroup, Args};
+
+use super::{
+    ApplyArgs, FromArgs, confirm::confirm, database::outcome, json, observer, resolve, work,
+};
+use crate::{
+    base::{
+        text::{Text, clean},
+        units::bytes,
+    },
+    cli::{Cli, Exit, Failure, args::PlaceArgs, say},
+    recover::{
+        Fault, Kind,
+        restore::{
+            Source, Target,
+            closure::{Name, Tie, parse_name},
+            copy_back::{self, Mode, Script},
+            diff::{Difference, Rows, diff},
+            record::What,
+            side::Side,
+            tables::{self, Place, Plan, Wish, side_name},
+        },
+    },
+};
+
+/// What `restore table` takes.
+#[derive(Args, Clone, Debug)]
+#[command(group = ArgGroup::new("where").args(["into_schema", "in_place"]))]
+pub struct TableArgs {
+    /// From where, and how
+    #[command(flatten)]
+    pub from: FromArgs,
+    /// The database, by its name in the backup
+    #[arg(long, value_name = "NAME")]
+    pub database: String,
+    /// A table, as SQL names it: schema.table; may be given several times
+    #[arg(long = "table", value_name = "NAME", required = true, value_parser = name)]
+    pub tables: Vec<Name>,
+    /// The database that the tables come to [default: the one of that name]
+    #[arg(long, value_name = "NAME")]
+    pub into_database: Option<String>,
+    /// The schema that is made for them [default: howdah_restore_ and the time]
+    #[arg(long, value_name = "NAME")]
+    pub into_schema: Option<String>,
+    /// Bring tables that are gone back to where they were
+    #[arg(long)]
+    pub in_place: bool,
+}
+
+/// What `restore diff` takes.
+#[derive(Args, Clone, Debug)]
+pub struct DiffArgs {
+    /// Which target
+    #[command(flatten)]
+    pub place: PlaceArgs,
+    /// The server, as a target or a connection string [default: the target itself]
+    #[arg(long, value_name = "CONNINFO")]
+    pub server: Option<String>,
+    /// The database
+    #[arg(long, value_name = "NAME")]
+    pub database: String,
+    /// The schema that `restore table` made
+    #[arg(long, value_name = "NAME")]
+    pub schema: String,
+    /// Print as JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// What `restore copy-back` takes.
+#[derive(Args, Clone, Debug)]
+#[command(group = ArgGroup::new("mode").required(true).args(["insert_missing", "upsert", "swap"]))]
+pub struct CopyBackArgs {
+    /// Which target
+    #[command(flatten)]
+    pub place: PlaceArgs,
+    /// The server, as a target or a connection string [default: the target itself]
+    #[arg(long, value_name = "CONNINFO")]
+    pub server: Option<String>,
+    /// The database
+    #[arg(long, value_name = "NAME")]
+    pub database: String,
+    /// The schema that `restore table` made
+    #[arg(long, value_name = "NAME")]
+    pub schema: String,
+    /// The live table, as SQL names it
+    #[arg(long, value_name = "NAME", value_parser = name)]
+    pub table: Name,
+    /// Bring back rows whose key the live table lacks
+    #[arg(long)]
+    pub insert_missing: bool,
+    /// The same, and make rows that differ as they were
+    #[arg(long)]
+    pub upsert: bool,
+    /// Put a new table with exactly the backup's rows in the live one's place, and keep that aside
+    #[arg(long)]
+    pub swap: bool,
+    /// What may really happen
+    #[command(flatten)]
+    pub apply: ApplyArgs,
+}
+
+/// What `restore undo` takes.
+#[derive(Args, Clone, Debug)]
+pub struct UndoArgs {
+    /// Which target
+    #[command(flatten)]
+    pub place: PlaceArgs,
+    /// The server, as a target or a connection string [default: the target itself]
+    #[arg(long, value_name = "CONNINFO")]
+    pub server: Option<String>,
+    /// The name of the copy: its record's
+    pub id: String,
+    /// What may really happen
+    #[command(flatten)]
+    pub apply: ApplyArgs,
+}
+
+fn name(words: &str) -> Result<Name, String> {
+    parse_name(words).map_err(|fault| fault.to_string())
+}
+
+/// Shows what comes and what stands outside, and brings it when that is wished.
+pub fn run(cli: &Cli, args: &TableArgs) -> Result<Exit, Failure> {
+    let from = &args.from;
+    let place = resolve(cli, &from.place, from.server.as_deref())?;
+    let source = Source::find(&place.repository, &from.backup, &args.database)?;
+    let target = Target::open(&place.settings)?;
+    let side = || args.into_schema.clone().unwrap_or_else(side_name);
+    let wish = Wish {
+        tables: args.tables.clone(),
+        into: args.into_database.clone().unwrap_or_else(|| args.database.clone()),
+        place: if args.in_place { Place::Original } else { Place::Side(side()) },
+        with_roles: from.with_roles,
+        jobs: from.jobs,
+    };
+    let plan = tables::plan(&place.repository, &source, &target, &wish)?;
+    if from.apply.json {
+        if !from.apply.apply {
+            say(&json(&plan)?)?;
+        }
+    } else {
+        say(&describe(&plan, from.apply.apply))?;
+    }
+    plan.check()?;
+    if !from.apply.apply {
+        return Ok(Exit::Ok);
+    }
+    confirm(&from.apply, &wish.into)?;
+    let (work, observer) = (work(from.work.as_ref()), observer()?);
+    let record = tables::restore(&place.repository, &source, &target, &wish, &work, &*observer)?;
+    if from.apply.json {
+        say(&json(&record)?)?;
+    } else {
+        say(&outcome(&record))?;
+        if let What::Tables { schema: Some(schema), database, .. } = &record.what {
+            let next =
+                format!("next       howdah restore diff --database {database} --schema {schema}");
+            say(&(clean(&next).into_owned() + "\n"))?;
+        }
+    }
+    Ok(if record.findings.is_empty() { Exit::Ok } else { Exit::Damaged })
+}
+
+fn describe(plan: &Plan, apply: bool) -> String {
+    let mut out = String::new();
+    // Writing to a string cannot fail.
+    let mut line = |what: &str, text: &str| {
+        let _ = writeln!(out, "{what:<10} {}", clean(text));
+    };
+    line(
+        "from",
+        &format!("backup {}, as of {}, database '{}'", plan.backup, plan.as_of, plan.from),
+    );
+    line("to", &format!("database '{}' on {}", plan.into, plan.server));
+    match &plan.schema {
+        Some(schema) => {
+            line("schema", &format!("'{schema}', which is made; live tables are not touched"))
+        }
+        None => line("schema", "where they were; what exists is not touched"),
+    }
+    line("reads", &format!("the whole dump, {}, to check its hashes", bytes(plan.bytes)));
+    line("comes", &format!("{} entries", plan.contents.len()));
+    for (desc, name) in &plan.contents {
+        line("", &format!("{desc} {name}"));
+    }
+    for outside in &plan.outside {
+        let tie = match outside.is {
+            Tie::ForeignKeyOut => "refers to a table that does not come",
+            Tie::ForeignKeyIn => "refers to one of the tables",
+            Tie::View => "reads one of the tables",
+            Tie::Publication => "sends one of the tables",
+            Tie::Other => "needs one of the tables",
+        };
+        line("outside", &format!("{} ({tie})", outside.what));
+    }
+    for role in &plan.roles_made {
+        line("makes", &format!("role '{role}' (NOLOGIN, without a password)"));
+    }
+    for note in &plan.notes {
+        line("note", note);
+    }
+    for obstacle in &plan.obstacles {
+        line("in the way", obstacle);
+    }
+    if !apply {
+        line("", "Nothing was touched: this is the plan. --apply carries it out.");
+    }
+    out
+}
+
+/// Compares a side schema with the live tables.
+pub fn compare(cli: &Cli, args: &DiffArgs) -> Result<Exit, Failure> {
+    let place = resolve(cli, &args.place, args.server.as_deref())?;
+    let session = Target::open(&place.settings)?.database(&args.database)?;
+    let differences = diff(&session, &Side::read(&session, &args.schema)?)?;
+    if args.json {
+        say(&json(&differences)?)?;
+    } else {
+        for difference in &differences {
+            say(&told(difference))?;
+        }
+    }
+    Ok(Exit::Ok)
+}
+
+fn told(found: &Difference) -> String {
+    let mut out = format!("{}\n", clean(&found.table.to_string()));
+    // Writing to a string cannot fail.
+    let mut line = |what: &str, text: &str| {
+        let _ = writeln!(out, "  {what:<10} {}", clean(text));
+    };
+    if found.gone {
+        line("gone", &format!("all {} rows are missing", found.missing.count));
+        return out;
+    }
+    let key = if found.key.is_empty() { "whole rows".to_owned() } else { found.key.join(", ") };
+    line("by", &key);
+    let mut rows = |what: &str, rows: &Rows| {
+        let samples = rows.samples.join(" | ");
+        let text =
+            if rows.count == 0 { "0".to_owned() } else { format!("{}: {samples}", rows.count) };
+        line(what, &text);
+    };
+    rows("missing", &found.missing);
+    if let Some(changed) = &found.changed {
+        rows("changed", changed);
+    }
+    rows("extra", &found.extra);
+    for column in &found.columns {
+        line("column", column);
+    }
+    for sequence in &found.sequences {
+        let highest = sequence.highest.map_or("—".to_owned(), |highest| highest.to_string());
+        line(
+            "sequence",
+            &format!(
+                "{} stands at {}; {} in the backup goes up to {highest}",
+                sequence.name, sequence.live, sequence.column
+            ),
+        );
+    }
+    for orphans in found.orphans.iter().filter(|orphans| orphans.rows > 0) {
+        line(
+            "orphans",
+            &format!(
+                "{} rows would break '{}' of {}",
+                orphans.rows, orphans.constraint, orphans.of
+            ),
+        );
+    }
+    out
+}
+
+/// Shows the statements that copy back, and runs them when that is wished.
+pub fn copy(cli: &Cli, args: &CopyBackArgs) -> Result<Exit, Failure> {
+    let place = resolve(cli, &args.place, args.server.as_deref())?;
+    let target = Target::open(&place.settings)?;
+    let session = target.database(&args.database)?;
+    let mode = match (args.insert_missing, args.upsert) {
+        (true, _) => Mode::InsertMissing,
+        (_, true) => Mode::Upsert,
+        _ => Mode::Swap,
+    };
+    let side = Side::read(&session, &args.schema)?;
+    let script = copy_back::plan(&session, &side, &args.table, mode)?;
+    carry_out(&place.repository, &target, &args.database, &script, &args.apply)
+}
+
+/// Shows the statements that undo a copy, and runs them when that is wished.
+pub fn undo(cli: &Cli, args: &UndoArgs) -> Result<Exit, Failure> {
+    let place = resolve(cli, &args.place, args.server.as_deref())?;
+    let records = place.repository.restores()?;
+    let Some(record) = records.iter().find(|record| record.id == args.id) else {
+        let what = format!("there is no record of a restore '{}'", args.id);
+        return Err(Fault::new(Kind::Usage, what).into());
+    };
+    let What::CopyBack { database, .. } = &record.what else {
+        let what =
+            format!("the restore {} copied nothing back: there is nothing to undo", record.id);
+        return Err(Fault::new(Kind::Usage, what).into());
+    };
+    let target = Target::open(&place.settings)?;
+    let script = copy_back::undo(&target.database(database)?, record)?;
+    carry_out(&place.repository, &target, database, &script, &args.apply)
+}
+
+fn carry_out(
+    repository: &crate::recover::Repository,
+    target: &Target,
+    database: &str,
+    script: &Script,
+    apply: &ApplyArgs,
+) -> Result<Exit, Failure> {
+    if !apply.json {
+        say(&statements(script, apply.apply))?;
+    } else if !apply.apply {
+        say(&json(script)?)?;
+    }
+    script.check()?;
+    if !apply.apply {
+        return Ok(Exit::Ok);
+    }
+    confirm(apply, &script.table.to_string())?;
+    let record = copy_back::run(repository, target, database, script, &*observer()?)?;
+    if apply.json {
+        say(&json(&record)?)?;
+    } else {
+        say(&format!("done; undo: howdah restore undo {} --apply\n", record.id))?;
+    }
+    Ok(Exit::Ok)
+}
+
+fn statements(script: &Script, apply: bool) -> String {
+    let mut out = String::from("BEGIN;\n");
+    for statement in &script.statements {
+        let _ = writeln!(out, "{};", Text::one_line(statement));
+    }
+    out += "COMMIT;\n";
+    for statement in &script.after {
+        let _ = writeln!(out, "{};", Text::one_line(statement));
+    }
+    for note in &script.notes {
+        let _ = writeln!(out, "-- {}", clean(note));
+    }
+    for obstacle in &script.obstacles {
+        let _ = writeln!(out, "-- IN THE WAY: {}", clean(obstacle));
+    }
+    if !apply {
+        out += "-- Nothing was touched: this is the plan. --apply carries it out.\n";
+    }
+    out
+}

@@ -1,0 +1,244 @@
+//! From the side schema into the live tables, and back again: one transaction of statements that can be read
+//! beforehand.
+//!
+//! | mode | what it does | who waits | undone by |
+//! |---|---|---|---|
+//! | insert missing | rows that the live table lacks come back; nothing else changes | writers | the rows it brought, kept in the side schema |
+//! | upsert | the same, and rows that differ become as they were | writers | the rows as they were before, kept in the side schema |
+//! | swap | the live table gives its name to a new one with exactly the backup's rows | everybody | the live table itself, kept under another name |
+
+mod catalogue;
+mod rows;
+mod swap;
+
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+
+use super::{
+    Target,
+    closure::Name,
+    diff::feeding,
+    record::{self, Phases, Record, What},
+    side::{Side, Table, quoted},
+    sql::tailed,
+    stamp,
+};
+use crate::{
+    base::{
+        clock::Clock,
+        progress::{Cleanup, Observer},
+    },
+    recover::{
+        Fault, Kind, Repository, Result,
+        session::{Session, identifier, literal},
+    },
+};
+
+/// How rows are copied back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Mode {
+    /// Rows whose key the live table lacks.
+    InsertMissing,
+    /// These, and rows of the same key with other values.
+    Upsert,
+    /// All rows, in a new table under the live one's name.
+    Swap,
+    /// What an earlier copy did is taken back.
+    Undo,
+}
+
+/// What will be done, statement by statement.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Script {
+    /// The live table.
+    pub table: Name,
+    /// Where the rows come from.
+    pub source: Name,
+    /// How.
+    pub mode: Mode,
+    /// The table that keeps what undoes it.
+    pub kept: Name,
+    /// The statements of the one transaction, `BEGIN` and `COMMIT` left out.
+    pub statements: Vec<String>,
+    /// Statements behind it.
+    pub after: Vec<String>,
+    /// What else there is to know: what waits, what is not touched, what needs attention afterwards.
+    pub notes: Vec<String>,
+    /// What stands in the way.
+    pub obstacles: Vec<String>,
+}
+
+/// How long the transaction waits for a lock before it gives up and changes nothing.
+const LOCK_LIMIT: &str = "10s";
+
+impl Script {
+    fn new(table: &Name, source: &Name, mode: Mode, kept: Name) -> Self {
+        let statements = vec![
+            format!("SET LOCAL lock_timeout = '{LOCK_LIMIT}'"),
+            "SET LOCAL search_path = ''".to_owned(),
+            // Rows that a policy hides from us are an error, never left out.
+            "SET LOCAL row_security = off".to_owned(),
+        ];
+        Self {
+            table: table.clone(),
+            source: source.clone(),
+            mode,
+            kept,
+            statements,
+            after: vec![format!("ANALYZE {}", quoted(table))],
+            notes: Vec::new(),
+            obstacles: Vec::new(),
+        }
+    }
+
+    fn add(&mut self, statement: impl Into<String>) {
+        self.statements.push(statement.into());
+    }
+
+    fn note(&mut self, note: impl Into<String>) {
+        self.notes.push(note.into());
+    }
+
+    /// Refuses when something stands in the way.
+    pub fn check(&self) -> Result<()> {
+        match self.obstacles.first() {
+            None => Ok(()),
+            Some(first) => Err(Fault::new(Kind::Refused, first.clone())),
+        }
+    }
+}
+
+/// Prepares a session for [`plan`] and [`undo`]: names are then written with their schemas.
+pub fn prepare(session: &Session) -> Result<()> {
+    session.run("SET search_path = ''; SET row_security = off")
+}
+
+/// The statements that copy a table of a side schema back. Changes nothing.
+pub fn plan(session: &Session, side: &Side, live: &Name, mode: Mode) -> Result<Script> {
+    prepare(session)?;
+    let source = read(session, &side.of(live)?)?;
+    let Some(there) = Table::read(session, live)? else {
+        return Err(Fault::new(Kind::Refused, format!("the table '{live}' is gone"))
+            .remedy("bring it back where it was: howdah restore table --in-place"));
+    };
+    let at = stamp(Clock::system().wall());
+    match mode {
+        Mode::Swap => swap::script(session, &source, &there, Mode::Swap, &at),
+        Mode::InsertMissing | Mode::Upsert => {
+            let kept = Name {
+                schema: side.schema.clone(),
+                name: tailed(&live.name, &format!("_undo_{at}")),
+            };
+            rows::script(session, &source, &there, mode, kept)
+        }
+        Mode::Undo => Err(Fault::new(Kind::Usage, "what is undone is named by its record")),
+    }
+}
+
+/// The statements that take back what a record says was done. Changes nothing.
+pub fn undo(session: &Session, record: &Record) -> Result<Script> {
+    prepare(session)?;
+    let What::CopyBack { table, mode, kept, .. } = &record.what else {
+        let what =
+            format!("the restore {} copied nothing back: there is nothing to undo", record.id);
+        return Err(Fault::new(Kind::Usage, what));
+    };
+    let (live, kept) = (read(session, table)?, read(session, kept)?);
+    match mode {
+        Mode::InsertMissing | Mode::Upsert => rows::undo(session, &live, &kept),
+        Mode::Swap | Mode::Undo => {
+            swap::script(session, &kept, &live, Mode::Undo, &stamp(Clock::system().wall()))
+        }
+    }
+}
+
+fn read(session: &Session, name: &Name) -> Result<Table> {
+    Table::read(session, name)?
+        .ok_or_else(|| Fault::new(Kind::Unavailable, format!("the table '{name}' is gone")))
+}
+
+/// Runs a script: all of it or nothing. The record names what undoes it.
+///
+/// # Errors
+/// [`Kind::Refused`] for what stands in the way, and when a lock cannot be had in time.
+pub fn run(
+    repository: &Repository,
+    target: &Target,
+    database: &str,
+    script: &Script,
+    observer: &dyn Observer,
+) -> Result<Record> {
+    script.check()?;
+    let session = target.database(database)?;
+    let (id, began) = record::begin();
+    let mut phases = Phases::begin();
+    let cleanup = Cleanup::words("nothing: the transaction is undone by the server");
+    let step = observer.step(format!("copying back into '{}'", script.table), &cleanup)?;
+    session.run("BEGIN")?;
+    for statement in &script.statements {
+        if observer.cancelled() {
+            session.run("ROLLBACK")?;
+            return Err(Fault::new(Kind::Cancelled, "the copy was cancelled: nothing has changed"));
+        }
+        if let Err(fault) = session.run(statement) {
+            session.run("ROLLBACK")?;
+            return Err(explain(&fault));
+        }
+    }
+    session.run("COMMIT")?;
+    phases.end("copy back");
+    let mut unchecked = Vec::new();
+    for statement in &script.after {
+        // What is committed stays so: a failed ANALYZE is told, and nothing more.
+        if let Err(fault) = session.run(statement) {
+            unchecked.push(format!("{statement}: {}", fault.what()));
+        }
+    }
+    phases.end("analyze");
+    step.done(json!({ "table": script.table.to_string() }))?;
+    let record = Record {
+        id,
+        began,
+        what: What::CopyBack {
+            database: database.to_owned(),
+            table: script.table.clone(),
+            mode: script.mode,
+            source: script.source.clone(),
+            kept: script.kept.clone(),
+        },
+        backup: None,
+        server: target.describe(),
+        bytes: 0,
+        phases: phases.finish(),
+        findings: Vec::new(),
+        unchecked,
+    };
+    repository.keep_restore(&record)?;
+    Ok(record)
+}
+
+fn explain(fault: &Fault) -> Fault {
+    let what = format!("{}; nothing has changed", fault.what());
+    // lock_not_available, PostgreSQL documentation, appendix A.
+    if fault.what().contains("(55P03)") {
+        return Fault::new(Kind::Refused, what)
+            .remedy("try again when no long transaction holds the table");
+    }
+    Fault::new(fault.kind, what)
+}
+
+/// Statements that raise the sequences of a table above its largest values; none is ever set back. They are
+/// not undone by a rollback: numbers are skipped then, never used twice.
+fn raise_sequences(session: &Session, live: &Table, table: &str) -> Result<Vec<String>> {
+    let feeding = feeding(session, live)?;
+    let raise = feeding.iter().map(|(sequence, column)| {
+        format!(
+            "SELECT pg_catalog.setval({}, m) FROM (SELECT max({})::bigint AS m FROM {table}) x \
+             WHERE m > (SELECT last_value FROM {sequence})",
+            literal(sequence),
+            identifier(column)
+        )
+    });
+    Ok(raise.collect())
+}
