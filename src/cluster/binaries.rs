@@ -65,10 +65,16 @@ impl Binaries {
         &self.folder
     }
 
-    /// The path of one program. Client programs may stand elsewhere: then `PATH` is to find them.
+    /// The path of one program: beside the server, or beside what a link to the server leads to. Client
+    /// programs may stand elsewhere: then `PATH` is to find them.
     pub fn program(&self, name: &str) -> PathBuf {
         let here = self.folder.join(name);
-        if here.is_file() { here } else { PathBuf::from(name) }
+        if here.is_file() {
+            return here;
+        }
+        let real = fs::canonicalize(self.folder.join("postgres")).ok();
+        let there = real.and_then(|server| Some(server.parent()?.join(name)));
+        there.filter(|there| there.is_file()).unwrap_or_else(|| PathBuf::from(name))
     }
 
     /// What the server says of itself, such as `postgres (PostgreSQL) 15.18`.
@@ -188,6 +194,22 @@ mod tests {
         assert_eq!(Binaries::at(root.path()), None);
         let error = Binaries::find_among(Some(root.path().to_owned()), &[]);
         assert!(matches!(error, Err(ClusterError::WrongBinaries(_))), "{error:?}");
+    }
+
+    #[test]
+    fn programs_beside_a_linked_server_are_found() {
+        let root = tempfile::tempdir().expect("folder");
+        fake_install(root.path(), "real");
+        fs::write(root.path().join("real/pg_waldump"), "").expect("file");
+        fs::create_dir(root.path().join("bin")).expect("folder");
+        for name in ["initdb", "postgres"] {
+            let link = root.path().join("bin").join(name);
+            std::os::unix::fs::symlink(root.path().join("real").join(name), link).expect("link");
+        }
+        let binaries = Binaries::at(&root.path().join("bin")).expect("complete");
+        let real = fs::canonicalize(root.path().join("real/pg_waldump")).expect("real");
+        assert_eq!(binaries.program("pg_waldump"), real);
+        assert_eq!(binaries.program("psql"), PathBuf::from("psql"));
     }
 
     #[test]

@@ -5,13 +5,17 @@
 //! | [`fault`] | what can go wrong, in words with a remedy, and of which kind |
 //! | [`session`] | a blocking session with the server, for work that runs in its own process |
 //! | [`libpq`] | our connection settings as the environment of PostgreSQL's own tools |
+//! | [`checkup`] | what is looked at after a restore, of whichever kind |
+//! | [`physical`] | from a base backup and archived WAL to a cluster as it was at one moment |
 //! | [`repository`] | where backups, WAL and proofs are kept: layout, storage, manifests, catalogue |
 //!
 //! Everything here is synchronous: long work runs in a process of its own and reads top-down. Use
 //! `spawn_blocking` from asynchronous code.
 
+pub mod checkup;
 pub mod fault;
 pub mod libpq;
+pub mod physical;
 pub mod repository;
 pub mod session;
 

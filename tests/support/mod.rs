@@ -5,6 +5,7 @@
 #[cfg(target_os = "linux")]
 pub mod black_hole;
 pub mod database;
+pub mod physical;
 pub mod pty;
 
 use std::{
