@@ -30,6 +30,8 @@ const GRACE: Duration = Duration::from_secs(1);
 enum Order {
     /// A sandbox folder, with the server in it.
     Folder(PathBuf),
+    /// A server to end; its folder stays.
+    Server(PathBuf),
     /// A file that stands elsewhere.
     File(PathBuf),
     /// A process to end.
@@ -70,6 +72,11 @@ impl Guard {
     /// Has it put away a sandbox folder and the server in it.
     pub fn folder(&mut self, path: &Path) -> Result<(), ClusterError> {
         self.order(&Order::Folder(path.to_owned()))
+    }
+
+    /// Has it end the server that works in a folder, or in the folder's `data`, and leave the folder.
+    pub fn server(&mut self, path: &Path) -> Result<(), ClusterError> {
+        self.order(&Order::Server(path.to_owned()))
     }
 
     /// Has it remove a file.
@@ -138,6 +145,7 @@ pub fn guard_main() -> ExitCode {
 #[derive(Debug, Default)]
 struct Duties {
     folders: Vec<PathBuf>,
+    servers: Vec<PathBuf>,
     files: Vec<PathBuf>,
     processes: Vec<Identity>,
 }
@@ -146,6 +154,7 @@ impl Duties {
     fn add(&mut self, order: Order) {
         match order {
             Order::Folder(path) => self.folders.push(path),
+            Order::Server(path) => self.servers.push(path),
             Order::File(path) => self.files.push(path),
             Order::Process(process) => self.processes.push(process),
             Order::Release => {}
@@ -154,6 +163,7 @@ impl Duties {
 
     fn put_away(&self) {
         end_processes(&self.processes);
+        self.servers.iter().for_each(|folder| server::end_all(folder));
         self.folders.iter().for_each(|folder| remove_sandbox(folder));
         for file in &self.files {
             // The owner may have removed it already.

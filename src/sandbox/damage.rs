@@ -16,7 +16,8 @@ const FOLDER: &str = "incidents";
 /// Does such an incident to the repository or to the archiver of that server.
 pub fn cause(incident: Incident, server: &Server) -> Result<(), SandboxError> {
     let notes = notes(server);
-    fs::create_dir_all(&notes).map_err(SandboxError::io(format!("cannot make {}", notes.display())))?;
+    fs::create_dir_all(&notes)
+        .map_err(SandboxError::io(format!("cannot make {}", notes.display())))?;
     let set = |command: &str| Ok(server.set("archive_command", command)?);
     match incident {
         Incident::ArchiveFails => set("echo 'archive: no route to host' >&2; exit 1"),
@@ -146,7 +147,8 @@ fn middle_segment(server: &Server) -> Result<PathBuf, SandboxError> {
     let wal = keeping::repository(server.folder()).join(keeping::NAME).join("wal");
     let is_segment = |path: &Path| {
         let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
-        name.len() > 24 && name.get(..24).is_some_and(|n| n.bytes().all(|b| b.is_ascii_hexdigit()))
+        name.len() > 24
+            && name.get(..24).is_some_and(|n| n.bytes().all(|b| b.is_ascii_hexdigit()))
             && !name.contains(".backup")
             && !name.contains(".partial")
     };

@@ -107,7 +107,9 @@ impl Incident {
             Self::LongLock => "hold a lock that every transaction waits for",
             Self::SlowQueries => "make a part of the load's queries slow",
             Self::ArchiveFails => "let the archive command fail",
-            Self::ArchiveHangs => "let the archive command hang: it never fails, and never archives",
+            Self::ArchiveHangs => {
+                "let the archive command hang: it never fails, and never archives"
+            }
             Self::CorruptBackup => "flip one bit in the newest backup",
             Self::CorruptWal => "flip one bit in an archived WAL segment",
             Self::MissingWal => "take an archived WAL segment away",

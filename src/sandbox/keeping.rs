@@ -109,16 +109,15 @@ struct Keeper {
 
 impl Keeper {
     fn keep(&self) {
-        for words in [
-            &["backup", "run", "--physical"][..],
-            &["backup", "run", "--logical"],
-            &["prove"],
-        ] {
+        for words in
+            [&["backup", "run", "--physical"][..], &["backup", "run", "--logical"], &["prove"]]
+        {
             self.run(words, true);
         }
         while self.pause(AGAIN) {
             self.run(&["backup", "run", "--physical"], true);
-            let expire = ["backup", "expire", "--keep-days", "0", "--keep-at-least", "2", "--apply"];
+            let expire =
+                ["backup", "expire", "--keep-days", "0", "--keep-at-least", "2", "--apply"];
             self.run(&expire, true);
         }
     }
@@ -143,7 +142,8 @@ impl Keeper {
         let mut tool = Tool::new(folder.join(PROGRAM)).args(words);
         if connects {
             // The demo's own database, not the superuser's.
-            let target = format!("{} dbname={}", self.server.conninfo(Via::Unix), super::demo::DATABASE);
+            let target =
+                format!("{} dbname={}", self.server.conninfo(Via::Unix), super::demo::DATABASE);
             tool = tool.args(["--target", &target]);
         }
         let tool = tool
@@ -168,9 +168,10 @@ impl Keeper {
             said += &format!("{error}\n");
         }
         let log = folder.join(LOG);
-        let written = fs::OpenOptions::new().create(true).append(true).open(&log).and_then(
-            |mut file| std::io::Write::write_all(&mut file, format!("$ {words:?}\n{said}").as_bytes()),
-        );
+        let written =
+            fs::OpenOptions::new().create(true).append(true).open(&log).and_then(|mut file| {
+                std::io::Write::write_all(&mut file, format!("$ {words:?}\n{said}").as_bytes())
+            });
         if let Err(error) = written {
             tracing::warn!(%error, file = %log.display(), "cannot be written");
         }

@@ -14,7 +14,6 @@ use howdah::{
                 BackupId, Database, FORMAT, File, Inventory, Manifest, Method, Origin, Relation,
                 Role,
             },
-            sealed::{Compression, Sealing},
         },
     },
 };
@@ -42,8 +41,7 @@ pub fn keep(server: &Server, database: &str, repository: &Repository, dump: &[u8
     let id = BackupId::new(began, Method::Logical);
     let key = repository.backup_key(&id).expect("a key");
     let file = key.join(&format!("{}.dump.zst", escaped(database))).expect("a key");
-    let mut sealing =
-        Sealing::create(repository.storage(), &file, Compression::Zstd, 1).expect("begun");
+    let mut sealing = repository.seal(&file).expect("begun");
     sealing.write_all(dump).expect("written");
     let stored = sealing.finish().expect("published");
     let role = Role::Dump { database: database.to_owned() };

@@ -6,6 +6,7 @@ pub mod backups;
 #[cfg(target_os = "linux")]
 pub mod black_hole;
 pub mod database;
+pub mod physical;
 pub mod pty;
 
 use std::{

@@ -17,7 +17,7 @@ use crate::{
         dump::{Entry, Input, Tally, Toc, seekable},
         repository::{
             manifest::{BackupId, Database, Manifest, Method, Role},
-            sealed::{self, Stored},
+            sealed::Stored,
         },
     },
 };
@@ -94,7 +94,7 @@ impl Source {
 
     /// The table of contents alone: quick, and good for a plan. Nothing is checked by hash yet.
     pub fn contents(&self, repository: &Repository) -> Result<Toc> {
-        let packed = sealed::open(repository.storage(), &self.stored)?;
+        let packed = repository.unseal(&self.stored)?;
         Toc::read(&mut Input::new(BufReader::with_capacity(1 << 16, packed)))
     }
 
@@ -124,7 +124,7 @@ impl Source {
             .open(&path)
             .map_err(cannot())?;
         let packed = Watched {
-            inner: sealed::open(repository.storage(), &self.stored)?,
+            inner: repository.unseal(&self.stored)?,
             observer,
             total: self.stored.content_size,
             done: 0,
