@@ -5,11 +5,13 @@
 //! | [`fault`] | what can go wrong, in words with a remedy, and of which kind |
 //! | [`session`] | a blocking session with the server, for work that runs in its own process |
 //! | [`libpq`] | our connection settings as the environment of PostgreSQL's own tools |
+//! | [`dump`] | dumps in `pg_dump`'s custom format, read by ourselves |
 //! | [`repository`] | where backups, WAL and proofs are kept: layout, storage, manifests, catalogue |
 //!
 //! Everything here is synchronous: long work runs in a process of its own and reads top-down. Use
 //! `spawn_blocking` from asynchronous code.
 
+pub mod dump;
 pub mod fault;
 pub mod libpq;
 pub mod repository;

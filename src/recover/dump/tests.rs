@@ -1,0 +1,181 @@
+//! Written dumps of each version, read back; and garbage, refused.
+
+use std::io::Cursor;
+
+use proptest::prelude::*;
+
+use super::{
+    Input, Section, Tally, Toc, seekable,
+    toc::{OFFSET_NO_DATA, OFFSET_UNKNOWN},
+    walk,
+};
+use crate::recover::Kind;
+
+/// Writes a dump as `pg_dump` of a certain version does into a pipe.
+struct Writer {
+    bytes: Vec<u8>,
+    minor: u8,
+    integer: usize,
+}
+
+impl Writer {
+    fn new(minor: u8, integer: u8, offset: u8, entries: i64) -> Self {
+        let mut it = Self { bytes: b"PGDMP".to_vec(), minor, integer: integer.into() };
+        it.bytes.extend([1, minor, 0, integer, offset, 1]);
+        if minor >= 15 {
+            it.bytes.push(0)
+        } else {
+            it.int(0)
+        }
+        (0..7).for_each(|part| it.int(part));
+        for text in ["app", "15.18", "15.18"] {
+            it.text(Some(text));
+        }
+        it.int(entries);
+        it
+    }
+
+    fn int(&mut self, value: i64) {
+        self.bytes.push(u8::from(value < 0));
+        let size = self.integer;
+        self.bytes.extend(&value.unsigned_abs().to_le_bytes()[..size]);
+    }
+
+    fn text(&mut self, text: Option<&str>) {
+        self.int(text.map_or(-1, |text| text.len() as i64));
+        self.bytes.extend(text.unwrap_or_default().bytes());
+    }
+
+    fn entry(&mut self, id: i64, desc: &str, section: i64, flag: u8, offset: usize) {
+        self.int(id);
+        self.int(i64::from(flag == OFFSET_UNKNOWN));
+        self.text(Some("1259"));
+        self.text(Some("16384"));
+        self.text(Some("orders"));
+        self.text(Some(desc));
+        self.int(section);
+        for text in [Some("CREATE"), Some("DROP"), Some("COPY"), Some("shop"), None] {
+            self.text(text);
+        }
+        if self.minor >= 14 {
+            self.text(Some("heap"));
+        }
+        if self.minor >= 16 {
+            self.int(114);
+        }
+        self.text(Some("owner"));
+        self.text(Some("false"));
+        self.text(Some("1"));
+        self.text(None);
+        self.bytes.push(flag);
+        self.bytes.extend(vec![0; offset]);
+    }
+
+    fn pieces(&mut self, pieces: &[&str]) {
+        for piece in pieces {
+            self.text(Some(piece));
+        }
+        self.int(0);
+    }
+}
+
+/// A table with rows and a large object with a number above 2^31.
+fn dump(minor: u8, integer: u8, offset: u8) -> Vec<u8> {
+    let mut it = Writer::new(minor, integer, offset, 3);
+    it.entry(1, "TABLE", 2, OFFSET_NO_DATA, offset.into());
+    it.entry(2, "TABLE DATA", 3, OFFSET_UNKNOWN, offset.into());
+    it.entry(3, "BLOBS", 3, OFFSET_UNKNOWN, offset.into());
+    it.bytes.push(1);
+    it.int(2);
+    it.pieces(&["1\ta\n", "2\tb\n", "\\.\n\n\n"]);
+    it.bytes.push(3);
+    it.int(3);
+    it.int((3_000_000_000_u32 as i32).into());
+    it.pieces(&["large", " object"]);
+    it.int(0);
+    it.bytes
+}
+
+fn read(bytes: &[u8]) -> crate::recover::Result<(Toc, Tally)> {
+    let mut input = Input::new(bytes);
+    let toc = Toc::read(&mut input)?;
+    let mut tally = Tally::default();
+    walk(&mut input, &toc, &mut tally)?;
+    Ok((toc, tally))
+}
+
+#[test]
+fn each_version_is_read_and_made_seekable() {
+    for minor in 12..=16 {
+        for (integer, offset) in [(4, 8), (8, 8), (4, 4)] {
+            let bytes = dump(minor, integer, offset);
+            let (toc, tally) = read(&bytes).expect("sound");
+            let table = toc.get(1).expect("the table");
+            assert_eq!((table.name().as_str(), table.section), ("shop.orders", Section::PreData));
+            assert_eq!((table.owner.as_str(), table.needs.as_slice()), ("owner", &[1][..]));
+            assert_eq!(table.table_am, if minor >= 14 { "heap" } else { "" });
+            assert_eq!((tally.tables[&2].rows, tally.large_objects), (2, 1));
+
+            let mut out = Cursor::new(Vec::new());
+            let mut input = Input::new(&*bytes);
+            let toc = Toc::read(&mut input).expect("sound");
+            seekable::write(&mut input, &toc, &mut out, &|_| true).expect("written");
+            let out = out.into_inner();
+            assert!(out.len() < bytes.len(), "three pieces became one");
+            let (again, tally) = read(&out).expect("sound");
+            assert_eq!((tally.tables[&2].rows, tally.large_objects), (2, 1));
+            for (id, kind) in [(2, 1), (3, 3)] {
+                let at = again.get(id).and_then(|entry| entry.offset).expect("filled in");
+                assert_eq!(out[at as usize], kind, "a block of this kind begins there");
+            }
+        }
+    }
+}
+
+#[test]
+fn what_is_not_wanted_stays_behind() {
+    let bytes = dump(14, 4, 8);
+    let mut out = Cursor::new(Vec::new());
+    let mut input = Input::new(&*bytes);
+    let toc = Toc::read(&mut input).expect("sound");
+    let tally = seekable::write(&mut input, &toc, &mut out, &|entry| entry.id == 2).expect("ok");
+    assert_eq!(tally.large_objects, 1, "it was read all the same");
+    let out = out.into_inner();
+    assert!(!out.windows(5).any(|part| part == b"large"));
+    assert!(out.windows(3).any(|part| part == b"1\ta"));
+}
+
+#[test]
+fn missing_and_repeated_data_are_damage() {
+    let whole = dump(14, 4, 8);
+    for cut in 0..whole.len() {
+        let fault = read(&whole[..cut]).expect_err("cut off");
+        assert_eq!(fault.kind, Kind::Damaged, "at {cut}: {fault}");
+    }
+    let mut twice = whole.clone();
+    twice.extend_from_slice(&whole[whole.len() - 60..]);
+    assert!(read(&twice).is_err());
+}
+
+#[test]
+fn a_later_version_is_refused_by_its_number() {
+    let fault = read(&dump(17, 4, 8)).expect_err("unknown");
+    assert!(fault.to_string().contains("1.17"), "{fault}");
+}
+
+proptest! {
+    #[test]
+    fn garbage_is_refused_without_a_panic(
+        bytes in prop::collection::vec(any::<u8>(), 0..400),
+        at in any::<prop::sample::Index>(),
+        with in any::<u8>(),
+    ) {
+        prop_assert!(read(&bytes).is_err());
+        let headed = [b"PGDMP\x01\x0e\0\x04\x08\x01".as_slice(), &bytes].concat();
+        let _ = read(&headed);
+        let mut changed = dump(14, 4, 8);
+        let at = at.index(changed.len());
+        changed[at] = with;
+        let _ = read(&changed);
+    }
+}
