@@ -5,17 +5,25 @@
 //! | [`fault`] | what can go wrong, in words with a remedy, and of which kind |
 //! | [`session`] | a blocking session with the server, for work that runs in its own process |
 //! | [`libpq`] | our connection settings as the environment of PostgreSQL's own tools |
+//! | [`backup`] | taking backups |
+//! | [`base_backup`] | what stands inside a base backup of PostgreSQL's |
+//! | [`retention`] | which backups and which WAL may go |
+//! | [`verify`] | raising a backup's level of proof |
 //! | [`dump`] | dumps in `pg_dump`'s custom format, read by ourselves |
 //! | [`repository`] | where backups, WAL and proofs are kept: layout, storage, manifests, catalogue |
 //!
 //! Everything here is synchronous: long work runs in a process of its own and reads top-down. Use
 //! `spawn_blocking` from asynchronous code.
 
+pub mod backup;
+pub mod base_backup;
 pub mod dump;
 pub mod fault;
 pub mod libpq;
 pub mod repository;
+pub mod retention;
 pub mod session;
+pub mod verify;
 
 pub use fault::{Fault, Kind, Result};
 pub use repository::Repository;

@@ -4,6 +4,7 @@
 
 #[cfg(target_os = "linux")]
 pub mod black_hole;
+pub mod data;
 pub mod database;
 pub mod pty;
 
