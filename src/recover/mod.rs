@@ -6,6 +6,7 @@
 //! | [`session`] | a blocking session with the server, for work that runs in its own process |
 //! | [`libpq`] | our connection settings as the environment of PostgreSQL's own tools |
 //! | [`repository`] | where backups, WAL and proofs are kept: layout, storage, manifests, catalogue |
+//! | [`wal`] | the WAL archive: archive, fetch, verify, find |
 //!
 //! Everything here is synchronous: long work runs in a process of its own and reads top-down. Use
 //! `spawn_blocking` from asynchronous code.
@@ -14,6 +15,7 @@ pub mod fault;
 pub mod libpq;
 pub mod repository;
 pub mod session;
+pub mod wal;
 
 pub use fault::{Fault, Kind, Result};
 pub use repository::Repository;
