@@ -14,6 +14,7 @@
 //! | [`retention`] | which backups and which WAL may go |
 //! | [`verify`] | raising a backup's level of proof |
 //! | [`repository`] | where backups, WAL and proofs are kept: layout, storage, manifests, catalogue |
+//! | [`wal`] | the WAL archive: archive, fetch, verify, find |
 //!
 //! Everything here is synchronous: long work runs in a process of its own and reads top-down. Use
 //! `spawn_blocking` from asynchronous code.
@@ -30,6 +31,7 @@ pub mod restore;
 pub mod retention;
 pub mod session;
 pub mod verify;
+pub mod wal;
 
 pub use fault::{Fault, Kind, Result};
 pub use repository::Repository;

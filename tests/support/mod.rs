@@ -3,6 +3,7 @@
 #![allow(clippy::expect_used, reason = "a test that cannot get its cluster has failed")]
 
 pub mod backups;
+pub mod archived;
 #[cfg(target_os = "linux")]
 pub mod black_hole;
 pub mod data;
