@@ -7,6 +7,7 @@ mod args;
 mod complete;
 mod config;
 mod demo;
+mod engine;
 mod exit;
 mod jobs;
 mod keys;
@@ -63,6 +64,7 @@ fn dispatch(cli: &Cli) -> Result<Exit, Failure> {
         Some(Command::Status(options)) => status::run(cli, options),
         Some(Command::Demo(options)) => demo::run(cli, options),
         Some(Command::Jobs(options)) => jobs::run(cli, options),
+        Some(Command::Engine(what)) => engine::run(cli, what),
         Some(Command::Ledger(what)) => ledger::run(cli, what),
         Some(Command::Config(what)) => config::run(cli, *what),
         Some(Command::Keys) => keys::run(cli),
