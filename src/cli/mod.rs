@@ -8,6 +8,7 @@ mod backup;
 mod complete;
 mod config;
 mod demo;
+mod engine;
 mod exit;
 mod jobs;
 mod keys;
@@ -20,8 +21,8 @@ mod setup;
 mod status;
 mod target;
 mod verify;
-mod work;
 mod wal;
+mod work;
 
 use std::{ffi::OsString, io::Write as _, process::ExitCode};
 
@@ -71,6 +72,7 @@ fn dispatch(cli: &Cli) -> Result<Exit, Failure> {
         Some(Command::Verify(options)) => verify::run(cli, options),
         Some(Command::Demo(options)) => demo::run(cli, options),
         Some(Command::Jobs(options)) => jobs::run(cli, options),
+        Some(Command::Engine(what)) => engine::run(cli, what),
         Some(Command::Ledger(what)) => ledger::run(cli, what),
         Some(Command::Repo(what)) => repo::run(cli, what),
         Some(Command::Config(what)) => config::run(cli, *what),

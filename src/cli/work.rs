@@ -51,6 +51,7 @@ fn detachable(command: Option<&Command>) -> Option<&'static str> {
         Command::Status(_) => Some("watch.status"),
         Command::Backup(options) if options.command.is_none() => Some("backup.run"),
         Command::Verify(_) => Some("backup.verify"),
+        Command::Engine(what) => what.detachable(),
         _ => None,
     }
 }

@@ -13,6 +13,7 @@
 //! | [`base_backup`] | what stands inside a base backup of PostgreSQL's |
 //! | [`retention`] | which backups and which WAL may go |
 //! | [`verify`] | raising a backup's level of proof |
+//! | [`engines`] | pgBackRest, Barman and WAL-G: their history beside our own, their checks and restores |
 //! | [`repository`] | where backups, WAL and proofs are kept: layout, storage, manifests, catalogue |
 //! | [`wal`] | the WAL archive: archive, fetch, verify, find |
 //!
@@ -23,6 +24,7 @@ pub mod backup;
 pub mod base_backup;
 pub mod checkup;
 pub mod dump;
+pub mod engines;
 pub mod fault;
 pub mod libpq;
 pub mod physical;
