@@ -13,15 +13,13 @@
 use std::{fs, time::Duration};
 
 use howdah::{
-    base::clock::Clock,
     cluster::{Cluster, Durability, Options},
-    resilience::conninfo::{Environment, Settings},
-    watch::{
-        assemble::Frame,
-        sampler::{self, Plan, Watch},
-        snapshot::Target,
-    },
+    resilience::conninfo::Settings,
 };
+use watching::Watched;
+
+#[path = "../tests/support/watching.rs"]
+mod watching;
 
 /// Tables before and after the schema grows.
 const TABLES: [usize; 2] = [10, 5_000];
@@ -35,10 +33,11 @@ fn main() {
     let length = Duration::from_secs(seconds.unwrap_or(60));
     let cluster = cluster();
     let runtime = tokio::runtime::Runtime::new().expect("a runtime");
+    let settings = watching::watcher(&cluster);
     let mut figures = Vec::new();
     for tables in TABLES {
         grow(&cluster, tables);
-        let cost = runtime.block_on(measure(&cluster, length));
+        let cost = runtime.block_on(measure(&cluster, &settings, length));
         println!("\nwith {tables} tables, by statement:\n{}\n", cost.statements_shown);
         figures.push((tables, cost));
     }
@@ -75,9 +74,7 @@ fn cluster() -> Cluster {
     let settings = settings.map(|(name, value)| (name.to_owned(), value.to_owned())).to_vec();
     let options = Options { durability: Durability::Fast, settings, ..Options::default() };
     let cluster = Cluster::start(&options).expect("a cluster");
-    let role = "create extension pg_stat_statements; create role watcher login password 'w'; \
-                grant pg_monitor to watcher";
-    cluster.psql(role).expect("a role to watch with");
+    cluster.psql("create extension pg_stat_statements").expect("statistics");
     cluster
 }
 
@@ -91,9 +88,8 @@ fn grow(cluster: &Cluster, tables: usize) {
     cluster.psql(&sql).expect("tables");
 }
 
-async fn measure(cluster: &Cluster, length: Duration) -> Cost {
-    let mut watch = watch(cluster);
-    watch.snapshots.wait_for(|sight| sight.identity.value().is_some()).await.expect("it answers");
+async fn measure(cluster: &Cluster, settings: &Settings, length: Duration) -> Cost {
+    let watch = Watched::live(watching::plan(settings.clone())).await;
     tokio::time::sleep(WARM_UP).await;
     let pid = "select pid from pg_stat_activity where usename = 'watcher'";
     let pid = cluster.psql(pid).expect("our session");
@@ -119,7 +115,7 @@ async fn measure(cluster: &Cluster, length: Duration) -> Cost {
            || ' (' || length(query) || ' characters)' \
          {from} order by total_exec_time + total_plan_time desc limit 12"
     ));
-    let told = watch.snapshots.borrow().cost.statements_per_minute;
+    let told = watch.sight().cost.statements_per_minute;
     Cost {
         statements: number(statements),
         milliseconds: number(milliseconds),
@@ -127,27 +123,6 @@ async fn measure(cluster: &Cluster, length: Duration) -> Cost {
         told,
         statements_shown: statements_shown.expect("the statements"),
     }
-}
-
-fn watch(cluster: &Cluster) -> Watch {
-    let conninfo = format!(
-        "host={} port={} user=watcher password=w dbname=postgres sslmode=disable",
-        cluster.folder().display(),
-        cluster.port()
-    );
-    let settings = Settings::parse(&conninfo, &Environment::bare()).expect("settings");
-    let plan = Plan {
-        frame: Frame {
-            target: Target::default(),
-            period: Duration::from_secs(1),
-            rpo_target: Duration::from_mins(15),
-            rto_target: Duration::from_hours(1),
-        },
-        settings,
-        endpoints: Vec::new(),
-        bouncers: Vec::new(),
-    };
-    sampler::start(plan, &Clock::system()).expect("the checks are right")
 }
 
 /// User and system time of a process in seconds (proc(5): fields 14 and 15 of `stat`).

@@ -5,7 +5,8 @@ mod support;
 
 use std::time::Duration;
 
-use support::black_hole;
+use howdah::resilience::connect::connect;
+use support::{black_hole, database};
 use tokio::time::timeout;
 use tokio_postgres::NoTls;
 
@@ -40,6 +41,28 @@ fn a_black_hole_says_nothing_and_heals() {
             again.query_one("select 4", &[]).await.expect("answered");
             let old = timeout(Duration::from_secs(20), client.query_one("select 5", &[])).await;
             assert_eq!(old.expect("sent again in the end").expect("answered").get::<_, i32>(0), 5);
+        });
+    });
+}
+
+/// TCP repeats its first packet after one second and after three: who connects while the network comes back
+/// must not wait for that.
+#[test]
+fn a_connection_stands_soon_after_the_network_is_well() {
+    let name = "a_connection_stands_soon_after_the_network_is_well";
+    black_hole::with_black_hole(name, |server, hole| {
+        let runtime = tokio::runtime::Runtime::new().expect("a runtime");
+        runtime.block_on(async {
+            let settings = database::target_at(server, hole.address());
+            hole.swallow();
+            let connecting =
+                tokio::spawn(async move { connect(&settings, Duration::from_secs(8)).await });
+            tokio::time::sleep(Duration::from_millis(1_300)).await;
+            assert!(!connecting.is_finished());
+            hole.heal();
+            let soon = timeout(Duration::from_millis(1_000), connecting).await;
+            let connection = soon.expect("in time").expect("no panic").expect("connected");
+            connection.client.query_one("select 1", &[]).await.expect("answered");
         });
     });
 }

@@ -246,13 +246,15 @@ async fn other_answers_are_told_as_what_they_are() {
     assert!(matches!(fails(&fat).await, ScrapeError::NotHttp(_)));
 }
 
-#[tokio::test]
-async fn https_is_read_and_checked() {
+/// The fixture's certificate, which is its own authority.
+const CERT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/tls/localhost.cert.pem");
+const FIXTURES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/tls");
+
+/// A listener that speaks TLS and gives each request's head to `answer`. Returns its port.
+async fn https(answer: impl Fn(&str) -> &'static str + Send + 'static) -> u16 {
     use rustls::pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject};
-    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/tls");
-    let cert = format!("{folder}/localhost.cert.pem");
-    let chain = vec![CertificateDer::from_pem_file(&cert).expect("a certificate")];
-    let key = PrivateKeyDer::from_pem_file(format!("{folder}/localhost.key.pem")).expect("a key");
+    let chain = vec![CertificateDer::from_pem_file(CERT).expect("a certificate")];
+    let key = PrivateKeyDer::from_pem_file(format!("{FIXTURES}/localhost.key.pem")).expect("a key");
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let config = rustls::ServerConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
@@ -266,15 +268,92 @@ async fn https_is_read_and_checked() {
     tokio::spawn(async move {
         while let Ok((stream, _)) = listener.accept().await {
             let Ok(mut stream) = acceptor.accept(stream).await else { continue };
-            let _ = stream.read(&mut [0; 4096]).await;
-            let _ = stream.write_all(GOOD.as_bytes()).await;
+            let mut head = [0; 4096];
+            let length = stream.read(&mut head).await.unwrap_or(0);
+            let words = answer(&String::from_utf8_lossy(&head[..length]));
+            let _ = stream.write_all(words.as_bytes()).await;
             let _ = stream.shutdown().await;
         }
     });
+    port
+}
+
+/// What the binary, with that endpoint in its configuration, tells of it; and everything that it printed
+/// and logged on the way.
+async fn configured(endpoint: &str) -> (serde_json::Value, String) {
+    let home = tempfile::tempdir().expect("a folder");
+    let file = home.path().join("howdah.toml");
+    let url = "host=127.0.0.1 port=1 user=x dbname=x sslmode=disable";
+    let text = format!("[target.prod]\nurl = '{url}'\n[target.prod.metrics.app]\n{endpoint}\n");
+    std::fs::write(&file, text).expect("written");
+    let howdah = |words: &[&str]| {
+        let mut command = tokio::process::Command::new(env!("CARGO_BIN_EXE_howdah"));
+        command.arg("--config").arg(&file).args(words).env_clear().env("HOME", home.path());
+        command
+    };
+    let status = ["status", "prod", "--json", "--within", "3s"];
+    let status = howdah(&status).output().await.expect("it runs");
+    let check = howdah(&["config", "check"]).output().await.expect("it runs");
+    let log = std::fs::read(home.path().join(".local/state/howdah/howdah.log")).unwrap_or_default();
+    let json = serde_json::from_slice(&status.stdout).unwrap_or_default();
+    let all = [status.stdout, status.stderr, check.stdout, check.stderr, log].concat();
+    (json, String::from_utf8_lossy(&all).into_owned())
+}
+
+#[tokio::test]
+async fn the_configuration_carries_a_ca_file_and_a_token_that_nobody_is_shown() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let port = https(|head| {
+        let known = head.to_lowercase().contains("authorization: bearer t0ken-of-app\r\n");
+        if known { GOOD } else { "HTTP/1.1 401 Unauthorized\r\nContent-Length: 0\r\n\r\n" }
+    })
+    .await;
+    let folder = tempfile::tempdir().expect("a folder");
+    let token = folder.path().join("token");
+    std::fs::write(&token, "t0ken-of-app\n").expect("written");
+    let mode = |mode| {
+        std::fs::set_permissions(&token, std::fs::Permissions::from_mode(mode)).expect("set");
+    };
+    let url = format!("url = 'https://localhost:{port}/metrics'");
+    let ca = format!("ca_file = '{CERT}'");
+    let token_file = format!("token_file = '{}'", token.display());
+    let problem = |json: &serde_json::Value| json["snapshot"]["sources"][1]["problem"].to_string();
+
+    mode(0o600);
+    let (json, all) = configured(&format!("{url}\n{ca}\n{token_file}")).await;
+    assert_eq!(json["snapshot"]["sources"][1]["problem"], serde_json::Value::Null, "{all}");
+    let pools = json["snapshot"]["pools"].as_array().expect("pools");
+    assert!(pools.iter().any(|pool| pool["source"] == "app" && pool["max"] == 10), "{all}");
+    assert!(!all.contains("t0ken"), "{all}");
+
+    for (endpoint, words) in
+        [(format!("{url}\n{ca}"), "answers 401"), (format!("{url}\n{token_file}"), "TLS failed")]
+    {
+        let (json, all) = configured(&endpoint).await;
+        assert!(problem(&json).contains(words), "{all}");
+    }
+    mode(0o644);
+    let (json, all) = configured(&format!("{url}\n{ca}\n{token_file}")).await;
+    assert!(problem(&json).contains("others may read it"), "{all}");
+    assert!(!all.contains("t0ken"), "{all}");
+
+    for (endpoint, words) in [
+        (ca.clone(), "it has no url"),
+        (format!("url = 'https://me:pw@localhost/'\n{token_file}"), "one of them must go"),
+        (format!("url = 'http://localhost/'\n{ca}"), "https://"),
+    ] {
+        let (_, all) = configured(&endpoint).await;
+        assert!(all.contains("the metrics endpoint 'app': ") && all.contains(words), "{all}");
+    }
+}
+
+#[tokio::test]
+async fn https_is_read_and_checked() {
+    let port = https(|_| GOOD).await;
     let mut endpoint = quick(&format!("https://localhost:{port}/metrics"));
     endpoint.connect_within = Duration::from_secs(5);
     endpoint.answer_within = Duration::from_secs(5);
-    endpoint.ca_file = Some(cert.clone().into());
+    endpoint.ca_file = Some(CERT.into());
     let scraped = scrape(&endpoint).await.expect("an answer");
     assert!(scraped.body.starts_with(b"db_connection_pool_size"));
 
@@ -283,11 +362,11 @@ async fn https_is_read_and_checked() {
     assert!(matches!(&untrusted, ScrapeError::Tls(_)), "{untrusted:?}");
     endpoint.ca_file = Some("/nonexistent/ca.pem".into());
     assert!(matches!(fails(&endpoint).await, ScrapeError::CaFile { .. }));
-    endpoint.ca_file = Some(format!("{folder}/README.md").into());
+    endpoint.ca_file = Some(format!("{FIXTURES}/README.md").into());
     assert!(matches!(fails(&endpoint).await, ScrapeError::CaFile { .. }));
     let mut plain = says(GOOD).await;
     plain.tls = true;
-    plain.ca_file = Some(cert.into());
+    plain.ca_file = Some(CERT.into());
     let error = fails(&plain).await;
     assert!(matches!(&error, ScrapeError::Tls(_) | ScrapeError::ConnectTimeout(_)), "{error:?}");
 }

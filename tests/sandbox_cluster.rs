@@ -2,7 +2,14 @@
 
 mod support;
 
-use std::{fs, os::unix::fs::MetadataExt, time::Duration};
+use std::{
+    env, fs,
+    io::{BufRead, BufReader},
+    os::unix::fs::MetadataExt,
+    path::PathBuf,
+    process::{Command, Stdio},
+    time::Duration,
+};
 
 use howdah::{
     base::process,
@@ -162,4 +169,37 @@ fn another_process_can_open_a_kept_one() {
     howdah::cluster::server::end_all(kept.folder());
     assert!(!kept.running());
     fs::remove_dir_all(kept.folder()).expect("removed");
+}
+
+/// Tells this test's second self that it is to start a cluster and be killed.
+const SECOND_SELF: &str = "HOWDAH_TEST_KILLED_OWNER";
+
+#[test]
+fn nothing_is_left_of_a_cluster_whose_owner_is_killed() {
+    if env::var_os(SECOND_SELF).is_some() {
+        let cluster = support::cluster();
+        println!("\nfolder {}", cluster.folder().display());
+        loop {
+            std::thread::park();
+        }
+    }
+    let mut owner = Command::new(env::current_exe().expect("our own program"))
+        .args(["--exact", "nothing_is_left_of_a_cluster_whose_owner_is_killed", "--nocapture"])
+        .env(SECOND_SELF, "")
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("our second self");
+    let said = BufReader::new(owner.stdout.take().expect("a pipe")).lines();
+    let folder = said
+        .map_while(Result::ok)
+        .find_map(|line| line.strip_prefix("folder ").map(PathBuf::from))
+        .expect("a cluster");
+    let server = Server::open(&folder).expect("a server");
+    let pids = server.pids();
+    assert!(!pids.is_empty());
+    owner.kill().expect("killed");
+    owner.wait().expect("collected");
+    support::eventually("the guard has put it away", Duration::from_secs(20), || {
+        !folder.exists() && !pids.iter().any(|&pid| process::alive(pid))
+    });
 }

@@ -292,7 +292,7 @@ fn the_selected_row_is_in_sight_wherever_it_is() {
     let snapshot = sights::crowded();
     for pane in Pane::ALL {
         let rows = howdah::console::model::rows(&snapshot, pane, "");
-        for row in &rows {
+        for row in rows.iter() {
             for zoom in [None, Some(pane)] {
                 let mut state = UiState { focus: pane, zoom, ..UiState::default() };
                 state.selected.insert(pane, row.id.clone());
@@ -304,6 +304,29 @@ fn the_selected_row_is_in_sight_wherever_it_is() {
             }
         }
     }
+}
+
+#[test]
+fn all_checks_can_be_reached_below_the_zoomed_alerts() {
+    let snapshot = sights::degraded();
+    let mut state = zoomed(Pane::Alerts);
+    let mut seen = String::new();
+    let (shown, all) =
+        draw(&snapshot, &state, &Theme::default(), Glyphs::Unicode, (80, 24)).1.below;
+    assert!(shown > 0 && usize::from(all) == snapshot.checks.len() && shown < all);
+    for below in 0..=all {
+        state.below = below;
+        let screen = plain(&snapshot, &state, (80, 24));
+        assert!(!screen.contains("All checks ↑ 0"), "{screen}");
+        seen.push_str(&screen);
+    }
+    for check in &snapshot.checks {
+        let words = howdah::console::view::check_words(&check.id);
+        let begin: String = words.chars().take(20).collect();
+        assert!(seen.contains(&begin), "{words} is never in sight");
+    }
+    let end = plain(&snapshot, &state, (80, 24));
+    assert!(end.contains(&format!("All checks ↑ {} more", all - shown)), "{end}");
 }
 
 #[test]

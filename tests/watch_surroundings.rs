@@ -164,15 +164,14 @@ impl Standby {
         let folder = PrivateFolder::create().expect("a folder");
         let account = folder.account().cloned();
         let data = folder.path().join("data");
-        let postgres = primary.binaries().program("postgres").canonicalize().expect("there");
-        let output =
-            command(&postgres.with_file_name("pg_basebackup"), account.as_ref(), folder.path())
-                .args(["-h", "127.0.0.1", "-U", "postgres", "-R", "-X", "stream", "-c", "fast"])
-                .args(["-p", &primary.port().to_string(), "-D"])
-                .arg(&data)
-                .env("PGPASSWORD", primary.password().expose())
-                .output()
-                .expect("it runs");
+        let program = primary.binaries().program("pg_basebackup");
+        let output = command(&program, account.as_ref(), folder.path())
+            .args(["-h", "127.0.0.1", "-U", "postgres", "-R", "-X", "stream", "-c", "fast"])
+            .args(["-p", &primary.port().to_string(), "-D"])
+            .arg(&data)
+            .env("PGPASSWORD", primary.password().expose())
+            .output()
+            .expect("it runs");
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
         let free = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
         let port = free.local_addr().expect("bound").port();

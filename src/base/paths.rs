@@ -114,6 +114,11 @@ pub fn sync_folder_of(file: &Path) -> io::Result<()> {
     fs::File::open(folder.unwrap_or(Path::new(".")))?.sync_all()
 }
 
+/// True when somebody else than its owner may do anything with a file: a secret in it is none.
+pub fn others_may_enter(metadata: &fs::Metadata) -> bool {
+    metadata.permissions().mode() & 0o077 != 0
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -129,6 +134,9 @@ mod tests {
         private_file(&file).expect("opened");
         let mode = |path: &Path| fs::metadata(path).expect("there").permissions().mode() & 0o777;
         assert_eq!((mode(&inner), mode(&file)), (0o700, 0o600));
+        assert!(!others_may_enter(&fs::metadata(&file).expect("there")));
+        fs::set_permissions(&file, fs::Permissions::from_mode(0o640)).expect("opened up");
+        assert!(others_may_enter(&fs::metadata(&file).expect("there")));
     }
 
     #[test]

@@ -8,7 +8,10 @@ use super::{
     open, say, setup, target,
 };
 use crate::{
-    base::config::Config,
+    base::{
+        config::{Config, EndpointConfig},
+        secret::Secret,
+    },
     resilience::conninfo::{Environment as Surroundings, Settings},
     sandbox::{
         Demo, DemoOptions, DemoTarget, Incident, Kept, Registry, SandboxError, demo::remove_kept,
@@ -70,8 +73,9 @@ fn plan(config: &Config, demo: DemoTarget) -> Result<Plan, Failure> {
     let mut plan = target::bare(config, settings, Environment::Demo);
     let profiles = Profiles::built_in();
     for app in demo.apps {
-        let place = target::endpoint(&app.name, &app.url, config.endpoint_interval, &profiles)?;
-        plan.endpoints.push(place);
+        let place = EndpointConfig { url: Secret::new(app.url), ..EndpointConfig::default() };
+        let endpoint = target::endpoint(&app.name, &place, config.endpoint_interval, &profiles)?;
+        plan.endpoints.push(endpoint);
     }
     Ok(plan)
 }

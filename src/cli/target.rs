@@ -5,7 +5,7 @@ use std::{fs, sync::Arc, time::Duration};
 use super::{Exit, Failure, setup};
 use crate::{
     base::{
-        config::{Config, TargetConfig},
+        config::{Config, EndpointConfig, TargetConfig},
         text::{Text, nearest},
     },
     resilience::conninfo::{Entry, Environment as Surroundings, Origin, Settings},
@@ -13,7 +13,12 @@ use crate::{
         assemble::Frame,
         sampler::Plan,
         snapshot::{Environment, Target},
-        sources::{address::Endpoint, pgbouncer, profile::Profile, profiles::Profiles},
+        sources::{
+            address::{Auth, Endpoint},
+            pgbouncer,
+            profile::Profile,
+            profiles::Profiles,
+        },
     },
 };
 
@@ -63,13 +68,27 @@ pub fn bare(config: &Config, settings: Settings, environment: Environment) -> Pl
 /// An endpoint of the configuration.
 pub fn endpoint(
     name: &str,
-    url: &str,
+    place: &EndpointConfig,
     period: Duration,
     profiles: &Arc<Profiles>,
 ) -> Result<Endpoint, Failure> {
-    let mut endpoint = Endpoint::new(name, url).map_err(|error| {
-        Failure::new(Exit::Config, format!("the metrics endpoint '{name}': {error}"))
-    })?;
+    let wrong =
+        |why: &str| Failure::new(Exit::Config, format!("the metrics endpoint '{name}': {why}"));
+    if place.url.expose().is_empty() {
+        return Err(wrong("it has no url"));
+    }
+    let mut endpoint =
+        Endpoint::new(name, place.url.expose()).map_err(|error| wrong(&error.to_string()))?;
+    if let Some(file) = &place.token_file {
+        if !matches!(endpoint.auth, Auth::None) {
+            return Err(wrong("it has a token_file and a user in its url: one of them must go"));
+        }
+        endpoint.auth = Auth::BearerFile(file.clone());
+    }
+    if place.ca_file.is_some() && !endpoint.tls {
+        return Err(wrong("it has a ca_file, which only https:// has a use for"));
+    }
+    endpoint.ca_file.clone_from(&place.ca_file);
     endpoint.period = period;
     endpoint.profiles = Arc::clone(profiles);
     Ok(endpoint)
@@ -97,8 +116,8 @@ fn named(
     plan.frame.rpo_target = target.rpo_target.unwrap_or(config.rpo_target);
     plan.frame.rto_target = target.rto_target.unwrap_or(config.rto_target);
     let profiles = profiles()?;
-    for (app, url) in &target.metrics {
-        plan.endpoints.push(endpoint(app, url, config.endpoint_interval, &profiles)?);
+    for (app, place) in &target.metrics {
+        plan.endpoints.push(endpoint(app, place, config.endpoint_interval, &profiles)?);
     }
     if let Some(url) = &target.pgbouncer {
         let settings = parse(url.expose(), surroundings)?;

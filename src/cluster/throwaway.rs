@@ -18,6 +18,7 @@ use super::{
     ClusterError,
     binaries::Binaries,
     folder::{self, PrivateFolder, command},
+    guard::Guard,
     server::{self, HOST, PASSWORD_FILE, SETTINGS_FILE, SUPERUSER, Server, setting, write_private},
 };
 use crate::base::secret::Secret;
@@ -44,6 +45,9 @@ pub struct Options {
     /// A folder in which one fresh data folder is kept and copied from: half a second is saved each
     /// time, at the price of the same system identifier and superuser password in all copies.
     pub template: Option<PathBuf>,
+    /// This crate's binary, to run as the cluster's guard: server and folder then go also when this process
+    /// is killed. A demo has a guard of its own.
+    pub guard: Option<PathBuf>,
 }
 
 /// A running cluster that is stopped and removed on drop, even when it is hung.
@@ -52,6 +56,7 @@ pub struct Cluster {
     server: Server,
     // Only `keep` takes it out; its own drop removes the folder.
     folder: Option<PrivateFolder>,
+    guard: Option<Guard>,
 }
 
 /// How often another free port is tried.
@@ -79,6 +84,10 @@ impl Cluster {
         if let Some(port) = options.port.filter(|&port| TcpListener::bind((HOST, port)).is_err()) {
             return Err(ClusterError::PortTaken(port));
         }
+        let mut guard = options.guard.as_deref().map(Guard::start).transpose()?;
+        if let Some(guard) = &mut guard {
+            guard.folder(folder.path())?;
+        }
         let password = make_data(&folder, &binaries, options.template.as_deref())?;
         let server = Server {
             folder: folder.path().to_owned(),
@@ -88,7 +97,7 @@ impl Cluster {
             password,
         };
         // From here on a drop ends what was started.
-        let mut cluster = Self { server, folder: Some(folder) };
+        let mut cluster = Self { server, folder: Some(folder), guard };
         include_settings(&cluster.data_dir())?;
         for attempt in 1.. {
             cluster.server.port = match options.port {
@@ -111,7 +120,15 @@ impl Cluster {
     /// Leaves the server running and the folder where it is.
     pub fn keep(mut self) -> Server {
         self.folder.take().map(PrivateFolder::keep);
+        self.dismiss_guard();
         self.server.clone()
+    }
+
+    /// Nothing is left for it to do.
+    fn dismiss_guard(&mut self) {
+        if let Some(Err(error)) = self.guard.take().map(Guard::release) {
+            tracing::warn!(%error, "a sandbox's guard ended before its cluster");
+        }
     }
 
     fn configure(&self, options: &Options) -> Result<(), ClusterError> {
@@ -141,6 +158,8 @@ impl Drop for Cluster {
     fn drop(&mut self) {
         if let Some(folder) = self.folder.take() {
             server::end_all(folder.path());
+            drop(folder);
+            self.dismiss_guard();
         }
     }
 }

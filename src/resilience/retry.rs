@@ -59,6 +59,9 @@ impl Schedule {
     }
 }
 
+/// How far the pause of callers grows that are refused while others probe: to eight times the first.
+const MOST_STEPS_REFUSED: u32 = 4;
+
 /// Thousandths of a retry, so that a call can pay in a part of one.
 const WHOLE: u64 = 1_000;
 
@@ -213,9 +216,12 @@ impl Runner<'_> {
                 let at = self.schedule.next(tried, now, deadline, rng)?;
                 self.budget.take().then(|| at.since(now))
             }
-            // The breaker backs off itself: a little jitter is enough.
             Again::Unspent(wait) => {
-                let at = now.plus(wait).plus(self.schedule.pause(1, rng));
+                // An open breaker says when to come: a little jitter is enough. While others probe, nobody
+                // knows: whoever asks in vain comes less and less often, but never so seldom that it would
+                // miss the end of an outage by much.
+                let step = if wait.is_zero() { tried.min(MOST_STEPS_REFUSED) } else { 1 };
+                let at = now.plus(wait).plus(self.schedule.pause(step, rng));
                 (at < deadline).then(|| at.since(now))
             }
         }
@@ -291,6 +297,31 @@ mod tests {
         }
         let allowed = calls * 11 / 10 + 10 + 10;
         assert!(attempts <= allowed, "{attempts} > {allowed}");
+    }
+
+    #[test]
+    fn who_is_refused_while_others_probe_comes_less_and_less_often() {
+        let clock = Clock::test();
+        let budget = Budget::new(0.1, 1, clock.clone());
+        let schedule = Schedule { base: 50 * MILLI, ..Schedule::default() };
+        let runner = Runner { schedule: &schedule, budget: &budget, clock: &clock };
+        let deadline = clock.now().plus(Duration::from_mins(1));
+        let longest = |tried, wait| {
+            let pauses =
+                (0..500).filter_map(|_| runner.pause(tried, deadline, Again::Unspent(wait)));
+            pauses.max().expect("pauses")
+        };
+        // A hundred that wait then ask 500 times a second: each every 200 ms on average.
+        for (tried, ceiling) in [(1, 50), (2, 100), (3, 200), (4, 400), (40, 400)] {
+            let most = longest(tried, Duration::ZERO);
+            assert!(
+                most <= ceiling * MILLI && most >= ceiling * MILLI * 9 / 10,
+                "{tried}: {most:?}"
+            );
+        }
+        let known = longest(40, 100 * MILLI);
+        assert!(known <= 150 * MILLI, "an open breaker says when: {known:?}");
+        assert_eq!(budget.left(), 10, "refusals cost nothing");
     }
 
     #[test]

@@ -29,8 +29,8 @@ use crate::base::clock::Stamp;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Isolation {
     /// What the session is set to (`default_transaction_isolation`): read committed, unless somebody
-    /// chose another for the role, the database or the connection. Naming a level in `BEGIN` has the
-    /// server run a `SET` for it, which costs half as much again as the `BEGIN`.
+    /// chose another for the role, the database or the connection. The cheapest: for a level or an access
+    /// mode that `BEGIN` names, the server sets a variable.
     #[default]
     AsSet,
     /// Each statement sees what was committed before it began.

@@ -127,6 +127,8 @@ impl Demo {
                 settings: settings(&command),
                 port: options.port,
                 template: None,
+                // The demo has its own.
+                guard: None,
             },
         )?;
         let (monitor_password, app_password) = (random_word(), random_word());

@@ -24,8 +24,7 @@ impl Beat {
             return moment;
         }
         let passed = moment.saturating_duration_since(self.0);
-        let beats = (passed.as_secs_f64() / period.as_secs_f64()).round();
-        self.0 + period.mul_f64(beats)
+        self.0 + period.mul_f64((passed.as_secs_f64() / period.as_secs_f64()).round())
     }
 }
 

@@ -25,9 +25,14 @@ pub fn database(server: &Server, options: Options) -> Database {
 
 /// The same over another way to the server.
 pub fn database_at(server: &Server, address: SocketAddrV4, options: Options) -> Database {
+    Database::new(target_at(server, address), options).expect("a database")
+}
+
+/// Connection settings for another way to the server, as superuser.
+pub fn target_at(server: &Server, address: SocketAddrV4) -> Settings {
     let (host, port) = (address.ip(), address.port());
     let words = format!("host={host} port={port} user=postgres dbname=postgres sslmode=disable");
     let mut settings = Settings::parse(&words, &Environment::bare()).expect("settings");
     settings.password = Some(server.password().clone());
-    Database::new(settings, options).expect("a database")
+    settings
 }

@@ -18,11 +18,13 @@ use std::{
 
 use howdah::cluster::{Cluster, Durability, Options, Via};
 
-/// Options for a quick cluster: nothing is flushed, and `initdb` runs once for all tests.
+/// Options for a quick cluster: nothing is flushed, `initdb` runs once for all tests, and nothing stays when
+/// the test is killed.
 pub fn options() -> Options {
     Options {
         durability: Durability::Fast,
         template: Some(PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("templates")),
+        guard: Some(PathBuf::from(env!("CARGO_BIN_EXE_howdah"))),
         ..Options::default()
     }
 }

@@ -162,9 +162,7 @@ pub fn our_backend(server: &Server) -> String {
 
 /// The system identifier, as the cluster's own files tell it.
 pub fn system_identifier(server: &Server) -> u64 {
-    // The folder may be one of links to some of the programs.
-    let postgres = server.binaries().program("postgres").canonicalize().expect("it is there");
-    let program = postgres.with_file_name("pg_controldata");
+    let program = server.binaries().program("pg_controldata");
     let output = Command::new(program).arg(server.data_dir()).output().expect("pg_controldata");
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
     let line = text.lines().find_map(|line| line.strip_prefix("Database system identifier:"));

@@ -156,8 +156,19 @@ pub struct TargetConfig {
     pub engines: EngineConfig,
     /// A connection string of PgBouncer's admin console (database `pgbouncer`).
     pub pgbouncer: Option<Secret>,
-    /// The applications' metrics endpoints: name to URL.
-    pub metrics: BTreeMap<String, String>,
+    /// The applications' metrics endpoints, by name.
+    pub metrics: BTreeMap<String, EndpointConfig>,
+}
+
+/// An application's metrics endpoint.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct EndpointConfig {
+    /// Its URL, which may hold user and password; empty when it was forgotten.
+    pub url: Secret,
+    /// Certificate authorities to trust instead of the system's.
+    pub ca_file: Option<PathBuf>,
+    /// The file that holds a bearer token.
+    pub token_file: Option<PathBuf>,
 }
 
 /// Other backup engines of a target; what is not configured is `None`.

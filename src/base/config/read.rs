@@ -10,7 +10,7 @@ use std::{
 use toml::{Table, Value};
 
 use super::{
-    Config, ConfigError, Entry, Kind, Origin, TargetConfig,
+    Config, ConfigError, EndpointConfig, Entry, Kind, Origin, TargetConfig,
     settings::{Setting, TABLE},
 };
 use crate::base::{
@@ -236,9 +236,18 @@ fn target_value(target: &mut TargetConfig, rest: &[&str], value: &Value) {
         ["barman_config"] => target.engines.barman_config = Some(text()),
         ["walg"] => target.engines.walg = Some(text()),
         ["engine_account"] => target.engines.account = Some(text()),
-        ["metrics", name] => {
-            target.metrics.insert((*name).to_owned(), text());
+        ["metrics", name, rest @ ..] => {
+            endpoint_value(target.metrics.entry((*name).to_owned()).or_default(), rest, text());
         }
+        _ => {}
+    }
+}
+
+fn endpoint_value(endpoint: &mut EndpointConfig, rest: &[&str], text: String) {
+    match rest {
+        [] | ["url"] => endpoint.url = Secret::new(text),
+        ["ca_file"] => endpoint.ca_file = Some(text.into()),
+        ["token_file"] => endpoint.token_file = Some(text.into()),
         _ => {}
     }
 }
@@ -334,13 +343,19 @@ mod tests {
     fn a_target_is_read_whole_and_its_password_shown_nowhere() {
         let config = with_file(
             "[target.prod]\nurl = 'postgresql://me:hunter2@db/app'\nenvironment = 'production'\n\
-             read_only = true\nrpo_target = '5m'\n[target.prod.metrics]\napi-1 = 'http://a/metrics'\n",
+             read_only = true\nrpo_target = '5m'\n[target.prod.metrics]\napi-1 = 'http://a/metrics'\n\
+             [target.prod.metrics.api-2]\nurl = 'https://me:hunter2@b/metrics'\n\
+             ca_file = '/ca.pem'\ntoken_file = '/token'\n",
         )
         .expect("a good configuration");
         let target = config.targets.get("prod").expect("the target");
         assert_eq!(target.url.expose(), "postgresql://me:hunter2@db/app");
         assert_eq!(target.rpo_target, Some(Duration::from_mins(5)));
-        assert_eq!(target.metrics.get("api-1").map(String::as_str), Some("http://a/metrics"));
+        let endpoint = |name: &str| target.metrics.get(name).expect(name).clone();
+        assert_eq!(endpoint("api-1").url.expose(), "http://a/metrics");
+        assert_eq!(endpoint("api-2").url.expose(), "https://me:hunter2@b/metrics");
+        assert_eq!(endpoint("api-2").ca_file, Some("/ca.pem".into()));
+        assert_eq!(endpoint("api-2").token_file, Some("/token".into()));
         assert!(!format!("{config:?}").contains("hunter2"));
         let shown = config.entries.iter().find(|e| e.key == "target.prod.url").expect("shown");
         assert_eq!(shown.value, "postgresql://me:********@db/app");

@@ -227,10 +227,31 @@ pub const TABLE: &[Setting] = &[
     ),
     setting(
         "target.*.metrics.*",
-        Kind::Text,
+        Kind::Secret,
         "",
         "http://10.0.0.7:9000/metrics",
         "an application's metrics endpoint, by the application's name",
+    ),
+    setting(
+        "target.*.metrics.*.url",
+        Kind::Secret,
+        "",
+        "https://api-2.example:9000/metrics",
+        "the same for one that wants more to be said",
+    ),
+    setting(
+        "target.*.metrics.*.ca_file",
+        Kind::Text,
+        "",
+        "/etc/ssl/example-ca.pem",
+        "certificate authorities to trust instead of the system's (PEM)",
+    ),
+    setting(
+        "target.*.metrics.*.token_file",
+        Kind::Text,
+        "",
+        "/etc/howdah/api-2.token",
+        "a bearer token, alone in a file that only you may read (0600)",
     ),
     setting(
         "keys.*",
@@ -250,6 +271,7 @@ pub fn example() -> String {
     let mut section = String::new();
     for setting in TABLE {
         let path = setting.key.replacen("target.*", "target.prod-eu", 1);
+        let path = path.replace("metrics.*.", "metrics.api-2.");
         let path = path.replace("metrics.*", "metrics.api-1").replace("keys.*", "keys.quit");
         let (table, name) = path.rsplit_once('.').unwrap_or(("", &path));
         if table != section {

@@ -228,6 +228,31 @@ fn enter_goes_deeper_and_esc_comes_back_and_never_quits() {
 }
 
 #[test]
+fn beyond_the_last_alert_the_checks_scroll_and_come_back_first() {
+    let mut robot = Robot::new();
+    robot.press("tab tab enter");
+    assert_eq!(robot.model.state.zoom, Some(Pane::Alerts));
+    robot.model.room.below = (4, 10);
+    let rows = robot.model.rows(Pane::Alerts).len();
+    let at = |robot: &Robot| {
+        let rows = robot.model.rows(Pane::Alerts);
+        (rows.selected(&robot.model.state), robot.model.state.below)
+    };
+    robot.press("end");
+    assert_eq!(at(&robot), (rows.saturating_sub(1), 0));
+    for (keys, below) in
+        [("j", 1), ("down", 2), ("page-down", 6), ("j", 6), ("k", 5), ("end", 6), ("page-up", 2)]
+    {
+        robot.press(keys);
+        assert_eq!(at(&robot), (rows.saturating_sub(1), below), "after {keys}");
+    }
+    robot.press("home");
+    assert_eq!(at(&robot), (0, 0));
+    robot.press("end j esc enter");
+    assert_eq!(robot.model.state.below, 0, "opened anew it begins anew");
+}
+
+#[test]
 fn freezing_keeps_the_screen_and_thawing_shows_the_newest() {
     let mut robot = Robot::new();
     robot.press("f");

@@ -47,7 +47,7 @@ use crate::{
 /// How long the UI thread may take to leave by itself.
 const GRACE: Duration = Duration::from_millis(500);
 /// How often the input thread looks whether it is still needed.
-const ROUND: Duration = Duration::from_secs(1);
+const ROUND: Duration = Duration::from_secs(30);
 
 /// What the console needs.
 pub struct ConsoleParams {

@@ -13,7 +13,7 @@ use crate::{
     console::{
         command::{self, Action, Move, Step},
         input::key::{Code, Key},
-        model::{Model, Overlay, Pane, Toast, Tone, selected_index},
+        model::{Model, Overlay, Pane, Toast, Tone},
     },
     watch::snapshot::Snapshot,
 };
@@ -135,7 +135,10 @@ fn act(model: &mut Model, action: Action, now: Stamp) -> Vec<Effect> {
         }
         Action::Back => back(model),
         Action::Open => match model.state.zoom {
-            None => model.state.zoom = Some(model.state.focus),
+            None => {
+                model.state.zoom = Some(model.state.focus);
+                model.state.below = 0;
+            }
             Some(_) => toggle(model, Overlay::Detail),
         },
         Action::Overview => {
@@ -223,13 +226,38 @@ fn select(model: &mut Model, step: Step) {
         model.state.scroll = to as u16;
         return;
     }
+    if scrolls_below(model, step) {
+        return;
+    }
     let pane = model.state.focus;
     let jump = model.room.rows.get(pane.place()).copied().unwrap_or(0).max(1);
     let rows = model.rows(pane);
-    let from = selected_index(&model.state, pane, &rows);
-    if let Some(row) = rows.get(stepped(from, step, jump.into(), rows.len().saturating_sub(1))) {
-        model.state.selected.insert(pane, row.id.clone());
+    let from = rows.selected(&model.state);
+    if let Some(row) = rows.row(stepped(from, step, jump.into(), rows.len().saturating_sub(1))) {
+        model.state.selected.insert(pane, row.id);
     }
+}
+
+/// Below the zoomed alerts stand all checks, as one list with them: who goes on beyond the last alert moves
+/// the checks, and who comes back moves them first. True when they took the step.
+fn scrolls_below(model: &mut Model, step: Step) -> bool {
+    if model.state.zoom != Some(Pane::Alerts) {
+        return false;
+    }
+    let (shown, lines) = model.room.below;
+    let rows = model.rows(Pane::Alerts);
+    let at_end = rows.selected(&model.state) + 1 >= rows.len();
+    let takes = match step {
+        Step::Down | Step::PageDown | Step::Last => at_end,
+        Step::Up | Step::PageUp | Step::First => model.state.below > 0,
+    };
+    if takes {
+        let last = usize::from(lines.saturating_sub(shown));
+        let to = stepped(model.state.below.into(), step, shown.max(1).into(), last);
+        model.state.below = to as u16;
+    }
+    // To the first is to the first of all.
+    takes && step != Step::First
 }
 
 const fn stepped(from: usize, step: Step, page: usize, last: usize) -> usize {

@@ -27,7 +27,7 @@ pub fn facts(sight: &Sight<'_>, pane: Pane, index: usize) -> (String, Vec<Fact>)
 pub fn draw(canvas: &mut Canvas<'_>, sight: &Sight<'_>, area: Rect, layout: &mut Layout) {
     let pane = sight.state.zoom.unwrap_or(sight.state.focus);
     let list = List::new(sight, pane, 1);
-    let row = list.rows.get(list.selected);
+    let row = list.rows.row(list.selected);
     let (mut title, mut all) =
         row.map_or_else(|| (String::new(), Vec::new()), |row| facts(sight, pane, row.index));
     if title.is_empty() {

@@ -6,7 +6,7 @@ use super::{Layout, Ui};
 use crate::{
     base::text::width,
     console::{
-        model::{self, Overlay, Pane},
+        model::{self, Overlay},
         theme::Meaning,
         view::Sight,
         widget::{Canvas, Line, line_width, piece},
@@ -68,8 +68,9 @@ fn keys(canvas: &mut Canvas<'_>, sight: &Sight<'_>, ui: &Ui<'_>, row: Rect) {
 fn filter(canvas: &mut Canvas<'_>, sight: &Sight<'_>, row: Rect, layout: &mut Layout) {
     let pane = sight.state.zoom.unwrap_or(sight.state.focus);
     let typed = sight.state.line.value();
-    let of = |pane: Pane, filter: &str| model::rows(sight.snapshot, pane, filter).len();
-    let found = format!("{} of {} in {} ", of(pane, typed), of(pane, ""), pane.title());
+    let (left, all) =
+        (model::rows(sight.snapshot, pane, typed).len(), model::count(sight.snapshot, pane));
+    let found = format!("{left} of {all} in {} ", pane.title());
     let found_width = width(&found) as u16;
     let mut area = row;
     if row.width > found_width + 20 {

@@ -55,6 +55,8 @@ pub struct Layout {
     /// How many rows each pane can show, in the order of [`super::model::Pane::ALL`]; 0 when it is
     /// not shown.
     pub rows: [u16; 4],
+    /// How many checks are shown below the zoomed alerts, of how many.
+    pub below: (u16, u16),
     /// How many lines the overlay shows of how many; a page is the first figure.
     pub overlay: (u16, u16),
     /// Where the cursor of the line being typed stands.

@@ -1,12 +1,14 @@
 //! One pane within its lines: title and captions on the upper line, rows inside.
 
+use std::time::Duration;
+
 use ratatui::layout::{Position, Rect};
 
 use super::Layout;
 use crate::{
     base::units::age,
     console::{
-        model::{Pane, Row, rows, selected_index},
+        model::{Pane, Rows, count, rows},
         theme::{Mark, Meaning},
         view::{Sight, alerts, backup, breakers, checks, pools},
         widget::{
@@ -18,9 +20,9 @@ use crate::{
 };
 
 /// A list of rows, of which some are in sight.
-pub struct List {
+pub struct List<'a> {
     /// All rows of the pane that the filter lets through.
-    pub rows: Vec<Row>,
+    pub rows: Rows<'a>,
     /// How many there are without the filter.
     pub all: usize,
     /// The place of the selected one.
@@ -31,38 +33,38 @@ pub struct List {
     pub room: usize,
 }
 
-impl List {
+impl<'a> List<'a> {
     /// The rows of a pane, so that the selected one is in sight when `room` rows fit: once it is beyond
     /// the middle it stays there, as far as there are rows.
-    pub fn new(sight: &Sight<'_>, pane: Pane, room: u16) -> Self {
+    pub fn new(sight: &Sight<'a>, pane: Pane, room: u16) -> Self {
         let room = usize::from(room);
         let list = rows(sight.snapshot, pane, &sight.state.filter);
-        let selected = selected_index(sight.state, pane, &list);
+        let selected = list.selected(sight.state);
         let first = selected.saturating_sub(room / 2).min(list.len().saturating_sub(room));
-        let all = if sight.state.filter.is_empty() {
-            list.len()
-        } else {
-            rows(sight.snapshot, pane, "").len()
-        };
+        let all = count(sight.snapshot, pane);
         Self { rows: list, all, selected, first, room }
     }
 
-    /// The rows in sight.
-    pub fn window(&self) -> &[Row] {
-        let last = (self.first + self.room).min(self.rows.len());
-        self.rows.get(self.first..last).unwrap_or_default()
+    /// The places of the rows in sight.
+    pub fn window(&self) -> &[usize] {
+        self.rows.window(self.first, self.room)
     }
 
     /// Says what is out of sight, such as `↓ 12 more`; empty when nothing is.
     pub fn beyond(&self, sight: &Sight<'_>) -> String {
         let below = self.rows.len().saturating_sub(self.first + self.room);
-        let (up, down) = (sight.glyphs.up(), sight.glyphs.down());
-        match (self.first, below) {
-            (0, 0) => String::new(),
-            (0, below) => format!("{down} {below} more"),
-            (above, 0) => format!("{up} {above} more"),
-            (above, below) => format!("{up} {above} {down} {below}"),
-        }
+        beyond(sight, self.first, below)
+    }
+}
+
+/// Says how many rows are out of sight above and below, such as `↓ 12 more`; empty when none is.
+pub fn beyond(sight: &Sight<'_>, above: usize, below: usize) -> String {
+    let (up, down) = (sight.glyphs.up(), sight.glyphs.down());
+    match (above, below) {
+        (0, 0) => String::new(),
+        (0, below) => format!("{down} {below} more"),
+        (above, 0) => format!("{up} {above} more"),
+        (above, below) => format!("{up} {above} {down} {below}"),
     }
 }
 
@@ -70,7 +72,7 @@ impl List {
 pub fn table(
     sight: &Sight<'_>,
     pane: Pane,
-    list: &List,
+    list: &List<'_>,
     area: Rect,
 ) -> (Vec<Column>, Vec<TableRow>) {
     let (window, room) = (list.window(), area.width);
@@ -87,7 +89,7 @@ pub fn table(
 }
 
 /// The place within `area` at which the selected row begins.
-pub fn line_of(sight: &Sight<'_>, pane: Pane, list: &List, area: Rect) -> usize {
+pub fn line_of(sight: &Sight<'_>, pane: Pane, list: &List<'_>, area: Rect) -> usize {
     match pane {
         Pane::Backup => backup_line(sight, list, area) - hidden_lines(sight, list, area),
         _ => list.selected.saturating_sub(list.first),
@@ -95,14 +97,14 @@ pub fn line_of(sight: &Sight<'_>, pane: Pane, list: &List, area: Rect) -> usize 
 }
 
 /// The line at which the selected row of the backup pane begins: its rows take several each.
-fn backup_line(sight: &Sight<'_>, list: &List, area: Rect) -> usize {
+fn backup_line(sight: &Sight<'_>, list: &List<'_>, area: Rect) -> usize {
     let place = list.selected.saturating_sub(list.first);
     let lines = backup::lines(sight, list.window(), area.width);
     lines.iter().position(|line| line.row == Some(place)).unwrap_or(0)
 }
 
 /// Lines of the backup pane that are left out above, so that the selected row is in sight.
-fn hidden_lines(sight: &Sight<'_>, list: &List, area: Rect) -> usize {
+fn hidden_lines(sight: &Sight<'_>, list: &List<'_>, area: Rect) -> usize {
     (backup_line(sight, list, area) + 1).saturating_sub(usize::from(area.height))
 }
 
@@ -147,7 +149,7 @@ pub fn title(
     canvas: &mut Canvas<'_>,
     sight: &Sight<'_>,
     pane: Pane,
-    list: &List,
+    list: &List<'_>,
     outline: Rect,
 ) -> u16 {
     let focused = sight.state.focus == pane || sight.state.zoom == Some(pane);
@@ -169,19 +171,20 @@ pub fn title(
 }
 
 /// How old everything in a pane is, when all of it is too old.
-fn stale_as_a_whole(sight: &Sight<'_>, pane: Pane) -> Option<std::time::Duration> {
-    let youngest = |ages: Vec<Option<std::time::Duration>>| -> Option<std::time::Duration> {
-        ages.into_iter().collect::<Option<Vec<_>>>()?.into_iter().min()
-    };
+fn stale_as_a_whole(sight: &Sight<'_>, pane: Pane) -> Option<Duration> {
     match pane {
-        Pane::Pools => {
-            youngest(sight.snapshot.pools.iter().map(|pool| sight.stale(&pool.source)).collect())
+        Pane::Pools => youngest(sight.snapshot.pools.iter().map(|pool| sight.stale(&pool.source))),
+        Pane::Breakers => {
+            youngest(sight.snapshot.breakers.iter().map(|breaker| sight.stale(&breaker.source)))
         }
-        Pane::Breakers => youngest(
-            sight.snapshot.breakers.iter().map(|breaker| sight.stale(&breaker.source)).collect(),
-        ),
         Pane::Alerts | Pane::Backup => sight.server_stale(),
     }
+}
+
+/// The least of the ages, if everything has one; ends at the first that has none.
+fn youngest(mut ages: impl Iterator<Item = Option<Duration>>) -> Option<Duration> {
+    let first = ages.next()??;
+    ages.try_fold(first, |least, age| age.map(|age| least.min(age)))
 }
 
 /// Draws the rows, and below them what else there is to say.

@@ -4,11 +4,12 @@ use ratatui::layout::{Position, Rect};
 
 use super::{Layout, detail, overview::edges, pane};
 use crate::console::{
-    model::Pane,
+    model::{Pane, rows},
     theme::Meaning,
     view::{Sight, checks, recovery},
     widget::{
-        Canvas, draw_captions, draw_facts, draw_rows, grid, lay_facts, line_width, piece, place,
+        Canvas, Fact, draw_captions, draw_facts, draw_rows, grid, lay_facts, line_width, piece,
+        place,
     },
 };
 
@@ -60,7 +61,7 @@ pub fn draw(
     }
     let inner =
         Rect { x: area.x + 2, y: area.y + 1, width: area.width - 4, height: area.height - 2 };
-    let any = !pane::List::new(sight, shown, 1).rows.is_empty();
+    let any = !rows(sight.snapshot, shown, &sight.state.filter).is_empty();
     let shares = Shares::new(shown, inner.height, any);
     let table = Rect { height: shares.table, ..inner };
     let mut cuts = Vec::new();
@@ -103,49 +104,57 @@ pub fn draw(
     }
     if shares.third > 0 {
         let place = Rect { y: inner.bottom() - shares.third, height: shares.third, ..inner };
-        third(canvas, sight, shown, place);
+        match shown {
+            Pane::Alerts => all_checks(canvas, sight, place, layout),
+            _ => facts(canvas, sight, place, "If this machine died now", &recovery::facts(sight)),
+        }
     }
 }
 
-/// Writes a heading on the line above `area`, and how much of it is out of sight.
-fn heading(canvas: &mut Canvas<'_>, sight: &Sight<'_>, area: Rect, title: &str, hidden: usize) {
+/// Writes a heading on the line above `area`, and what is out of sight.
+fn heading(canvas: &mut Canvas<'_>, area: Rect, title: &str, beyond: &str) {
     let edge = Rect { x: area.x - 1, y: area.y - 1, width: area.width + 2, height: 1 };
     let mut line = vec![piece(format!(" {title} "), Meaning::Title)];
-    if hidden > 0 {
-        line.push(piece(format!("{} {hidden} more ", sight.glyphs.down()), Meaning::Text));
+    if !beyond.is_empty() {
+        line.push(piece(format!("{beyond} "), Meaning::Text));
     }
     canvas.line(edge, &line);
+}
+
+/// Draws facts under their heading, as many as fit.
+fn facts(canvas: &mut Canvas<'_>, sight: &Sight<'_>, area: Rect, title: &str, facts: &[Fact]) {
+    let lines = lay_facts(facts, area.width);
+    let hidden = lines.len().saturating_sub(usize::from(area.height));
+    heading(canvas, area, title, &pane::beyond(sight, 0, hidden));
+    draw_facts(canvas, area, &lines, 0);
 }
 
 fn selected(
     canvas: &mut Canvas<'_>,
     sight: &Sight<'_>,
     shown: Pane,
-    list: &pane::List,
+    list: &pane::List<'_>,
     area: Rect,
 ) {
-    let Some(row) = list.rows.get(list.selected) else { return };
-    let (title, facts) = detail::facts(sight, shown, row.index);
-    let lines = lay_facts(&facts, area.width);
-    let hidden = lines.len().saturating_sub(usize::from(area.height));
-    heading(canvas, sight, area, &title, hidden);
-    draw_facts(canvas, area, &lines, 0);
+    let Some(index) = list.rows.window(list.selected, 1).first() else { return };
+    let (title, known) = detail::facts(sight, shown, *index);
+    facts(canvas, sight, area, &title, &known);
 }
 
-fn third(canvas: &mut Canvas<'_>, sight: &Sight<'_>, shown: Pane, area: Rect) {
-    if shown == Pane::Backup {
-        let lines = lay_facts(&recovery::facts(sight), area.width);
-        let hidden = lines.len().saturating_sub(usize::from(area.height));
-        heading(canvas, sight, area, "If this machine died now", hidden);
-        draw_facts(canvas, area, &lines, 0);
-        return;
-    }
-    let all = sight.snapshot.checks.len();
-    let hidden = all.saturating_sub(usize::from(area.height));
-    heading(canvas, sight, area, "All checks", hidden);
+/// All checks, from the one on to which the person has scrolled.
+fn all_checks(canvas: &mut Canvas<'_>, sight: &Sight<'_>, area: Rect, layout: &mut Layout) {
+    let (all, room) = (sight.snapshot.checks.len(), usize::from(area.height));
+    let first = usize::from(sight.state.below).min(all.saturating_sub(room));
+    layout.below = (area.height, all as u16);
+    heading(
+        canvas,
+        area,
+        "All checks",
+        &pane::beyond(sight, first, all.saturating_sub(first + room)),
+    );
     let columns = checks::columns(sight.glyphs);
     let placed = place(&columns, area.width);
-    let rows = checks::rows(sight, 0, usize::from(area.height));
+    let rows = checks::rows(sight, first, room);
     draw_rows(canvas, area, &columns, &placed, &rows);
     let summary = checks::summary(sight);
     let width = line_width(&summary) as u16 + 2;

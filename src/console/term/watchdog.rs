@@ -14,7 +14,7 @@ use std::{
 use super::tty::Tty;
 
 /// How often it looks whether it is still needed. It learns at once that the terminal is gone.
-const ROUND: Duration = Duration::from_secs(1);
+const ROUND: Duration = Duration::from_secs(30);
 
 /// Waits until the terminal is gone, then returns true; false when `stop` was set before.
 pub fn watch(tty: &Tty, stop: &Arc<AtomicBool>) -> bool {

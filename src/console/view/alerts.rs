@@ -4,7 +4,6 @@ use super::{Sight, check_words, fact, fact_line, limit, pools::sight_mark, short
 use crate::{
     base::{text::width, units::age},
     console::{
-        model::Row,
         theme::{Glyphs, Mark, Meaning},
         widget::{Column, Fact, Line, TableRow, Tone, line_width, marked, piece},
     },
@@ -58,12 +57,12 @@ pub const fn state_word(state: AlertState) -> &'static str {
 }
 
 /// The rows that stand at the given places.
-pub fn rows(sight: &Sight<'_>, rows: &[Row], room: u16) -> Vec<TableRow> {
+pub fn rows(sight: &Sight<'_>, places: &[usize], room: u16) -> Vec<TableRow> {
     let compact = is_compact(room);
     // In one column: what is left beside the sign, the severity and the age.
     let cells = usize::from(room.saturating_sub(sight.glyphs.mark_width() + 12));
     let cells = compact.then_some(cells);
-    sight.at(&sight.snapshot.alerts, rows).map(|alert| row(sight, alert, cells)).collect()
+    sight.at(&sight.snapshot.alerts, places).map(|alert| row(sight, alert, cells)).collect()
 }
 
 fn row(sight: &Sight<'_>, alert: &Alert, compact: Option<usize>) -> TableRow {

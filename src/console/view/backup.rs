@@ -7,7 +7,7 @@ use crate::{
         units::{age, bytes, count},
     },
     console::{
-        model::{BackupRow, Row, backup_at},
+        model::{BackupRow, backup_at},
         theme::{Glyphs, Meaning},
         widget::{Cell, Column, Fact, Line, TableRow, Tone, marked, piece, wrap_line},
     },
@@ -33,12 +33,12 @@ pub struct BackupLine {
     pub cells: TableRow,
 }
 
-/// The lines of the given rows, broken for `room` cells.
-pub fn lines(sight: &Sight<'_>, rows: &[Row], room: u16) -> Vec<BackupLine> {
+/// The lines of the rows at the given places, broken for `room` cells.
+pub fn lines(sight: &Sight<'_>, places: &[usize], room: u16) -> Vec<BackupLine> {
     let stale = sight.server_stale().is_some();
     let mut out = Vec::new();
-    for (place, row) in rows.iter().enumerate() {
-        let lines = match backup_at(sight.snapshot, row.index) {
+    for (place, index) in places.iter().enumerate() {
+        let lines = match backup_at(sight.snapshot, *index) {
             Some(BackupRow::Archiver) => archiver_lines(sight),
             Some(BackupRow::Repository) => repository_lines(sight),
             Some(BackupRow::Running(running)) => vec![running_line(sight, running)],
@@ -186,7 +186,7 @@ fn running_line(sight: &Sight<'_>, running: &RunningBackup) -> Vec<Cell> {
     head(sight, Tone::RUNS, "running", words)
 }
 
-/// Everything known of the row at that place (see [`crate::console::model::backup_rows`]).
+/// Everything known of the row at that place (see [`crate::console::model::Row`]).
 pub fn detail(sight: &Sight<'_>, index: usize) -> (String, Vec<Fact>) {
     match backup_at(sight.snapshot, index) {
         Some(BackupRow::Archiver) => ("WAL archiver".to_owned(), archiver_facts(sight)),

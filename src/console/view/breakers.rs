@@ -4,7 +4,6 @@ use super::{Sight, fact, fact_line, percent, pools::sight_mark, short_age};
 use crate::{
     base::units::{age, count},
     console::{
-        model::Row,
         theme::{Glyphs, Mark, Meaning},
         widget::{Column, Fact, Piece, TableRow, Tone, marked, piece},
     },
@@ -38,8 +37,8 @@ pub const fn tone(state: BreakerState) -> Tone {
 }
 
 /// The rows that stand at the given places.
-pub fn rows(sight: &Sight<'_>, rows: &[Row]) -> Vec<TableRow> {
-    sight.at(&sight.snapshot.breakers, rows).map(|breaker| row(sight, breaker)).collect()
+pub fn rows(sight: &Sight<'_>, places: &[usize]) -> Vec<TableRow> {
+    sight.at(&sight.snapshot.breakers, places).map(|breaker| row(sight, breaker)).collect()
 }
 
 fn row(sight: &Sight<'_>, breaker: &Breaker) -> TableRow {

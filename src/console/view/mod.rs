@@ -21,7 +21,7 @@ use crate::{
         units,
     },
     console::{
-        model::{Row, UiState},
+        model::UiState,
         theme::{Glyphs, Meaning},
         widget::{Cell, Fact, Line, Piece, Tone, marked, piece},
     },
@@ -56,9 +56,9 @@ pub fn fact_line(label: &'static str, line: Line) -> Fact {
 }
 
 impl Sight<'_> {
-    /// The rows of a list that stand at the given places, skipping what is no more.
-    pub fn at<'s, T>(&self, list: &'s [T], rows: &'s [Row]) -> impl Iterator<Item = &'s T> {
-        rows.iter().filter_map(|row| list.get(row.index))
+    /// The things of a list that stand at the given places, skipping what is no more.
+    pub fn at<'s, T>(&self, list: &'s [T], places: &'s [usize]) -> impl Iterator<Item = &'s T> {
+        places.iter().filter_map(|place| list.get(*place))
     }
 
     /// How old that source's facts are, if they are too old to be believed.

@@ -4,7 +4,6 @@ use super::{Sight, fact, fact_line, percent, short, short_age};
 use crate::{
     base::units::count,
     console::{
-        model::Row,
         theme::{Glyphs, Meaning},
         widget::{Cell, Column, Fact, TableRow, Tone, marked, piece},
     },
@@ -46,8 +45,8 @@ pub fn state(sight: &Sight<'_>, pool: &Pool) -> (Tone, &'static str) {
 }
 
 /// The rows that stand at the given places.
-pub fn rows(sight: &Sight<'_>, rows: &[Row]) -> Vec<TableRow> {
-    sight.at(&sight.snapshot.pools, rows).map(|pool| row(sight, pool)).collect()
+pub fn rows(sight: &Sight<'_>, places: &[usize]) -> Vec<TableRow> {
+    sight.at(&sight.snapshot.pools, places).map(|pool| row(sight, pool)).collect()
 }
 
 fn row(sight: &Sight<'_>, pool: &Pool) -> TableRow {

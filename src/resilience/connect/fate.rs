@@ -5,7 +5,9 @@ use std::{fmt, io, time::Duration};
 
 use tokio::{
     io::{AsyncRead, AsyncWrite},
-    sync::{oneshot, watch},
+    runtime::Handle,
+    sync::watch,
+    task::AbortHandle,
     time::timeout,
 };
 use tokio_postgres::tls::TlsStream;
@@ -96,31 +98,56 @@ impl Fate {
     }
 }
 
-/// Held by the owner of the client: when it is dropped, the task ends.
+/// Held by the owner of the client: when it is dropped, the connection gets [`GOODBYE`] to end by itself.
 #[derive(Debug)]
 pub(super) struct Leash {
-    _held: oneshot::Sender<()>,
+    task: AbortHandle,
+    runtime: Handle,
+    fate: Fate,
 }
 
-/// Runs the connection in a task of its own.
+impl Drop for Leash {
+    fn drop(&mut self) {
+        if self.task.is_finished() {
+            return;
+        }
+        let (task, fate) = (self.task.clone(), self.fate.clone());
+        // On a runtime that is being shut down nothing runs any more, and nothing needs to.
+        self.runtime.spawn(async move {
+            let _ = timeout(GOODBYE, fate.gone()).await;
+            task.abort();
+        });
+    }
+}
+
+/// Runs the connection in a task of its own. Every byte goes through it, so it does nothing else: who
+/// ends it stands beside it.
 pub(super) fn drive<S, T>(connection: tokio_postgres::Connection<S, T>) -> (Fate, Leash)
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     T: TlsStream + Unpin + Send + 'static,
 {
     let (tell, fate) = watch::channel(None);
-    let (held, dropped) = oneshot::channel::<()>();
-    tokio::spawn(async move {
-        let mut connection = std::pin::pin!(connection);
-        let end = tokio::select! {
-            end = &mut connection => Some(end),
-            _ = dropped => timeout(GOODBYE, &mut connection).await.ok(),
-        };
-        let cause = match end {
-            Some(Err(error)) => Cause::of(&error),
-            Some(Ok(())) | None => Cause::Closed,
-        };
-        tell.send_replace(Some(cause));
+    let task = tokio::spawn(async move {
+        let mut told = Told { tell, cause: Cause::Closed };
+        if let Err(error) = connection.await {
+            told.cause = Cause::of(&error);
+        }
     });
-    (Fate(fate), Leash { _held: held })
+    let fate = Fate(fate);
+    let leash = Leash { task: task.abort_handle(), runtime: Handle::current(), fate: fate.clone() };
+    (fate, leash)
+}
+
+/// Tells the cause when the task ends, on whatever way: aborted, it was we who closed the connection.
+struct Told {
+    tell: watch::Sender<Option<Cause>>,
+    cause: Cause,
+}
+
+impl Drop for Told {
+    fn drop(&mut self) {
+        let cause = std::mem::replace(&mut self.cause, Cause::Closed);
+        self.tell.send_replace(Some(cause));
+    }
 }

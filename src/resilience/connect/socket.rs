@@ -6,15 +6,25 @@ use std::{
     path::{Path, PathBuf},
     pin::Pin,
     task::{Context, Poll},
+    time::Duration,
 };
 
 use rustix::net::sockopt;
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
     net::{TcpStream, UnixStream},
+    task::JoinSet,
+    time::timeout,
 };
 
 use crate::resilience::conninfo::Tcp;
+
+/// An attempt that has heard nothing for so long gets company. TCP repeats its first packet only after a
+/// second (RFC 6298, 2.1), then after two more, and so on.
+const AGAIN: Duration = Duration::from_millis(250);
+/// Attempts on one address at most: by then the first one's second packet is out, and what the network
+/// swallows is asked four times a second by those that wait.
+const AT_ONCE: usize = 4;
 
 /// One address of a host.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -43,7 +53,7 @@ impl Socket {
         let wire = match address {
             Address::Unix(path) => Wire::Unix(UnixStream::connect(abstract_or(path)).await?),
             Address::Tcp(address) => {
-                let stream = TcpStream::connect(address).await?;
+                let stream = reach(*address).await?;
                 stream.set_nodelay(true)?;
                 tune(&stream, tcp)?;
                 Wire::Tcp(stream)
@@ -63,6 +73,20 @@ impl Socket {
         match &self.wire {
             Wire::Unix(stream) => Some(stream.peer_cred().map(|peer| peer.uid())),
             Wire::Tcp(_) => None,
+        }
+    }
+}
+
+/// A connection to that address, from the first of several attempts that gets through. In a network that
+/// has swallowed a packet and is well again, a fresh attempt is there at once, while the old one waits until
+/// TCP repeats itself. One that fails speaks for all.
+async fn reach(address: SocketAddr) -> io::Result<TcpStream> {
+    let mut attempts = JoinSet::new();
+    loop {
+        attempts.spawn(TcpStream::connect(address));
+        let patience = if attempts.len() < AT_ONCE { AGAIN } else { Duration::MAX };
+        if let Ok(Some(first)) = timeout(patience, attempts.join_next()).await {
+            return first.map_err(io::Error::other)?;
         }
     }
 }
@@ -158,8 +182,6 @@ impl AsyncWrite for Socket {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use tokio::net::TcpListener;
 
     use super::*;

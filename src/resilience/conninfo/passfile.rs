@@ -3,7 +3,7 @@
 use std::{fmt, fs, path::PathBuf};
 
 use super::settings::{Host, Place, Settings};
-use crate::base::secret::Secret;
+use crate::base::{paths::others_may_enter, secret::Secret};
 
 /// What the passfile says of one host.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -63,17 +63,6 @@ impl Settings {
             _ => host.name(),
         }
     }
-}
-
-#[cfg(unix)]
-fn others_may_enter(metadata: &fs::Metadata) -> bool {
-    use std::os::unix::fs::PermissionsExt as _;
-    metadata.permissions().mode() & 0o077 != 0
-}
-
-#[cfg(not(unix))]
-fn others_may_enter(_: &fs::Metadata) -> bool {
-    false
 }
 
 /// The password of the first line whose four fields match.

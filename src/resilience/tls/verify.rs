@@ -62,7 +62,7 @@ impl ServerCertVerifier for Verifier {
         let Some(trust) = &self.trust else { return Ok(ServerCertVerified::assertion()) };
         let certificate = read(end_entity)?;
         let its_own_root = trust.certificates.iter().any(|root| root == end_entity);
-        if its_own_root || certificate.tbs_certificate.version == Version::V1 {
+        if its_own_root || is_of_version_1(&certificate) {
             check_validity(&certificate, now)?;
             if !its_own_root {
                 self.check_signed_by_root(&certificate, trust)?;
@@ -95,10 +95,9 @@ impl ServerCertVerifier for Verifier {
         cert: &CertificateDer<'_>,
         dss: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
-        let certificate = read(cert)?;
-        if certificate.tbs_certificate.version != Version::V1 {
+        let Some(certificate) = of_version_1(cert)? else {
             return verify_tls12_signature(message, cert, dss, &self.algorithms);
-        }
+        };
         let offered = self.algorithms.mapping.iter().find(|(scheme, _)| *scheme == dss.scheme);
         let candidates = offered.map_or(&[][..], |(_, algorithms)| *algorithms);
         let key = &certificate.tbs_certificate.subject_public_key_info;
@@ -115,10 +114,9 @@ impl ServerCertVerifier for Verifier {
         cert: &CertificateDer<'_>,
         dss: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
-        let certificate = read(cert)?;
-        if certificate.tbs_certificate.version != Version::V1 {
+        let Some(certificate) = of_version_1(cert)? else {
             return verify_tls13_signature(message, cert, dss, &self.algorithms);
-        }
+        };
         let key = encoded(&certificate.tbs_certificate.subject_public_key_info)?;
         let key = SubjectPublicKeyInfoDer::from(key);
         verify_tls13_signature_with_raw_key(message, &key, dss, &self.algorithms)
@@ -188,6 +186,15 @@ fn signed(
 /// An algorithm's identifier without the two bytes of tag and length, as rustls writes it.
 fn inner(identifier: &AlgorithmIdentifierOwned) -> Option<Vec<u8>> {
     identifier.to_der().ok()?.get(2..).map(<[u8]>::to_vec)
+}
+
+/// The certificate, if it is of version 1, which rustls does not read.
+fn of_version_1(certificate: &CertificateDer<'_>) -> Result<Option<Certificate>, Error> {
+    Ok(Some(read(certificate)?).filter(is_of_version_1))
+}
+
+fn is_of_version_1(certificate: &Certificate) -> bool {
+    certificate.tbs_certificate.version == Version::V1
 }
 
 fn read(certificate: &CertificateDer<'_>) -> Result<Certificate, Error> {

@@ -1,14 +1,16 @@
 //! Where a metrics endpoint is, and how we may ask it.
 
-use std::{path::PathBuf, sync::Arc, time::Duration};
-
-use hyper::{
-    Uri,
-    header::{HeaderValue, InvalidHeaderValue},
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
 };
 
+use hyper::{Uri, header::HeaderValue};
+use tokio::fs;
+
 use super::profiles::Profiles;
-use crate::base::{secret::Secret, text::Text};
+use crate::base::{paths::others_may_enter, secret::Secret, text::Text};
 
 /// A metrics endpoint of an application.
 #[derive(Clone, Debug)]
@@ -49,6 +51,8 @@ pub enum Auth {
     Basic(String, Secret),
     /// By a token (RFC 6750).
     Bearer(Secret),
+    /// By the token in a file. It is read each time, so that it may be replaced.
+    BearerFile(PathBuf),
 }
 
 /// Why a URL cannot be an endpoint. Holds nothing of the URL, which may bear a password.
@@ -136,18 +140,41 @@ impl Endpoint {
 
 impl Auth {
     /// The value of the `Authorization` header, marked as not to be logged.
-    pub(super) fn header(&self) -> Option<Result<HeaderValue, InvalidHeaderValue>> {
+    pub(super) async fn header(&self) -> Result<Option<HeaderValue>, AuthError> {
         let words = match self {
-            Self::None => return None,
+            Self::None => return Ok(None),
             Self::Basic(user, password) => {
                 format!("Basic {}", base64(format!("{user}:{}", password.expose()).as_bytes()))
             }
             Self::Bearer(token) => format!("Bearer {}", token.expose()),
+            Self::BearerFile(file) => format!("Bearer {}", token_in(file).await?.expose()),
         };
-        Some(HeaderValue::from_str(&words).map(|mut value| {
-            value.set_sensitive(true);
-            value
-        }))
+        let mut value = HeaderValue::from_str(&words).map_err(|_| AuthError::Characters)?;
+        value.set_sensitive(true);
+        Ok(Some(value))
+    }
+}
+
+/// Why we cannot show who we are.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum AuthError {
+    /// User, password or token cannot stand in a header.
+    Characters,
+    /// The file of the token cannot be used.
+    File { file: PathBuf, why: String },
+}
+
+/// The token in a file of which the rule of libpq's passfile holds: nobody else may read it.
+async fn token_in(file: &Path) -> Result<Secret, AuthError> {
+    let bad = |why: String| AuthError::File { file: file.to_owned(), why };
+    let metadata = fs::metadata(file).await.map_err(|error| bad(error.to_string()))?;
+    if others_may_enter(&metadata) {
+        return Err(bad("others may read it; chmod 0600 it".to_owned()));
+    }
+    let text = Secret::new(fs::read_to_string(file).await.map_err(|error| bad(error.to_string()))?);
+    match text.expose().trim() {
+        "" => Err(bad("it is empty".to_owned())),
+        token => Ok(Secret::new(token)),
     }
 }
 
@@ -220,16 +247,18 @@ mod tests {
         }
     }
 
-    #[test]
-    fn a_login_becomes_a_header_that_is_not_logged() {
-        let header = |auth: Auth| auth.header().expect("some").expect("sound");
+    #[tokio::test]
+    async fn a_login_becomes_a_header_that_is_not_logged() {
+        let header = async |auth: Auth| auth.header().await.expect("sound").expect("some");
         // The example of RFC 7617, section 2.
-        let basic = header(Auth::Basic("Aladdin".to_owned(), Secret::new("open sesame")));
+        let basic = header(Auth::Basic("Aladdin".to_owned(), Secret::new("open sesame"))).await;
         assert_eq!(basic.to_str().expect("text"), "Basic QWxhZGRpbjpvcGVuIHNlc2FtZQ==");
         assert!(basic.is_sensitive());
-        assert_eq!(header(Auth::Bearer(Secret::new("abc"))).to_str().expect("text"), "Bearer abc");
-        assert!(Auth::None.header().is_none());
-        assert!(Auth::Bearer(Secret::new("a\nb")).header().expect("some").is_err());
+        let bearer = header(Auth::Bearer(Secret::new("abc"))).await;
+        assert_eq!(bearer.to_str().expect("text"), "Bearer abc");
+        assert_eq!(Auth::None.header().await, Ok(None));
+        let broken = Auth::Bearer(Secret::new("a\nb")).header().await;
+        assert_eq!(broken, Err(AuthError::Characters));
     }
 
     #[test]

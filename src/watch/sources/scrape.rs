@@ -34,7 +34,7 @@ use tokio::{
 };
 use tokio_rustls::TlsConnector;
 
-use super::address::Endpoint;
+use super::address::{AuthError, Endpoint};
 use crate::{
     base::{text::Text, units},
     watch::snapshot::Problem,
@@ -78,6 +78,14 @@ pub enum ScrapeError {
         /// Why.
         why: String,
     },
+    /// The file of the token cannot be used.
+    #[error("cannot use the token file {}: {why}", file.display())]
+    TokenFile {
+        /// Its path.
+        file: PathBuf,
+        /// Why.
+        why: String,
+    },
     /// User, password or token cannot stand in a header.
     #[error("user, password or token hold characters that HTTP does not allow")]
     Auth,
@@ -112,6 +120,15 @@ pub enum ScrapeError {
     Status(StatusCode),
 }
 
+impl From<AuthError> for ScrapeError {
+    fn from(error: AuthError) -> Self {
+        match error {
+            AuthError::Characters => Self::Auth,
+            AuthError::File { file, why } => Self::TokenFile { file, why },
+        }
+    }
+}
+
 impl ScrapeError {
     /// What to do about it.
     pub fn remedy(&self) -> &'static str {
@@ -124,6 +141,9 @@ impl ScrapeError {
             Self::Tls(_) => "Check http against https, the certificate and its names, and ca_file.",
             Self::CaFile { .. } => {
                 "Point ca_file to a readable PEM file with at least one certificate."
+            }
+            Self::TokenFile { .. } => {
+                "Point token_file to a file with the token alone, readable by you only (0600)."
             }
             Self::Auth => "Correct the credentials of the endpoint in the configuration.",
             Self::NotHttp(_) => {
@@ -277,7 +297,7 @@ async fn converse(
         .handshake(TokioIo::new(stream))
         .await
         .map_err(not_http)?;
-    let request = request(endpoint)?;
+    let request = request(endpoint).await?;
     let ask = async {
         let response = sender.send_request(request).await.map_err(not_http)?;
         check(&response)?;
@@ -295,7 +315,7 @@ async fn converse(
     }
 }
 
-fn request(endpoint: &Endpoint) -> Result<Request<Empty<Bytes>>, ScrapeError> {
+async fn request(endpoint: &Endpoint) -> Result<Request<Empty<Bytes>>, ScrapeError> {
     let mut request = Request::get(&*endpoint.path)
         .header(HOST, endpoint.authority())
         .header(USER_AGENT, concat!("howdah/", env!("CARGO_PKG_VERSION")))
@@ -305,8 +325,8 @@ fn request(endpoint: &Endpoint) -> Result<Request<Empty<Bytes>>, ScrapeError> {
         )
         .header(ACCEPT_ENCODING, "identity")
         .header(CONNECTION, "close");
-    if let Some(value) = endpoint.auth.header() {
-        request = request.header(AUTHORIZATION, value.map_err(|_| ScrapeError::Auth)?);
+    if let Some(value) = endpoint.auth.header().await? {
+        request = request.header(AUTHORIZATION, value);
     }
     request.body(Empty::new()).map_err(|error| ScrapeError::NotHttp(error.to_string()))
 }

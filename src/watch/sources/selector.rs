@@ -116,7 +116,8 @@ fn selector(rest: &mut Cursor<'_>) -> Result<Selector, &'static str> {
     }
     let maybe_total = after.strip_prefix("[_total]");
     rest.0 = maybe_total.unwrap_or(after);
-    let name = Pattern { stem: canonical(name).into_owned(), maybe_total: maybe_total.is_some() };
+    let stem = canonical(name).into_owned();
+    let name = Pattern { star: stem.find('*'), stem, maybe_total: maybe_total.is_some() };
     let mut tests = Vec::new();
     if rest.eat('{') {
         while !rest.eat('}') {
@@ -173,21 +174,26 @@ pub fn canonical(name: &str) -> Cow<'_, str> {
 #[derive(Clone, Debug, PartialEq)]
 pub struct Pattern {
     stem: String,
+    /// Where its first `*` stands.
+    star: Option<usize>,
     maybe_total: bool,
 }
 
 impl Pattern {
     /// True when that name, in its canonical form, is meant.
     pub fn matches(&self, name: &str) -> bool {
-        glob(&self.stem, name)
-            || self.maybe_total
-                && name.strip_suffix("_total").is_some_and(|name| glob(&self.stem, name))
+        let means = |name: &str| match self.star {
+            None => self.stem == name,
+            // Almost all names differ in their first letters.
+            Some(star) => name.get(..star) == self.stem.get(..star) && glob(&self.stem, name),
+        };
+        means(name) || self.maybe_total && name.strip_suffix("_total").is_some_and(means)
     }
 
     /// The names that it means, if they can be counted.
     pub fn exact(&self) -> Option<impl Iterator<Item = String>> {
         let total = self.maybe_total.then(|| format!("{}_total", self.stem));
-        (!self.stem.contains('*')).then(|| [self.stem.clone()].into_iter().chain(total))
+        self.star.is_none().then(|| [self.stem.clone()].into_iter().chain(total))
     }
 }
 

@@ -2,16 +2,17 @@
 //!
 //! The screens draw from it, `update` changes it. It knows neither keys nor terminal.
 
+mod rows;
+
 use std::{collections::BTreeMap, sync::Arc};
 
 use tui_input::Input;
 
+pub use self::rows::{BackupRow, Row, Rows, backup_at, count, rows};
 use super::input::keymap::Keymap;
 use crate::{
     base::{clock::Stamp, text::Text},
-    watch::snapshot::{
-        Alert, Breaker, BreakerState, KeptBackup, Pool, PoolKind, RunningBackup, Snapshot,
-    },
+    watch::snapshot::{Alert, Snapshot},
 };
 
 /// The panes of the overview, in reading order: two columns, two rows.
@@ -103,6 +104,8 @@ pub struct UiState {
     /// The selected row of each pane, by the identity of its [`Row`], so that it stays the same thing
     /// when rows move. No entry: the first row.
     pub selected: BTreeMap<Pane, Text>,
+    /// First check shown below the rows of the zoomed alerts.
+    pub below: u16,
     /// What lies over the panes.
     pub overlay: Overlay,
     /// First line shown of the help, detail or sources overlay.
@@ -149,21 +152,22 @@ pub struct Model {
 pub struct Room {
     /// Rows that each pane can show, in the order of [`Pane::ALL`]; 0 for a pane that is not shown.
     pub rows: [u16; 4],
+    /// Checks that are shown below the rows of the zoomed alerts, and how many there are.
+    pub below: (u16, u16),
     /// Lines of the overlay that are shown, and how many it has.
     pub overlay: (u16, u16),
 }
 
 impl Model {
     /// The rows of a pane as they are shown now.
-    pub fn rows(&self, pane: Pane) -> Vec<Row> {
+    pub fn rows(&self, pane: Pane) -> Rows<'_> {
         rows(&self.snapshot, pane, &self.state.filter)
     }
 
     /// The selected row of the focused pane; none when the pane is empty.
     pub fn selected_row(&self) -> Option<Row> {
-        let mut rows = self.rows(self.state.focus);
-        let index = selected_index(&self.state, self.state.focus, &rows);
-        (index < rows.len()).then(|| rows.swap_remove(index))
+        let rows = self.rows(self.state.focus);
+        rows.row(rows.selected(&self.state))
     }
 
     /// The selected alert, if alerts have the focus.
@@ -190,138 +194,4 @@ pub struct Entry {
     pub keys: Vec<String>,
     /// Why it cannot be used now.
     pub disabled: Option<Text>,
-}
-
-/// A row of a pane.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Row {
-    /// Which thing it shows, the same for as long as the thing exists.
-    pub id: Text,
-    /// Where the thing stands in the snapshot's own list; for the backup pane see [`backup_rows`].
-    pub index: usize,
-}
-
-/// The rows of a pane in the order in which they are shown: worst first, otherwise as the sources tell
-/// them, and only those that hold all words of `filter`, whatever their case.
-pub fn rows(snapshot: &Snapshot, pane: Pane, filter: &str) -> Vec<Row> {
-    match pane {
-        Pane::Pools => ordered(&snapshot.pools, pool_rank, pool_id, |pool| {
-            holds(filter, &[&pool.name, &pool.source])
-        }),
-        Pane::Breakers => ordered(&snapshot.breakers, breaker_rank, breaker_id, |breaker| {
-            holds(filter, &[&breaker.name, &breaker.source, breaker.state.word()])
-        }),
-        Pane::Alerts => ordered(
-            &snapshot.alerts,
-            |_| 0,
-            alert_id,
-            |alert| {
-                holds(filter, &[alert.severity.word(), &alert.check, &alert.subject, &alert.detail])
-            },
-        ),
-        Pane::Backup => {
-            backup_rows(snapshot).into_iter().filter(|row| holds(filter, &[&row.id])).collect()
-        }
-    }
-}
-
-/// The rows of the backup pane: `archiver` (index 0), then `running/PID` for each base backup under way
-/// (from index 2), `backup/ID` for each one in the repository, newest first, and at the end, because it
-/// says least, `repository` (index 1). What an index means tells [`backup_at`].
-pub fn backup_rows(snapshot: &Snapshot) -> Vec<Row> {
-    let fixed = [Text::ours("archiver"), Text::ours("repository")];
-    let running =
-        snapshot.backup.running.iter().map(|backup| Text::from(format!("running/{}", backup.pid)));
-    let kept = snapshot.backup.repository.value().into_iter().flat_map(|kept| &kept.backups);
-    let kept = kept.map(|backup| Text::from(format!("backup/{}", backup.id)));
-    let ids = fixed.into_iter().chain(running).chain(kept);
-    let mut rows: Vec<Row> = ids.enumerate().map(|(index, id)| Row { id, index }).collect();
-    let repository = rows.remove(1);
-    rows.push(repository);
-    rows
-}
-
-/// The thing in a row of the backup pane.
-#[derive(Clone, Copy, Debug)]
-pub enum BackupRow<'a> {
-    /// The server's archiver.
-    Archiver,
-    /// The repository.
-    Repository,
-    /// A base backup under way.
-    Running(&'a RunningBackup),
-    /// A backup in the repository.
-    Kept(&'a KeptBackup),
-}
-
-/// What a row of [`backup_rows`] shows, by its index.
-pub fn backup_at(snapshot: &Snapshot, index: usize) -> Option<BackupRow<'_>> {
-    let running = &snapshot.backup.running;
-    Some(match index {
-        0 => BackupRow::Archiver,
-        1 => BackupRow::Repository,
-        _ if index - 2 < running.len() => BackupRow::Running(running.get(index - 2)?),
-        _ => {
-            let kept = snapshot.backup.repository.value()?;
-            BackupRow::Kept(kept.backups.get(index - 2 - running.len())?)
-        }
-    })
-}
-
-/// The place of the selected row among `rows`; the first when the selected thing is gone.
-pub fn selected_index(state: &UiState, pane: Pane, rows: &[Row]) -> usize {
-    let wanted = state.selected.get(&pane);
-    rows.iter().position(|row| Some(&row.id) == wanted).unwrap_or(0)
-}
-
-fn ordered<T>(
-    things: &[T],
-    rank: impl Fn(&T) -> u8,
-    id: impl Fn(&T) -> Text,
-    shown: impl Fn(&T) -> bool,
-) -> Vec<Row> {
-    let mut rows: Vec<(u8, Row)> = things
-        .iter()
-        .enumerate()
-        .filter(|(_, thing)| shown(thing))
-        .map(|(index, thing)| (rank(thing), Row { id: id(thing), index }))
-        .collect();
-    rows.sort_by_key(|(rank, _)| *rank);
-    rows.into_iter().map(|(_, row)| row).collect()
-}
-
-fn pool_rank(pool: &Pool) -> u8 {
-    // The console's own connection is always in use: that is its work.
-    let full = pool.kind != PoolKind::Own && pool.share().unwrap_or(0.0) >= 1.0;
-    u8::from(pool.waiting.unwrap_or(0) == 0 && !full)
-}
-
-fn breaker_rank(breaker: &Breaker) -> u8 {
-    match breaker.state {
-        BreakerState::Open | BreakerState::ForcedOpen => 0,
-        BreakerState::HalfOpen => 1,
-        BreakerState::Unknown => 2,
-        BreakerState::Disabled | BreakerState::MetricsOnly => 3,
-        BreakerState::Closed => 4,
-    }
-}
-
-fn pool_id(pool: &Pool) -> Text {
-    Text::from(format!("{}/{}", pool.source, pool.name))
-}
-
-fn breaker_id(breaker: &Breaker) -> Text {
-    Text::from(format!("{}/{}", breaker.source, breaker.name))
-}
-
-fn alert_id(alert: &Alert) -> Text {
-    alert.id.clone()
-}
-
-fn holds(filter: &str, parts: &[&str]) -> bool {
-    if filter.is_empty() {
-        return true;
-    }
-    let all = parts.join(" ").to_lowercase();
-    filter.to_lowercase().split_whitespace().all(|word| all.contains(word))
 }
