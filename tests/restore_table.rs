@@ -536,3 +536,98 @@ fn what_cannot_be_done_is_refused_with_its_remedy() {
     let fault = Side::read(&session, "shop").expect_err("not ours");
     assert!(fault.to_string().contains("was not made by"), "{fault}");
 }
+
+/// A call of the program with a home of its own: exit code, standard output, standard error.
+fn call(stage: &Stage, words: &[&str]) -> (i32, String, String) {
+    let output = std::process::Command::new(env!("CARGO_BIN_EXE_howdah"))
+        .args(words)
+        .args(["--target", &stage.server.conninfo(Via::Unix), "--name", "app", "--repository"])
+        .arg(stage.home.path().join("repo"))
+        .env("HOME", stage.home.path())
+        .env("PGPASSWORD", stage.server.password().expose())
+        .stdin(std::process::Stdio::null())
+        .output()
+        .expect("it runs");
+    let text = |bytes| String::from_utf8(bytes).expect("UTF-8");
+    (output.status.code().expect("a code"), text(output.stdout), text(output.stderr))
+}
+
+#[test]
+fn the_command_line_plans_first_and_acts_only_with_the_name() {
+    let stage = Stage::new();
+    let database = ["restore", "database", "--database", "app", "--into", "again"];
+    let (code, plan, _) = call(&stage, &database);
+    assert_eq!(code, 0, "{plan}");
+    assert!(plan.contains("Nothing was touched") && plan.contains("12 tables"), "{plan}");
+    let (code, _, told) = call(&stage, &[&database[..], &["--apply"]].concat());
+    assert_eq!(code, 64, "{told}");
+    let (code, _, told) = call(&stage, &[&database[..], &["--apply", "--confirm", "app"]].concat());
+    assert_eq!(code, 77, "{told}");
+    assert_eq!(
+        stage
+            .server
+            .psql("SELECT count(*) FROM pg_database WHERE datname = 'again'")
+            .expect("asked"),
+        "0"
+    );
+    let apply = ["--apply", "--confirm", "again", "--reason", "a drill"];
+    let (code, said, told) = call(&stage, &[&database[..], &apply].concat());
+    assert_eq!(code, 0, "{said}{told}");
+    assert!(said.contains("every check found what was backed up"), "{said}");
+
+    stage.on("DROP TABLE shop.order_line; DELETE FROM shop.orders WHERE id < 4");
+    let (code, plan, told) = call(
+        &stage,
+        &[
+            "restore",
+            "table",
+            "--database",
+            "app",
+            "--table",
+            "shop.orders",
+            "--into-schema",
+            SIDE,
+            "--apply",
+            "--confirm",
+            "app",
+        ],
+    );
+    assert_eq!(code, 0, "{plan}{told}");
+    assert!(plan.contains("comes      23 entries"), "{plan}");
+    let on = ["--database", "app", "--schema", SIDE];
+    let (code, told, _) = call(&stage, &[&["restore", "diff"][..], &on].concat());
+    assert!(code == 0 && told.contains("missing    3: 1 | 2 | 3"), "{told}");
+    let copy =
+        [&["restore", "copy-back", "--insert-missing", "--table", "shop.orders"][..], &on].concat();
+    let (code, script, _) = call(&stage, &copy);
+    assert!(
+        code == 0 && script.starts_with("BEGIN;\n") && script.contains("ON CONFLICT DO NOTHING"),
+        "{script}"
+    );
+    assert_eq!(stage.on("SELECT count(*) FROM shop.orders"), "497");
+    let (code, said, told) =
+        call(&stage, &[&copy[..], &["--apply", "--confirm", "shop.orders"]].concat());
+    assert_eq!(code, 0, "{said}{told}");
+    assert_eq!(stage.on("SELECT count(*) FROM shop.orders"), "500");
+    let id = said.lines().last().and_then(|line| line.split(' ').nth(5)).expect("a name");
+    let (code, said, told) =
+        call(&stage, &["restore", "undo", id, "--apply", "--confirm", "shop.orders"]);
+    assert_eq!(code, 0, "{said}{told}");
+    assert_eq!(stage.on("SELECT count(*) FROM shop.orders"), "497");
+
+    let (code, ledger, told) = call_bare(&stage, &["ledger", "show"]);
+    assert_eq!(code, 0, "{told}");
+    for action in ["restore.database", "restore.table", "restore.copy-back"] {
+        assert!(ledger.contains(action), "{action}: {ledger}");
+    }
+}
+
+fn call_bare(stage: &Stage, words: &[&str]) -> (i32, String, String) {
+    let output = std::process::Command::new(env!("CARGO_BIN_EXE_howdah"))
+        .args(words)
+        .env("HOME", stage.home.path())
+        .output()
+        .expect("it runs");
+    let text = |bytes| String::from_utf8(bytes).expect("UTF-8");
+    (output.status.code().expect("a code"), text(output.stdout), text(output.stderr))
+}
