@@ -413,7 +413,6 @@ fn a_swap_puts_the_old_rows_in_place_and_everything_around_stays() {
     assert!(fault.expect_err("no such order").contains("order_line_order_id_fkey"));
     stage.on("DELETE FROM shop.orders WHERE id = 508");
 
-    std::thread::sleep(Duration::from_millis(1100));
     stage.undo(&record);
     assert_eq!(stage.rows("shop.orders"), damaged);
     assert_eq!(shape(&stage), around);
@@ -558,7 +557,7 @@ fn the_command_line_plans_first_and_acts_only_with_the_name() {
     let database = ["restore", "database", "--database", "app", "--into", "again"];
     let (code, plan, _) = call(&stage, &database);
     assert_eq!(code, 0, "{plan}");
-    assert!(plan.contains("Nothing was touched") && plan.contains("12 tables"), "{plan}");
+    assert!(plan.contains("Nothing was touched") && plan.contains("8 tables"), "{plan}");
     let (code, _, told) = call(&stage, &[&database[..], &["--apply"]].concat());
     assert_eq!(code, 64, "{told}");
     let (code, _, told) = call(&stage, &[&database[..], &["--apply", "--confirm", "app"]].concat());
