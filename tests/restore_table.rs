@@ -352,9 +352,12 @@ fn missing_rows_come_back_and_nothing_else_changes() {
         (found.missing.count, found.changed.as_ref().unwrap().count, found.extra.count),
         (0, 10, 7)
     );
-    assert_eq!(stage.on("SELECT tgenabled FROM pg_trigger WHERE tgname = 'orders_touch'"), "O");
-    stage.undo(&record);
+    assert_eq!(stage.on("SELECT tgenabled FROM pg_trigger WHERE tgname = 'orders_touch' AND tgrelid = 'shop.orders'::regclass"), "O");
+    let undone = stage.undo(&record);
     assert_eq!(stage.rows("shop.orders"), before);
+    let session = stage.target().database("app").expect("a session");
+    let fault = copy_back::undo(&session, &undone).expect_err("it kept those rows alone");
+    assert_eq!(fault.kind, Kind::Refused, "{fault}");
 }
 
 #[test]
@@ -387,7 +390,7 @@ fn a_swap_puts_the_old_rows_in_place_and_everything_around_stays() {
             UNION ALL SELECT pg_get_triggerdef(oid) FROM pg_trigger WHERE tgrelid = 'shop.orders'::regclass AND NOT tgisinternal
             UNION ALL SELECT polname || pg_get_expr(polqual, polrelid) || polroles::regrole[]::text FROM pg_policy WHERE polrelid = 'shop.orders'::regclass
             UNION ALL SELECT pg_get_statisticsobjdef(oid) FROM pg_statistic_ext WHERE stxrelid = 'shop.orders'::regclass
-            UNION ALL SELECT attname || format_type(atttypid, atttypmod) || attnotnull || attgenerated || coalesce(pg_get_expr(adbin, adrelid), '') FROM pg_attribute LEFT JOIN pg_attrdef ON adrelid = attrelid AND adnum = attnum WHERE attrelid = 'shop.orders'::regclass AND attnum > 0
+            UNION ALL SELECT attname || format_type(atttypid, atttypmod) || attnotnull || attgenerated::text || coalesce(pg_get_expr(adbin, adrelid), '') FROM pg_attribute LEFT JOIN pg_attrdef ON adrelid = attrelid AND adnum = attnum WHERE attrelid = 'shop.orders'::regclass AND attnum > 0
             UNION ALL SELECT relowner::regrole || coalesce(relacl::text, '') || relrowsecurity FROM pg_class WHERE oid = 'shop.orders'::regclass
             UNION ALL SELECT description FROM pg_description WHERE objoid = 'shop.orders'::regclass
             UNION ALL SELECT pg_get_serial_sequence('shop.orders', 'id')
@@ -451,8 +454,8 @@ fn a_table_that_is_gone_comes_back_to_its_place() {
     let record = stage.restore(&place).expect("restored");
     assert_eq!(record.findings, Vec::<String>::new());
     assert_eq!(stage.rows("shop.orders"), original);
-    let keys = "SELECT string_agg(conname || convalidated, ',' ORDER BY 1) FROM pg_constraint WHERE contype = 'f' AND 'shop.orders'::regclass IN (conrelid, confrelid)";
-    assert_eq!(stage.on(keys), "order_line_order_id_fkeytrue,orders_customer_id_fkeytrue");
+    let keys = "SELECT string_agg(conname || convalidated, ',' ORDER BY conname = 'order_line_order_id_fkey') FROM pg_constraint WHERE contype = 'f' AND 'shop.orders'::regclass IN (conrelid, confrelid)";
+    assert_eq!(stage.on(keys), "orders_customer_id_fkeytrue,order_line_order_id_fkeytrue");
     assert_eq!(stage.on("SELECT atttypid::regtype FROM pg_attribute WHERE attrelid = 'shop.orders'::regclass AND attname = 'st'"), "shop.status");
     assert_eq!(
         stage.on("INSERT INTO shop.orders (customer_id) VALUES (1) RETURNING id, no"),
@@ -572,7 +575,7 @@ fn the_command_line_plans_first_and_acts_only_with_the_name() {
     let apply = ["--apply", "--confirm", "again", "--reason", "a drill"];
     let (code, said, told) = call(&stage, &[&database[..], &apply].concat());
     assert_eq!(code, 0, "{said}{told}");
-    assert!(said.contains("every check found what was backed up"), "{said}");
+    assert!(said.contains("every check that was made found what was backed up"), "{said}");
 
     stage.on("DROP TABLE shop.order_line; DELETE FROM shop.orders WHERE id < 4");
     let (code, plan, told) = call(

@@ -136,7 +136,7 @@ pub(super) fn outcome(record: &Record) -> String {
         line("WRONG", finding);
     }
     let verdict = if record.findings.is_empty() {
-        "every check found what was backed up"
+        "every check that was made found what was backed up"
     } else {
         "what came back is not what was backed up: see above"
     };
