@@ -352,9 +352,12 @@ fn missing_rows_come_back_and_nothing_else_changes() {
         (found.missing.count, found.changed.as_ref().unwrap().count, found.extra.count),
         (0, 10, 7)
     );
-    assert_eq!(stage.on("SELECT tgenabled FROM pg_trigger WHERE tgname = 'orders_touch'"), "O");
-    stage.undo(&record);
+    assert_eq!(stage.on("SELECT tgenabled FROM pg_trigger WHERE tgname = 'orders_touch' AND tgrelid = 'shop.orders'::regclass"), "O");
+    let undone = stage.undo(&record);
     assert_eq!(stage.rows("shop.orders"), before);
+    let session = stage.target().database("app").expect("a session");
+    let fault = copy_back::undo(&session, &undone).expect_err("it kept those rows alone");
+    assert_eq!(fault.kind, Kind::Refused, "{fault}");
 }
 
 #[test]
@@ -387,7 +390,7 @@ fn a_swap_puts_the_old_rows_in_place_and_everything_around_stays() {
             UNION ALL SELECT pg_get_triggerdef(oid) FROM pg_trigger WHERE tgrelid = 'shop.orders'::regclass AND NOT tgisinternal
             UNION ALL SELECT polname || pg_get_expr(polqual, polrelid) || polroles::regrole[]::text FROM pg_policy WHERE polrelid = 'shop.orders'::regclass
             UNION ALL SELECT pg_get_statisticsobjdef(oid) FROM pg_statistic_ext WHERE stxrelid = 'shop.orders'::regclass
-            UNION ALL SELECT attname || format_type(atttypid, atttypmod) || attnotnull || attgenerated || coalesce(pg_get_expr(adbin, adrelid), '') FROM pg_attribute LEFT JOIN pg_attrdef ON adrelid = attrelid AND adnum = attnum WHERE attrelid = 'shop.orders'::regclass AND attnum > 0
+            UNION ALL SELECT attname || format_type(atttypid, atttypmod) || attnotnull || attgenerated::text || coalesce(pg_get_expr(adbin, adrelid), '') FROM pg_attribute LEFT JOIN pg_attrdef ON adrelid = attrelid AND adnum = attnum WHERE attrelid = 'shop.orders'::regclass AND attnum > 0
             UNION ALL SELECT relowner::regrole || coalesce(relacl::text, '') || relrowsecurity FROM pg_class WHERE oid = 'shop.orders'::regclass
             UNION ALL SELECT description FROM pg_description WHERE objoid = 'shop.orders'::regclass
             UNION ALL SELECT pg_get_serial_sequence('shop.orders', 'id')
@@ -413,7 +416,6 @@ fn a_swap_puts_the_old_rows_in_place_and_everything_around_stays() {
     assert!(fault.expect_err("no such order").contains("order_line_order_id_fkey"));
     stage.on("DELETE FROM shop.orders WHERE id = 508");
 
-    std::thread::sleep(Duration::from_millis(1100));
     stage.undo(&record);
     assert_eq!(stage.rows("shop.orders"), damaged);
     assert_eq!(shape(&stage), around);
@@ -452,8 +454,8 @@ fn a_table_that_is_gone_comes_back_to_its_place() {
     let record = stage.restore(&place).expect("restored");
     assert_eq!(record.findings, Vec::<String>::new());
     assert_eq!(stage.rows("shop.orders"), original);
-    let keys = "SELECT string_agg(conname || convalidated, ',' ORDER BY 1) FROM pg_constraint WHERE contype = 'f' AND 'shop.orders'::regclass IN (conrelid, confrelid)";
-    assert_eq!(stage.on(keys), "order_line_order_id_fkeytrue,orders_customer_id_fkeytrue");
+    let keys = "SELECT string_agg(conname || convalidated, ',' ORDER BY conname = 'order_line_order_id_fkey') FROM pg_constraint WHERE contype = 'f' AND 'shop.orders'::regclass IN (conrelid, confrelid)";
+    assert_eq!(stage.on(keys), "orders_customer_id_fkeytrue,order_line_order_id_fkeytrue");
     assert_eq!(stage.on("SELECT atttypid::regtype FROM pg_attribute WHERE attrelid = 'shop.orders'::regclass AND attname = 'st'"), "shop.status");
     assert_eq!(
         stage.on("INSERT INTO shop.orders (customer_id) VALUES (1) RETURNING id, no"),
@@ -535,4 +537,99 @@ fn what_cannot_be_done_is_refused_with_its_remedy() {
     let session = target.database("app").expect("a session");
     let fault = Side::read(&session, "shop").expect_err("not ours");
     assert!(fault.to_string().contains("was not made by"), "{fault}");
+}
+
+/// A call of the program with a home of its own: exit code, standard output, standard error.
+fn call(stage: &Stage, words: &[&str]) -> (i32, String, String) {
+    let output = std::process::Command::new(env!("CARGO_BIN_EXE_howdah"))
+        .args(words)
+        .args(["--target", &stage.server.conninfo(Via::Unix), "--name", "app", "--repository"])
+        .arg(stage.home.path().join("repo"))
+        .env("HOME", stage.home.path())
+        .env("PGPASSWORD", stage.server.password().expose())
+        .stdin(std::process::Stdio::null())
+        .output()
+        .expect("it runs");
+    let text = |bytes| String::from_utf8(bytes).expect("UTF-8");
+    (output.status.code().expect("a code"), text(output.stdout), text(output.stderr))
+}
+
+#[test]
+fn the_command_line_plans_first_and_acts_only_with_the_name() {
+    let stage = Stage::new();
+    let database = ["restore", "database", "--database", "app", "--into", "again"];
+    let (code, plan, _) = call(&stage, &database);
+    assert_eq!(code, 0, "{plan}");
+    assert!(plan.contains("Nothing was touched") && plan.contains("8 tables"), "{plan}");
+    let (code, _, told) = call(&stage, &[&database[..], &["--apply"]].concat());
+    assert_eq!(code, 64, "{told}");
+    let (code, _, told) = call(&stage, &[&database[..], &["--apply", "--confirm", "app"]].concat());
+    assert_eq!(code, 77, "{told}");
+    assert_eq!(
+        stage
+            .server
+            .psql("SELECT count(*) FROM pg_database WHERE datname = 'again'")
+            .expect("asked"),
+        "0"
+    );
+    let apply = ["--apply", "--confirm", "again", "--reason", "a drill"];
+    let (code, said, told) = call(&stage, &[&database[..], &apply].concat());
+    assert_eq!(code, 0, "{said}{told}");
+    assert!(said.contains("every check that was made found what was backed up"), "{said}");
+
+    stage.on("DROP TABLE shop.order_line; DELETE FROM shop.orders WHERE id < 4");
+    let (code, plan, told) = call(
+        &stage,
+        &[
+            "restore",
+            "table",
+            "--database",
+            "app",
+            "--table",
+            "shop.orders",
+            "--into-schema",
+            SIDE,
+            "--apply",
+            "--confirm",
+            "app",
+        ],
+    );
+    assert_eq!(code, 0, "{plan}{told}");
+    assert!(plan.contains("comes      23 entries"), "{plan}");
+    let on = ["--database", "app", "--schema", SIDE];
+    let (code, told, _) = call(&stage, &[&["restore", "diff"][..], &on].concat());
+    assert!(code == 0 && told.contains("missing    3: 1 | 2 | 3"), "{told}");
+    let copy =
+        [&["restore", "copy-back", "--insert-missing", "--table", "shop.orders"][..], &on].concat();
+    let (code, script, _) = call(&stage, &copy);
+    assert!(
+        code == 0 && script.starts_with("BEGIN;\n") && script.contains("ON CONFLICT DO NOTHING"),
+        "{script}"
+    );
+    assert_eq!(stage.on("SELECT count(*) FROM shop.orders"), "497");
+    let (code, said, told) =
+        call(&stage, &[&copy[..], &["--apply", "--confirm", "shop.orders"]].concat());
+    assert_eq!(code, 0, "{said}{told}");
+    assert_eq!(stage.on("SELECT count(*) FROM shop.orders"), "500");
+    let id = said.lines().last().and_then(|line| line.split(' ').nth(5)).expect("a name");
+    let (code, said, told) =
+        call(&stage, &["restore", "undo", id, "--apply", "--confirm", "shop.orders"]);
+    assert_eq!(code, 0, "{said}{told}");
+    assert_eq!(stage.on("SELECT count(*) FROM shop.orders"), "497");
+
+    let (code, ledger, told) = call_bare(&stage, &["ledger", "show"]);
+    assert_eq!(code, 0, "{told}");
+    for action in ["restore.database", "restore.table", "restore.copy-back"] {
+        assert!(ledger.contains(action), "{action}: {ledger}");
+    }
+}
+
+fn call_bare(stage: &Stage, words: &[&str]) -> (i32, String, String) {
+    let output = std::process::Command::new(env!("CARGO_BIN_EXE_howdah"))
+        .args(words)
+        .env("HOME", stage.home.path())
+        .output()
+        .expect("it runs");
+    let text = |bytes| String::from_utf8(bytes).expect("UTF-8");
+    (output.status.code().expect("a code"), text(output.stdout), text(output.stderr))
 }

@@ -52,6 +52,7 @@ fn detachable(command: Option<&Command>) -> Option<&'static str> {
         Command::Backup(options) if options.command.is_none() => Some("backup.run"),
         Command::Verify(_) => Some("backup.verify"),
         Command::Engine(what) => what.detachable(),
+        Command::Restore(_) => Some("restore.run"),
         _ => None,
     }
 }

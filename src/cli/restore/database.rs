@@ -4,7 +4,7 @@ use std::{fmt::Write as _, path::PathBuf};
 
 use clap::Args;
 
-use super::{ApplyArgs, FromArgs, confirm::confirm, json, observer, resolve, work};
+use super::{ApplyArgs, FromArgs, act, confirm::confirm, json, resolve, work_folder};
 use crate::{
     base::{
         text::clean,
@@ -62,10 +62,14 @@ pub fn run(cli: &Cli, args: &DatabaseArgs) -> Result<Exit, Failure> {
         return Ok(Exit::Ok);
     }
     confirm(&from.apply, &args.into)?;
-    let work = work(from.work.as_ref());
+    let work = work_folder(from.work.as_ref());
     let how = How { work: &work, assertions: assertions.as_deref() };
-    let observer = observer()?;
-    let record = restore(&place.repository, &source, &target, &wish, &how, &*observer)?;
+    let details =
+        serde_json::json!({ "backup": plan.backup, "into": args.into, "server": plan.server });
+    let record =
+        act(cli, "restore.database", &place.frame.target.name, &from.apply, details, |observer| {
+            restore(&place.repository, &source, &target, &wish, &how, observer)
+        })?;
     say(&if from.apply.json { json(&record)? } else { outcome(&record) })?;
     Ok(if record.findings.is_empty() { Exit::Ok } else { Exit::Damaged })
 }
@@ -132,7 +136,7 @@ pub(super) fn outcome(record: &Record) -> String {
         line("WRONG", finding);
     }
     let verdict = if record.findings.is_empty() {
-        "every check found what was backed up"
+        "every check that was made found what was backed up"
     } else {
         "what came back is not what was backed up: see above"
     };

@@ -4,7 +4,7 @@ mod confirm;
 mod database;
 mod table;
 
-use std::{path::PathBuf, sync::Arc};
+use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 
@@ -12,15 +12,16 @@ use super::{
     Cli, Exit, Failure,
     args::PlaceArgs,
     place::{self, Place},
-    setup, target,
+    setup, target, work,
 };
 use crate::{
     base::{
-        cancel::Cancel,
         config::Config,
-        progress::{Observer, Silent},
+        ledger::{self, Act, LedgerError},
+        progress::Observer,
+        text::Text,
     },
-    recover::restore::Which,
+    recover::{Kind, restore::Which},
 };
 
 /// What can be restored.
@@ -73,7 +74,10 @@ pub struct ApplyArgs {
     /// The name that a person would have to type, for calls without one
     #[arg(long, value_name = "NAME", requires = "apply")]
     pub confirm: Option<String>,
-    /// Print plan and outcome as JSON
+    /// Why, for the ledger
+    #[arg(long, value_name = "WORDS", requires = "apply")]
+    pub reason: Option<String>,
+    /// Print the plan, or with --apply the outcome, as JSON
     #[arg(long)]
     pub json: bool,
 }
@@ -100,15 +104,48 @@ fn resolve(cli: &Cli, place: &PlaceArgs, server: Option<&str>) -> Result<Place, 
 }
 
 /// Where dumps are unpacked.
-fn work(folder: Option<&PathBuf>) -> PathBuf {
+fn work_folder(folder: Option<&PathBuf>) -> PathBuf {
     folder.cloned().unwrap_or_else(std::env::temp_dir)
 }
 
-/// Who is told how it goes.
-fn observer() -> Result<Arc<dyn Observer>, Failure> {
-    let cancel = Cancel::on_signals()
-        .map_err(|error| Failure::new(Exit::Failure, format!("signals cannot be had: {error}")))?;
-    Ok(Arc::new(Silent::new(cancel)))
+/// Does something that changes a server, as one act of the ledger: begun before, ended after.
+fn act<T>(
+    cli: &Cli,
+    action: &'static str,
+    on: &Text,
+    args: &ApplyArgs,
+    details: serde_json::Value,
+    deed: impl FnOnce(&dyn Observer) -> crate::recover::Result<T>,
+) -> Result<T, Failure> {
+    let observer = work::observer(cli, args.json)?;
+    let mut act = Act::new(action).on(ledger::Target::new(on.clone(), None)).with(details);
+    if let Some(reason) = &args.reason {
+        act = act.because(reason);
+    }
+    let entry = setup::ledger(cli, &setup::config(cli)?)?.begin(act).map_err(unrecorded)?;
+    match deed(&*observer) {
+        Ok(done) => {
+            entry.done(serde_json::Value::Null).map_err(unrecorded)?;
+            Ok(done)
+        }
+        Err(fault) => {
+            let why = fault.to_string();
+            let told = match fault.kind {
+                Kind::Refused | Kind::Usage => entry.refused(&why),
+                _ => entry.failed(&why, serde_json::Value::Null),
+            };
+            // The fault is what matters; a ledger that cannot be written to is told with it.
+            let failure = Failure::from(fault);
+            match told {
+                Ok(()) => Err(failure),
+                Err(error) => Err(Failure::new(failure.exit, format!("{failure}; and {error}"))),
+            }
+        }
+    }
+}
+
+fn unrecorded(error: LedgerError) -> Failure {
+    Failure::new(Exit::Failure, format!("the ledger cannot be written to: {error}"))
 }
 
 fn which(words: &str) -> Result<Which, String> {

@@ -6,7 +6,7 @@ use std::fmt::Write as _;
 use clap::{ArgGroup, Args};
 
 use super::{
-    ApplyArgs, FromArgs, confirm::confirm, database::outcome, json, observer, resolve, work,
+    ApplyArgs, FromArgs, act, confirm::confirm, database::outcome, json, resolve, work_folder,
 };
 use crate::{
     base::{
@@ -152,8 +152,15 @@ pub fn run(cli: &Cli, args: &TableArgs) -> Result<Exit, Failure> {
         return Ok(Exit::Ok);
     }
     confirm(&from.apply, &wish.into)?;
-    let (work, observer) = (work(from.work.as_ref()), observer()?);
-    let record = tables::restore(&place.repository, &source, &target, &wish, &work, &*observer)?;
+    let work = work_folder(from.work.as_ref());
+    let details = serde_json::json!({
+        "backup": plan.backup, "into": wish.into, "schema": plan.schema,
+        "tables": wish.tables.iter().map(ToString::to_string).collect::<Vec<_>>(),
+    });
+    let name = &place.frame.target.name;
+    let record = act(cli, "restore.table", name, &from.apply, details, |observer| {
+        tables::restore(&place.repository, &source, &target, &wish, &work, observer)
+    })?;
     if from.apply.json {
         say(&json(&record)?)?;
     } else {
@@ -289,7 +296,7 @@ pub fn copy(cli: &Cli, args: &CopyBackArgs) -> Result<Exit, Failure> {
     };
     let side = Side::read(&session, &args.schema)?;
     let script = copy_back::plan(&session, &side, &args.table, mode)?;
-    carry_out(&place.repository, &target, &args.database, &script, &args.apply)
+    carry_out(cli, &place, &target, &args.database, &script, &args.apply)
 }
 
 /// Shows the statements that undo a copy, and runs them when that is wished.
@@ -307,11 +314,12 @@ pub fn undo(cli: &Cli, args: &UndoArgs) -> Result<Exit, Failure> {
     };
     let target = Target::open(&place.settings)?;
     let script = copy_back::undo(&target.database(database)?, record)?;
-    carry_out(&place.repository, &target, database, &script, &args.apply)
+    carry_out(cli, &place, &target, database, &script, &args.apply)
 }
 
 fn carry_out(
-    repository: &crate::recover::Repository,
+    cli: &Cli,
+    place: &super::Place,
     target: &Target,
     database: &str,
     script: &Script,
@@ -327,7 +335,14 @@ fn carry_out(
         return Ok(Exit::Ok);
     }
     confirm(apply, &script.table.to_string())?;
-    let record = copy_back::run(repository, target, database, script, &*observer()?)?;
+    let details = serde_json::json!({
+        "database": database, "table": script.table.to_string(), "source": script.source.to_string(),
+        "mode": script.mode, "kept": script.kept.to_string(),
+    });
+    let name = &place.frame.target.name;
+    let record = act(cli, "restore.copy-back", name, apply, details, |observer| {
+        copy_back::run(&place.repository, target, database, script, observer)
+    })?;
     if apply.json {
         say(&json(&record)?)?;
     } else {

@@ -39,7 +39,8 @@ pub use target::Target;
 
 use crate::base::clock::Timestamp;
 
-/// A moment as a part of names: `20261125_020000`.
+/// A moment as a part of names, to the millisecond, so that two deeds in one second do not meet:
+/// `20261125_020000_123`.
 pub fn stamp(at: Timestamp) -> String {
-    at.strftime("%Y%m%d_%H%M%S").to_string()
+    at.strftime("%Y%m%d_%H%M%S_%3f").to_string()
 }

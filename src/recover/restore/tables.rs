@@ -403,7 +403,8 @@ fn move_into(scratch: &Session, plan: &Plan, schema: &str) -> Result<()> {
         JOIN pg_namespace n ON d.refclassid = 'pg_namespace'::regclass AND d.refobjid = n.oid \
         CROSS JOIN LATERAL pg_identify_object(d.classid, d.objid, d.objsubid) i \
         WHERE d.deptype = 'n' AND nspname !~ '^pg_' AND nspname <> 'information_schema' AND NOT EXISTS ( \
-          SELECT FROM pg_depend o WHERE o.classid = d.classid AND o.objid = d.objid AND ( \
+          SELECT FROM pg_depend o WHERE o.classid = d.classid AND o.objid = d.objid \
+            AND (o.refclassid, o.refobjid) <> (o.classid, o.objid) AND ( \
             o.deptype IN ('e', 'i') AND o.refclassid <> 'pg_namespace'::regclass \
             OR o.deptype = 'a' AND o.refclassid = 'pg_class'::regclass AND o.classid = 'pg_class'::regclass \
                AND EXISTS (SELECT FROM pg_class s WHERE s.oid = o.objid AND s.relkind = 'S'))) \
@@ -422,7 +423,19 @@ fn move_into(scratch: &Session, plan: &Plan, schema: &str) -> Result<()> {
         let _ = writeln!(script, "ALTER {} {name} SET SCHEMA {quoted};", kind.to_uppercase());
     }
     let _ = writeln!(script, "COMMENT ON SCHEMA {quoted} IS {}; COMMIT", literal(&comment));
-    scratch.run(&script)
+    scratch.run(&script)?;
+    // One that stayed would tie the side schema to the live table of that name.
+    let sql = "SELECT c.oid::regclass::text FROM pg_class c JOIN pg_namespace n ON n.oid = relnamespace \
+        WHERE relkind IN ('r', 'p', 'S', 'v', 'm') AND nspname <> $1 AND nspname !~ '^pg_' \
+        AND nspname <> 'information_schema' AND NOT EXISTS (SELECT FROM pg_depend \
+          WHERE classid = 'pg_class'::regclass AND objid = c.oid AND deptype = 'e') LIMIT 1";
+    match scratch.query(sql, &[&schema])?.first() {
+        None => Ok(()),
+        Some(row) => {
+            let name: String = row.get(0);
+            Err(Fault::new(Kind::Failed, format!("{name} cannot be moved into a side schema")))
+        }
+    }
 }
 
 /// Dumps the side schema and restores it into the database wished for, in one transaction.

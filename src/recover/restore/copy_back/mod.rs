@@ -145,6 +145,12 @@ pub fn undo(session: &Session, record: &Record) -> Result<Script> {
         return Err(Fault::new(Kind::Usage, what));
     };
     let (live, kept) = (read(session, table)?, read(session, kept)?);
+    // What undid rows kept nothing but those rows: it is no whole table to swap in.
+    if *mode == Mode::Undo && kept.column(rows::DID).is_some() {
+        let what =
+            format!("{} took back rows that were copied: that itself cannot be undone", record.id);
+        return Err(Fault::new(Kind::Refused, what).remedy("copy them back again with copy-back"));
+    }
     match mode {
         Mode::InsertMissing | Mode::Upsert => rows::undo(session, &live, &kept),
         Mode::Swap | Mode::Undo => {

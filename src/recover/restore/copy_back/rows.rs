@@ -11,7 +11,7 @@ use crate::recover::{
 };
 
 /// The column in the kept table that says what was done to a row.
-const DID: &str = "howdah_did";
+pub(super) const DID: &str = "howdah_did";
 
 /// The statements that bring rows of `source` into `live`.
 pub fn script(
