@@ -63,6 +63,9 @@ pub enum Command {
     /// Show where the configuration is, what is in force, or an example
     #[command(subcommand)]
     Config(ConfigCommand),
+    /// The WAL archive: archive, fetch, verify, find what was lost
+    #[command(subcommand)]
+    Wal(super::wal::WalCommand),
     /// Print the table of commands and keys
     Keys,
     /// Print a completion script for a shell

@@ -17,6 +17,7 @@ mod restore;
 mod setup;
 mod status;
 mod target;
+mod wal;
 mod work;
 
 use std::{ffi::OsString, io::Write as _, process::ExitCode};
@@ -31,7 +32,7 @@ pub use work::{Stage, observer};
 pub fn run(arguments: &[OsString]) -> ExitCode {
     let cli = match Cli::try_parse_from(arguments) {
         Ok(cli) => cli,
-        Err(error) => return asked_or_wrong(&error),
+        Err(error) => return asked_or_wrong(&error, arguments),
     };
     let result = match &cli.job {
         Some(id) => work::as_job(&id.clone(), cli),
@@ -67,6 +68,7 @@ fn dispatch(cli: &Cli) -> Result<Exit, Failure> {
         Some(Command::Jobs(options)) => jobs::run(cli, options),
         Some(Command::Ledger(what)) => ledger::run(cli, what),
         Some(Command::Config(what)) => config::run(cli, *what),
+        Some(Command::Wal(command)) => wal::run(cli, command),
         Some(Command::Keys) => keys::run(cli),
         Some(Command::Completions { shell }) => complete::completions(*shell),
         Some(Command::Man) => complete::man(),
@@ -74,10 +76,14 @@ fn dispatch(cli: &Cli) -> Result<Exit, Failure> {
 }
 
 /// Help and version are answers; everything else is a mistake in the call.
-fn asked_or_wrong(error: &clap::Error) -> ExitCode {
-    let exit = if error.use_stderr() { Exit::Usage } else { Exit::Ok };
+fn asked_or_wrong(error: &clap::Error, arguments: &[OsString]) -> ExitCode {
     let _ = error.print();
-    exit.into()
+    if !error.use_stderr() {
+        return Exit::Ok.into();
+    }
+    let wrong = Err(Failure::new(Exit::Usage, error));
+    let told = if wal::asks_for_fetch(arguments) { wal::for_recovery(wrong) } else { wrong };
+    told.map_or_else(|failure| failure.exit.into(), ExitCode::from)
 }
 
 /// Prints a text. A reader that has gone away, such as `head`, is no error.

@@ -10,6 +10,7 @@
 //! | [`checkup`] | what is looked at after a restore, of whichever kind |
 //! | [`physical`] | from a base backup and archived WAL to a cluster as it was at one moment |
 //! | [`repository`] | where backups, WAL and proofs are kept: layout, storage, manifests, catalogue |
+//! | [`wal`] | the WAL archive: archive, fetch, verify, find |
 //!
 //! Everything here is synchronous: long work runs in a process of its own and reads top-down. Use
 //! `spawn_blocking` from asynchronous code.
@@ -22,6 +23,7 @@ pub mod physical;
 pub mod repository;
 pub mod restore;
 pub mod session;
+pub mod wal;
 
 pub use fault::{Fault, Kind, Result};
 pub use repository::Repository;

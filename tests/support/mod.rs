@@ -2,6 +2,7 @@
 #![allow(dead_code, reason = "each test uses a part of it")]
 #![allow(clippy::expect_used, reason = "a test that cannot get its cluster has failed")]
 
+pub mod archived;
 pub mod backups;
 #[cfg(target_os = "linux")]
 pub mod black_hole;

@@ -5,7 +5,8 @@
 //! TARGET/backups/ID/…                 its files
 //! TARGET/backups/ID/failed.json       in place of a manifest: why there is none
 //! TARGET/backups/ID/verified/…        the outcomes of its verifications
-//! TARGET/wal/TIMELINE/…               archived WAL
+//! TARGET/wal/cluster.json             the cluster whose WAL this is
+//! TARGET/wal/TIMELINE/FIRST22/NAME.SHA256.zst   a segment: its name, and the fingerprint of its content
 //! TARGET/proofs/…                     restores that were really made and measured
 //! ```
 //!

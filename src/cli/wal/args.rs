@@ -1,0 +1,106 @@
+//! The words behind `howdah wal`.
+
+use std::path::PathBuf;
+
+use clap::{Args, Subcommand};
+
+use crate::cli::args::PlaceArgs;
+
+/// What `wal` does.
+#[derive(Debug, Subcommand)]
+pub enum WalCommand {
+    /// Archive one file: the server's archive_command, with %p
+    Archive(ArchiveArgs),
+    /// Bring one file back: the server's restore_command, with %f and %p
+    Fetch(FetchArgs),
+    /// Prove that the archive is whole; exits with 65 when it is not
+    Verify(VerifyArgs),
+    /// Fetch the segments behind one into a spool; started by `fetch`
+    #[command(hide = true)]
+    Ahead(AheadArgs),
+}
+
+/// What `wal archive` takes.
+#[derive(Args, Debug)]
+pub struct ArchiveArgs {
+    /// Where it is kept
+    #[command(flatten)]
+    pub place: PlaceArgs,
+    /// The file, as the server names it
+    pub path: PathBuf,
+}
+
+/// Where WAL is read from.
+#[derive(Args, Clone, Debug)]
+pub struct SourceArgs {
+    /// Where it is kept
+    #[command(flatten)]
+    pub place: PlaceArgs,
+    /// Read a flat folder that something like `cp` fills instead of a repository
+    #[arg(long, value_name = "FOLDER", conflicts_with_all = ["target", "repository", "name"])]
+    pub from_folder: Option<PathBuf>,
+}
+
+/// What `wal fetch` takes.
+#[derive(Args, Debug)]
+pub struct FetchArgs {
+    /// Where it comes from
+    #[command(flatten)]
+    pub source: SourceArgs,
+    /// The file's name
+    #[arg(value_name = "NAME")]
+    pub file: String,
+    /// Where it is wanted
+    pub path: PathBuf,
+    /// How many segments are fetched ahead; 0 for none
+    #[arg(long, value_name = "N", default_value_t = 4)]
+    pub ahead: u64,
+    /// The folder for them [default: howdah-spool, beside PATH]
+    #[arg(long, value_name = "FOLDER")]
+    pub spool: Option<PathBuf>,
+}
+
+/// What `wal ahead` takes.
+#[derive(Args, Debug)]
+pub struct AheadArgs {
+    /// Where they come from
+    #[command(flatten)]
+    pub place: PlaceArgs,
+    /// The segment that was fetched last
+    #[arg(value_name = "NAME")]
+    pub file: String,
+    /// How many segments
+    #[arg(long)]
+    pub ahead: u64,
+    /// The folder for them
+    #[arg(long)]
+    pub spool: PathBuf,
+}
+
+/// What `wal verify` takes.
+#[derive(Args, Debug)]
+pub struct VerifyArgs {
+    /// What is verified
+    #[command(flatten)]
+    pub source: SourceArgs,
+    /// Only what ends behind this log position
+    #[arg(long, value_name = "LSN", value_parser = position)]
+    pub from: Option<u64>,
+    /// Only what begins before this log position
+    #[arg(long, value_name = "LSN", value_parser = position)]
+    pub to: Option<u64>,
+    /// Read everything again and every record, whatever was found sound before
+    #[arg(long)]
+    pub all: bool,
+    /// Read the records of one in N batches of segments; 0 for none
+    #[arg(long, value_name = "N", default_value_t = 8, conflicts_with = "all")]
+    pub sample: usize,
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+fn position(text: &str) -> Result<u64, String> {
+    crate::recover::repository::manifest::parse_lsn(text)
+        .ok_or_else(|| "a log position is expected, such as '16/B374D848'".to_owned())
+}

@@ -1,0 +1,38 @@
+//! `howdah wal`: the WAL archive.
+
+mod args;
+mod server;
+mod verify;
+
+use super::{Cli, Exit, Failure, args::PlaceArgs, place, setup};
+use crate::recover::{Repository, repository, wal::Archive};
+
+pub use args::WalCommand;
+pub use server::{asks_for_fetch, for_recovery};
+
+/// Runs one of them.
+pub fn run(cli: &Cli, command: &WalCommand) -> Result<Exit, Failure> {
+    match command {
+        WalCommand::Archive(args) => server::archive(cli, args),
+        WalCommand::Fetch(args) => for_recovery(server::fetch(cli, args)),
+        WalCommand::Verify(args) => verify::run(cli, args),
+        WalCommand::Ahead(args) => server::ahead(cli, args),
+    }
+}
+
+/// The repository of a call. One that names everything needs no configuration, so that the server's own
+/// account needs none, and one that is broken stops no archiving.
+fn repository(cli: &Cli, args: &PlaceArgs) -> Result<Repository, Failure> {
+    match (&args.repository, &args.name) {
+        (Some(location), Some(name)) => Ok(repository::open(location, name)?),
+        _ => place::repository(&setup::config(cli)?, args),
+    }
+}
+
+/// The archive of a call.
+fn archive(cli: &Cli, args: &args::SourceArgs) -> Result<Archive, Failure> {
+    match &args.from_folder {
+        Some(folder) => Ok(Archive::folder(folder)?),
+        None => Ok(Archive::Repository(repository(cli, &args.place)?)),
+    }
+}

@@ -1,0 +1,27 @@
+//! The WAL archive: files on their way in and out, and what can be proven of the whole.
+//!
+//! | file | its duty |
+//! |---|---|
+//! | [`segment`], [`history`], [`page`] | names and positions, timelines, page headers: pure |
+//! | [`archive`] | where archived files stand: in the repository, or in a plain folder |
+//! | [`claim`] | the one cluster that archives into a repository |
+//! | [`put`], [`fetch`] | `archive_command` and `restore_command` |
+//! | [`chain`] | what is there and what is missing, by names: for proofs and windows |
+//! | [`verify`], [`verified`] | what reading it proves, and what was proven before |
+//! | [`dump`] | PostgreSQL's `pg_waldump` |
+
+pub mod archive;
+pub mod chain;
+pub mod claim;
+pub mod dump;
+pub mod fetch;
+pub mod history;
+pub mod page;
+pub mod put;
+pub mod segment;
+pub mod verified;
+pub mod verify;
+
+pub use archive::Archive;
+pub use chain::{Chain, chain, covers};
+pub use segment::{Segment, WalFile};

@@ -1,0 +1,294 @@
+//! Page headers of a WAL segment: what can be checked without reading records.
+//!
+//! Layout: `XLogPageHeaderData` and `XLogLongPageHeaderData` in PostgreSQL's `access/xlog_internal.h`, the
+//! same since 9.3. Numbers stand in the byte order of the machine that wrote them.
+
+use std::fmt;
+
+use super::segment::{Segment, is_size};
+use crate::recover::repository::manifest::lsn;
+
+/// Bytes of a page as PostgreSQL is built everywhere (`XLOG_BLCKSZ`).
+const USUAL_PAGE: u64 = 8192;
+/// Bytes of a page header; the first page of a segment has a long one.
+const SHORT: usize = 24;
+const LONG: usize = 40;
+/// `XLP_FIRST_IS_CONTRECORD`: the page begins with the rest of a record.
+const CONTINUED: u16 = 1;
+/// `XLP_LONG_HEADER`.
+const HAS_LONG: u16 = 2;
+/// `XLP_ALL_FLAGS`.
+const ALL_FLAGS: u16 = 0xF;
+/// A record's own header (`SizeOfXLogRecord`); a record that ends a segment early is nothing else.
+const RECORD: usize = 24;
+/// `XLOG_SWITCH` of the resource manager 0.
+const SWITCH: u8 = 0x40;
+
+/// `XLOG_PAGE_MAGIC` of each major version, from its `access/xlog_internal.h`.
+const MAGICS: [(u16, u32); 9] = [
+    (0xD097, 10),
+    (0xD098, 11),
+    (0xD101, 12),
+    (0xD106, 13),
+    (0xD10D, 14),
+    (0xD110, 15),
+    (0xD113, 16),
+    (0xD116, 17),
+    (0xD118, 18),
+];
+
+/// The major version whose page headers have this magic number; none for one that we do not know.
+pub fn major_of(magic: u16) -> Option<u32> {
+    MAGICS.iter().find(|(known, _)| *known == magic).map(|(_, major)| *major)
+}
+
+/// The magic number of a major version.
+pub fn magic_of(major: u32) -> Option<u16> {
+    MAGICS.iter().find(|(_, known)| *known == major).map(|(magic, _)| *magic)
+}
+
+/// What the first page of a segment says of the cluster that wrote it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Head {
+    /// The magic number of the server's major version.
+    pub magic: u16,
+    /// The timeline of the first record on the page.
+    pub timeline: u32,
+    /// The page's own position.
+    pub position: u64,
+    /// The cluster's system identifier.
+    pub system_identifier: u64,
+    /// Bytes of a segment.
+    pub segment_size: u64,
+    /// Bytes of a page.
+    pub page_size: u64,
+}
+
+/// What all page headers of a segment say together.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct About {
+    /// Its first page.
+    pub head: Head,
+    /// The timeline of its last written page: another one than the first page's in a segment in which a
+    /// timeline begins.
+    pub last_timeline: u32,
+    /// It was ended early (`pg_switch_wal`, `archive_timeout`): bytes up to there.
+    pub switched_at: Option<u64>,
+}
+
+/// What is wrong with a segment. Positions are offsets into the file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Flaw {
+    /// Nothing was written into it.
+    Zeroed,
+    /// It does not begin as a segment of any version that we know.
+    NoHeader(u16),
+    /// It was written on a machine with the other byte order.
+    ByteOrder,
+    /// A number in its first page cannot be.
+    Impossible(&'static str),
+    /// Its length is not that of a segment.
+    Size {
+        /// What it has.
+        is: u64,
+        /// What its first page says.
+        should: u64,
+    },
+    /// It is a segment, but of another place.
+    Place {
+        /// What its first page says.
+        is: u64,
+        /// What its name says.
+        should: u64,
+    },
+    /// Its pages are of a timeline that its name rules out.
+    Timeline {
+        /// Where.
+        at: u64,
+        /// What the page says.
+        is: u32,
+    },
+    /// A page in the middle is not what it should be.
+    Page {
+        /// Where.
+        at: u64,
+        /// What is wrong with it.
+        why: &'static str,
+    },
+    /// Zeros to the end that no switch record announces: lost while it was copied.
+    ZeroTail {
+        /// Where they begin.
+        at: u64,
+    },
+}
+
+impl fmt::Display for Flaw {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Zeroed => f.write_str("it holds only zeros"),
+            Self::NoHeader(magic) => {
+                write!(
+                    f,
+                    "it does not begin like a segment of PostgreSQL 10 to 18 (magic number {magic:04X})"
+                )
+            }
+            Self::ByteOrder => f.write_str("it was written on a machine with the other byte order"),
+            Self::Impossible(what) => write!(f, "its first page says an impossible {what}"),
+            Self::Size { is, should } => write!(f, "it has {is} bytes instead of {should}"),
+            Self::Place { is, should } => {
+                write!(f, "it is the segment at {}, its name means {}", lsn(*is), lsn(*should))
+            }
+            Self::Timeline { at, is } => {
+                write!(f, "its page at byte {at} is of timeline {is}, which its name rules out")
+            }
+            Self::Page { at, why } => write!(f, "its page at byte {at} {why}"),
+            Self::ZeroTail { at } => {
+                write!(f, "it holds only zeros from byte {at} on, and no switch record says so")
+            }
+        }
+    }
+}
+
+/// Reads the long header at the beginning of a segment.
+pub fn head(bytes: &[u8]) -> Result<Head, Flaw> {
+    let (Some(magic), true) = (u16_at(bytes, 0), bytes.len() >= LONG) else {
+        return Err(Flaw::Size { is: bytes.len() as u64, should: super::segment::USUAL_SIZE });
+    };
+    if major_of(magic).is_none() {
+        return Err(match magic {
+            0 if all_zero(bytes) => Flaw::Zeroed,
+            _ if major_of(magic.swap_bytes()).is_some() => Flaw::ByteOrder,
+            _ => Flaw::NoHeader(magic),
+        });
+    }
+    let (segment, page) = (u32_at(bytes, 32), u32_at(bytes, 36));
+    let head = Head {
+        magic,
+        timeline: u32_at(bytes, 4),
+        position: u64_at(bytes, 8),
+        system_identifier: u64_at(bytes, 24),
+        segment_size: u64::from(segment),
+        page_size: u64::from(page),
+    };
+    let info = u16_at(bytes, 2).unwrap_or_default();
+    let page_fits = head.page_size.is_power_of_two() && (1024..=65536).contains(&head.page_size);
+    let checks = [
+        (info & HAS_LONG != 0 && info & !ALL_FLAGS == 0, "flag"),
+        (is_size(head.segment_size), "segment size"),
+        (page_fits, "page size"),
+        (head.timeline > 0, "timeline"),
+        (head.position.is_multiple_of(head.segment_size.max(1)), "position"),
+    ];
+    match checks.iter().find(|(good, _)| !good) {
+        Some((_, what)) => Err(Flaw::Impossible(what)),
+        None => Ok(head),
+    }
+}
+
+/// Checks a whole segment against its name: size, place, timeline, and the header of every page.
+pub fn check(name: Segment, bytes: &[u8]) -> Result<About, Flaw> {
+    let head = head(bytes)?;
+    let size = head.segment_size;
+    if bytes.len() as u64 != size {
+        return Err(Flaw::Size { is: bytes.len() as u64, should: size });
+    }
+    check_place(name, &head)?;
+    let mut last_timeline = head.timeline;
+    let mut switched_at = None;
+    let page_size = usize::try_from(head.page_size).unwrap_or(USUAL_PAGE as usize);
+    for (number, page) in bytes.chunks_exact(page_size).enumerate().skip(1) {
+        let at = number as u64 * head.page_size;
+        if u16_at(page, 0) == Some(0) && all_zero(page) {
+            let rest = bytes.get(at as usize..).unwrap_or_default();
+            if !all_zero(rest) {
+                return Err(Flaw::Page { at, why: "holds only zeros" });
+            }
+            switched_at = Some(switch_before(bytes, at as usize, page_size, head.position)?);
+            break;
+        }
+        last_timeline = check_page(page, &head, at, last_timeline, name.timeline)?;
+    }
+    Ok(About { head, last_timeline, switched_at })
+}
+
+/// Checks what the first page says against the name alone, for a segment that was left unfinished.
+pub fn check_place(name: Segment, head: &Head) -> Result<(), Flaw> {
+    let should = name.start(head.segment_size);
+    if head.position != should || !name.fits(head.segment_size) {
+        return Err(Flaw::Place { is: head.position, should });
+    }
+    if head.timeline > name.timeline {
+        return Err(Flaw::Timeline { at: 0, is: head.timeline });
+    }
+    Ok(())
+}
+
+/// Checks a page's short header; returns its timeline.
+fn check_page(page: &[u8], head: &Head, at: u64, before: u32, most: u32) -> Result<u32, Flaw> {
+    let info = u16_at(page, 2).unwrap_or_default();
+    let remaining = u32_at(page, 16);
+    let wrong = |why| Err(Flaw::Page { at, why });
+    if u16_at(page, 0) != Some(head.magic) {
+        return wrong("has no page header");
+    }
+    if u64_at(page, 8) != head.position + at {
+        return wrong("says another position");
+    }
+    if info & !ALL_FLAGS != 0 || info & HAS_LONG != 0 {
+        return wrong("has impossible flags");
+    }
+    if (info & CONTINUED != 0) != (remaining > 0) {
+        return wrong("contradicts itself on whether it begins with the rest of a record");
+    }
+    let timeline = u32_at(page, 4);
+    if timeline < before || timeline > most {
+        return Err(Flaw::Timeline { at, is: timeline });
+    }
+    Ok(timeline)
+}
+
+/// The end of the switch record behind which a segment is zeros from `zeros` on. Only such a record leaves
+/// pages without headers behind (`CopyXLogRecordToWAL` clears them so that they compress better).
+fn switch_before(bytes: &[u8], zeros: usize, page: usize, position: u64) -> Result<u64, Flaw> {
+    let none = Flaw::ZeroTail { at: zeros as u64 };
+    let last = bytes.get(..zeros).and_then(|head| head.iter().rposition(|byte| *byte != 0));
+    // Records begin at multiples of 8, and the last byte of its checksum may be zero.
+    let end = (last.ok_or_else(|| none.clone())? + 8) / 8 * 8;
+    // A record runs on behind the header of the next page.
+    let in_page = end % page;
+    let header = if end - in_page == 0 { LONG } else { SHORT };
+    let mut record = Vec::with_capacity(RECORD);
+    let here = if in_page == 0 { RECORD } else { in_page.saturating_sub(header).min(RECORD) };
+    let spilled = RECORD - here;
+    if spilled > 0 {
+        let page_start = end - in_page;
+        let from = page_start.checked_sub(spilled).ok_or_else(|| none.clone())?;
+        record.extend_from_slice(bytes.get(from..page_start).unwrap_or_default());
+    }
+    record.extend_from_slice(bytes.get(end - here..end).unwrap_or_default());
+    let fits = record.len() == RECORD
+        && u32_at(&record, 0) == RECORD as u32
+        && u64_at(&record, 8) < position + end as u64
+        && record.get(16) == Some(&SWITCH)
+        && record.get(17) == Some(&0);
+    if fits { Ok(end as u64) } else { Err(none) }
+}
+
+/// True for zeros only; compared in blocks, since most of a segment may be zeros.
+fn all_zero(bytes: &[u8]) -> bool {
+    const ZEROS: [u8; 4096] = [0; 4096];
+    bytes.chunks(ZEROS.len()).all(|block| ZEROS.get(..block.len()) == Some(block))
+}
+
+fn u16_at(bytes: &[u8], at: usize) -> Option<u16> {
+    Some(u16::from_le_bytes(*bytes.get(at..)?.first_chunk()?))
+}
+
+/// 0 behind the end: callers have checked the length, and no header has a 0 there.
+fn u32_at(bytes: &[u8], at: usize) -> u32 {
+    bytes.get(at..).and_then(<[u8]>::first_chunk).map_or(0, |four| u32::from_le_bytes(*four))
+}
+
+fn u64_at(bytes: &[u8], at: usize) -> u64 {
+    bytes.get(at..).and_then(<[u8]>::first_chunk).map_or(0, |eight| u64::from_le_bytes(*eight))
+}
