@@ -1,7 +1,9 @@
 //! `howdah wal`: the WAL archive.
 
 mod args;
+mod find;
 mod server;
+mod status;
 mod verify;
 
 use super::{Cli, Exit, Failure, args::PlaceArgs, place, setup};
@@ -16,6 +18,8 @@ pub fn run(cli: &Cli, command: &WalCommand) -> Result<Exit, Failure> {
         WalCommand::Archive(args) => server::archive(cli, args),
         WalCommand::Fetch(args) => for_recovery(server::fetch(cli, args)),
         WalCommand::Verify(args) => verify::run(cli, args),
+        WalCommand::Status(args) => status::run(cli, args),
+        WalCommand::Find(args) => find::run(cli, args),
         WalCommand::Ahead(args) => server::ahead(cli, args),
     }
 }
