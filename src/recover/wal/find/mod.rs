@@ -7,7 +7,10 @@
 mod names;
 mod scan;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    ops::Range,
+};
 
 use self::scan::{Scan, Traces};
 use super::{
@@ -122,23 +125,18 @@ pub fn find(archive: &Archive, search: &Search, observer: &dyn Observer) -> Resu
 
     let counting = matches!(search.blast, Blast::Deleted { .. });
     let traces = scan.traces(counting, observer)?;
-    let history = follow(&traces, &search.files);
+    let history =
+        follow(&traces, &search.files, &|file, timeline, span| scan.written(file, timeline, span))?;
     let (mut candidates, mut broken) = (Vec::new(), traces.broken.clone());
     match search.blast {
         Blast::Dropped | Blast::Truncated => {
             let dropped = search.blast == Blast::Dropped;
             for removal in history.removed {
                 let candidate = removal.candidate;
-                let certain = match removal.became {
-                    None => dropped.then_some(true),
-                    // What was only written anew, or dropped beside a new table, has rows in its new file.
-                    Some(new) => {
-                        match (dropped, scan.written_by(new, &candidate, removal.began)?) {
-                            (true, true) => Some(false),
-                            (false, false) => Some(true),
-                            _ => None,
-                        }
-                    }
+                let certain = match (removal.became, dropped) {
+                    (Became::Gone, true) | (Became::Empty, false) => Some(true),
+                    (Became::Rewritten, true) => Some(false),
+                    _ => None,
                 };
                 candidates.extend(certain.map(|certain| Candidate { certain, ..candidate }));
             }
@@ -162,13 +160,20 @@ pub fn find(archive: &Archive, search: &Search, observer: &dyn Observer) -> Resu
     Ok(Found { candidates, segments: segments.len(), bytes, broken })
 }
 
-/// A table's file that went with a transaction.
+/// What became of a table whose file went with a transaction.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Became {
+    /// No file took its place.
+    Gone,
+    /// An empty one did.
+    Empty,
+    /// One with rows did: written anew, or dropped beside a new table.
+    Rewritten,
+}
+
 struct Removed {
     candidate: Candidate,
-    /// The file that took its place; none for a dropped table.
-    became: Option<FileId>,
-    /// The position at which that was created.
-    began: u64,
+    became: Became,
 }
 
 struct History {
@@ -177,8 +182,11 @@ struct History {
     files: BTreeMap<FileId, Text>,
 }
 
+/// Tells whether anything was written into a file of a timeline between two positions.
+type Written<'a> = dyn Fn(FileId, u32, Range<u64>) -> Result<bool> + 'a;
+
 /// Follows a table from file to file: what is truncated or rewritten goes on under another number.
-fn follow(traces: &Traces, known: &[Known]) -> History {
+fn follow(traces: &Traces, known: &[Known], written: &Written<'_>) -> Result<History> {
     let mut files: BTreeMap<FileId, Text> =
         known.iter().map(|known| (known.file, known.label.clone())).collect();
     let mut removed = Vec::new();
@@ -186,27 +194,32 @@ fn follow(traces: &Traces, known: &[Known]) -> History {
         let family: BTreeSet<u32> = removal.children.iter().copied().chain([removal.xid]).collect();
         let created: Vec<(u64, u32, FileId)> = traces
             .created
-            .iter()
-            .filter(|(at, (xid, _))| **at < *lsn && family.contains(xid))
+            .range(..lsn)
+            .filter(|(_, (xid, _))| family.contains(xid))
             .map(|(at, (xid, file))| (*at, *xid, *file))
             .collect();
-        // Files are removed last in, first out; new ones were created in the order of the statement.
+        // The record names what was removed last first; new files are created in the order of the statement.
         for (place, file) in removal.files.iter().rev().enumerate() {
             let Some(label) = files.iter().find(|(f, _)| f.is(*file)).map(|(_, l)| l.clone())
             else {
                 continue;
             };
-            let new = created.get(place).filter(|(.., new)| new.database == file.database);
+            let is_written = |new: &(u64, u32, FileId)| written(new.2, *timeline, new.0..*lsn);
+            // TRUNCATE goes table by table, each with its indexes behind it. What writes a table anew begins
+            // with its rows, and removes the old indexes before the old rows.
+            let (new, became) = match (created.first(), created.get(place)) {
+                (Some(first), _) if is_written(first)? => (Some(first), Became::Rewritten),
+                (_, Some(paired)) if is_written(paired)? => (Some(paired), Became::Rewritten),
+                (_, Some(paired)) => (Some(paired), Became::Empty),
+                (_, None) => (None, Became::Gone),
+            };
+            let ended =
+                Ended { committed: true, at: removal.at, lsn: *lsn, before: removal.before };
             let candidate = Candidate {
                 table: label.clone(),
                 xid: new.map_or(removal.xid, |(_, xid, _)| *xid),
                 top: removal.xid,
-                ended: Some(Ended {
-                    committed: true,
-                    at: removal.at,
-                    lsn: *lsn,
-                    before: removal.before,
-                }),
+                ended: Some(ended),
                 rows: None,
                 timeline: *timeline,
                 certain: true,
@@ -214,14 +227,10 @@ fn follow(traces: &Traces, known: &[Known]) -> History {
             if let Some((.., new)) = new {
                 files.insert(*new, label);
             }
-            removed.push(Removed {
-                candidate,
-                became: new.map(|(.., new)| *new),
-                began: new.map_or(*lsn, |(at, ..)| *at),
-            });
+            removed.push(Removed { candidate, became });
         }
     }
-    History { removed, files }
+    Ok(History { removed, files })
 }
 
 /// Adds up the rows of each transaction with its subtransactions.

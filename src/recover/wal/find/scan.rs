@@ -9,7 +9,7 @@ use std::{
     thread,
 };
 
-use super::{Candidate, Ended, FileId, Listed, ended};
+use super::{Ended, FileId, Listed, ended};
 use crate::{
     base::{
         cancel::Cancel,
@@ -113,17 +113,21 @@ impl Scan<'_> {
         Ok((deletions.into_inner().unwrap_or_else(PoisonError::into_inner), broken))
     }
 
-    /// True when a candidate's transaction wrote into a file of its own before it ended.
-    pub(super) fn written_by(&self, file: FileId, by: &Candidate, began: u64) -> Result<bool> {
-        let Some(end) = by.ended else { return Ok(false) };
+    /// True when anything was written into a file of that timeline between two positions.
+    pub(super) fn written(
+        &self,
+        file: FileId,
+        timeline: u32,
+        span: std::ops::Range<u64>,
+    ) -> Result<bool> {
         let within: Vec<Listed<'_>> = self
             .segments
             .iter()
             .copied()
             .filter(|(segment, _)| {
-                segment.timeline == by.timeline
-                    && segment.end(self.size) > began
-                    && segment.start(self.size) <= end.lsn
+                segment.timeline == timeline
+                    && segment.end(self.size) > span.start
+                    && segment.start(self.size) <= span.end
             })
             .collect();
         let mut written = false;
@@ -132,7 +136,7 @@ impl Scan<'_> {
             let scratch = self.unpack(batch)?;
             let Some(range) = edges(batch) else { continue };
             self.dump.read(scratch.path(), range, &filter, &Cancel::new(), &mut |record| {
-                written |= record.lsn < end.lsn;
+                written |= span.contains(&record.lsn);
             })?;
         }
         Ok(written)
