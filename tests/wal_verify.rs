@@ -24,7 +24,7 @@ use support::{
     options,
 };
 
-/// Six archived segments of 1 MiB with a commit in each, as they are and as `cp` would keep them.
+/// Six archived segments with a commit in each, as they are and as `cp` would keep them.
 struct Six {
     cluster: Archived,
     names: Vec<String>,

@@ -79,7 +79,7 @@ pub enum Command {
     Config(ConfigCommand),
     /// The WAL archive: archive, fetch, verify, find what was lost
     #[command(subcommand)]
-    Wal(super::wal::WalCommand),
+    Wal(Box<super::wal::WalCommand>),
     /// Print the table of commands and keys
     Keys,
     /// Print a completion script for a shell

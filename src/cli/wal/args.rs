@@ -15,6 +15,10 @@ pub enum WalCommand {
     Fetch(FetchArgs),
     /// Prove that the archive is whole; exits with 65 when it is not
     Verify(VerifyArgs),
+    /// Compare the archive with the server: what would be lost now
+    Status(StatusArgs),
+    /// Find the transaction that dropped, truncated or emptied a table
+    Find(FindArgs),
     /// Fetch the segments behind one into a spool; started by `fetch`
     #[command(hide = true)]
     Ahead(AheadArgs),
@@ -95,6 +99,53 @@ pub struct VerifyArgs {
     /// Read the records of one in N batches of segments; 0 for none
     #[arg(long, value_name = "N", default_value_t = 8, conflicts_with = "all")]
     pub sample: usize,
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// What `wal status` takes.
+#[derive(Args, Debug)]
+pub struct StatusArgs {
+    /// What is compared
+    #[command(flatten)]
+    pub place: PlaceArgs,
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// What `wal find` takes.
+#[derive(Args, Debug)]
+#[command(group = clap::ArgGroup::new("blast").required(true).args(["dropped", "truncated", "deleted"]))]
+pub struct FindArgs {
+    /// Where it is searched
+    #[command(flatten)]
+    pub place: PlaceArgs,
+    /// The table was dropped
+    #[arg(long, value_name = "TABLE")]
+    pub dropped: Option<String>,
+    /// The table was truncated
+    #[arg(long, value_name = "TABLE")]
+    pub truncated: Option<String>,
+    /// Many of the table's rows were deleted
+    #[arg(long, value_name = "TABLE")]
+    pub deleted: Option<String>,
+    /// How many rows are many
+    #[arg(long, value_name = "ROWS", default_value_t = 100)]
+    pub at_least: u64,
+    /// The table's database, where several have one of that name
+    #[arg(long, value_name = "NAME")]
+    pub database: Option<String>,
+    /// The table's file as tablespace/database/number, where no backup knows it
+    #[arg(long, value_name = "FILE")]
+    pub file: Option<String>,
+    /// Not before, such as 2026-11-25T22:00:00Z
+    #[arg(long, value_name = "TIME")]
+    pub since: Option<crate::base::clock::Timestamp>,
+    /// Not after
+    #[arg(long, value_name = "TIME")]
+    pub until: Option<crate::base::clock::Timestamp>,
     /// Print JSON
     #[arg(long)]
     pub json: bool,

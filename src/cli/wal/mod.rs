@@ -1,7 +1,9 @@
 //! `howdah wal`: the WAL archive.
 
 mod args;
+mod find;
 mod server;
+mod status;
 mod verify;
 
 use super::{Cli, Exit, Failure, args::PlaceArgs, place, setup};
@@ -16,17 +18,29 @@ pub fn run(cli: &Cli, command: &WalCommand) -> Result<Exit, Failure> {
         WalCommand::Archive(args) => server::archive(cli, args),
         WalCommand::Fetch(args) => for_recovery(server::fetch(cli, args)),
         WalCommand::Verify(args) => verify::run(cli, args),
+        WalCommand::Status(args) => status::run(cli, args),
+        WalCommand::Find(args) => find::run(cli, args),
         WalCommand::Ahead(args) => server::ahead(cli, args),
     }
 }
 
-/// The repository of a call. One that names everything needs no configuration, so that the server's own
-/// account needs none, and one that is broken stops no archiving.
+/// The repository of a call. The configuration is read in any case: it says for whom WAL is encrypted. Only
+/// where it is another account's, because the server was started with that one's HOME, must the call name
+/// everything.
 fn repository(cli: &Cli, args: &PlaceArgs) -> Result<Repository, Failure> {
     match (&args.repository, &args.name) {
-        (Some(location), Some(name)) => Ok(repository::open(location, name)?),
+        (Some(location), Some(name)) if cli.config.is_none() && has_no_configuration() => {
+            Ok(repository::open(location, name)?)
+        }
         _ => place::repository(&setup::config(cli)?, args),
     }
+}
+
+fn has_no_configuration() -> bool {
+    setup::paths().map_or(true, |paths| {
+        let about = std::fs::metadata(paths.config_file());
+        about.is_err_and(|error| error.kind() == std::io::ErrorKind::PermissionDenied)
+    })
 }
 
 /// The archive of a call.

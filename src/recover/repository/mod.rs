@@ -37,20 +37,22 @@ pub mod manifest;
 pub mod sealed;
 pub mod storage;
 
-use std::{fmt, io::Read, sync::Arc};
+use std::{
+    fmt,
+    io::{Read, Write as _},
+    sync::Arc,
+};
 
 use self::{
     address::Address,
-    encryption::{Keys, Recipients},
+    encryption::{Keys, Outcome, Recipients},
     folder::Folder,
     key::Key,
     manifest::BackupId,
     sealed::{Compression, Seal, Sealing, Sight, Stored},
     storage::Storage,
 };
-use super::Result;
-#[cfg(not(feature = "s3"))]
-use super::{Fault, Kind};
+use super::{Fault, Kind, Result};
 
 /// Opens the part of an existing repository that belongs to a target: `location` is a folder's path, or a
 /// bucket's URL as [`Address::parse`] reads it. A bucket is not asked yet.
@@ -137,6 +139,36 @@ impl Repository {
     /// Checks what was sealed, as deep as the identities let it; see [`sealed::check`].
     pub fn check_sealed(&self, stored: &Stored) -> Result<Sight> {
         sealed::check(self.storage(), stored, &self.keys)
+    }
+
+    /// True when what is kept from now on is encrypted.
+    pub fn encrypts(&self) -> bool {
+        !self.recipients.is_empty()
+    }
+
+    /// Bytes as they are kept under a name that no manifest describes: encrypted, if this repository is.
+    pub fn enveloped(&self, key: &Key, bytes: Vec<u8>) -> Result<Vec<u8>> {
+        if !self.encrypts() {
+            return Ok(bytes);
+        }
+        let cannot = || Fault::io(format!("cannot encrypt '{key}'"));
+        let mut stream = self.recipients.encrypt(key, Vec::with_capacity(bytes.len() + 4096))?;
+        stream.write_all(&bytes).map_err(cannot())?;
+        stream.finish().map_err(cannot())
+    }
+
+    /// Reads what [`Repository::enveloped`] has encrypted.
+    ///
+    /// # Errors
+    /// [`Kind::Config`] when none of our identities opens it.
+    pub fn open_envelope(&self, key: &Key) -> Result<Box<dyn Read + Send>> {
+        match self.keys.decrypt(key, &[], self.storage().open(key)?)? {
+            Outcome::Opened(reader) => Ok(Box::new(reader)),
+            Outcome::NoKey(_) => {
+                let what = format!("'{key}' is encrypted, and no identity that is given opens it");
+                Err(Fault::new(Kind::Config, what).remedy("name it in recover.identity"))
+            }
+        }
     }
 
     /// Where it is kept.

@@ -7,7 +7,8 @@
 //! TARGET/wal/cluster.json                                    the cluster that archives here
 //! TARGET/wal/00000002/00000002.history.SHA256.zst
 //! TARGET/wal/00000002/0000000200000000000000/NAME.SHA256.zst     NAME: 24 digits, of which the folder
-//!                                                                has the first 22; .partial and .backup, too
+//!                                                                has the first 22; .partial and .backup, too;
+//!                                                                .zst.age where the repository encrypts
 //! ```
 
 use std::{
@@ -30,6 +31,8 @@ pub(super) const LIMIT: u64 = 1 << 30;
 /// Digits of a segment's name that its folder has: what is left makes at most 256.
 const FOLDER_DIGITS: usize = 22;
 const PACKED: &str = ".zst";
+/// Behind that, when it is encrypted.
+const ENCRYPTED: &str = ".age";
 
 /// An archive of WAL.
 #[derive(Clone, Debug)]
@@ -123,7 +126,11 @@ impl Archive {
                     let found = parse(name).filter(|(found, _)| *found == file);
                     if let Some((file, sha256)) = found {
                         let place = Place::Object(folder.join(name)?);
-                        kept.push(Kept { file, sha256: Some(sha256), place });
+                        let sha256 = Some(sha256);
+                        // The same content may be there as it is and encrypted.
+                        if !kept.iter().any(|other: &Kept| other.sha256 == sha256) {
+                            kept.push(Kept { file, sha256, place });
+                        }
                     }
                 }
                 Ok(kept)
@@ -172,7 +179,11 @@ impl Archive {
         let mut content = Vec::with_capacity(super::segment::USUAL_SIZE as usize + 1);
         match (self, &kept.place) {
             (Self::Repository(repository), Place::Object(key)) => {
-                let stored = repository.storage().open(key)?;
+                let stored = if key.file().ends_with(ENCRYPTED) {
+                    repository.open_envelope(key)?
+                } else {
+                    repository.storage().open(key)?
+                };
                 zstd::Decoder::new(stored)
                     .and_then(|unpacked| unpacked.take(LIMIT + 1).read_to_end(&mut content))
                     .map_err(|error| unreadable(key, &error))?;
@@ -211,11 +222,13 @@ fn folder_of(repository: &Repository, file: WalFile) -> Result<Key> {
 
 /// The object that keeps a file with this content.
 pub(super) fn key_of(repository: &Repository, file: WalFile, sha256: &str) -> Result<Key> {
-    folder_of(repository, file)?.join(&format!("{file}.{sha256}{PACKED}"))
+    let encrypted = if repository.encrypts() { ENCRYPTED } else { "" };
+    folder_of(repository, file)?.join(&format!("{file}.{sha256}{PACKED}{encrypted}"))
 }
 
 /// Reads an object's name.
 fn parse(name: &str) -> Option<(WalFile, String)> {
+    let name = name.strip_suffix(ENCRYPTED).unwrap_or(name);
     let (file, sha256) = name.strip_suffix(PACKED)?.rsplit_once('.')?;
     let hex = |byte: u8| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte);
     let fits = sha256.len() == 64 && sha256.bytes().all(hex);
@@ -231,8 +244,9 @@ fn list_repository(repository: &Repository, listing: &mut Listing) -> Result<()>
         if timeline.len() != 8 || !timeline.bytes().all(|byte| byte.is_ascii_hexdigit()) {
             continue;
         }
-        let known = parse(object.key.file()).filter(|(file, sha256)| {
-            key_of(repository, *file, sha256).is_ok_and(|key| key == object.key)
+        let known = parse(object.key.file()).filter(|(file, _)| {
+            folder_of(repository, *file)
+                .is_ok_and(|folder| object.key.below(&folder) == Some(object.key.file()))
         });
         match known {
             Some((file, sha256)) => listing.files.push(Listed {

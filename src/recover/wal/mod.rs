@@ -6,19 +6,25 @@
 //! | [`archive`] | where archived files stand: in the repository, or in a plain folder |
 //! | [`claim`] | the one cluster that archives into a repository |
 //! | [`put`], [`fetch`] | `archive_command` and `restore_command` |
+//! | `served` | the archive as a restore to a point in time needs it |
 //! | [`chain`] | what is there and what is missing, by names: for proofs and windows |
 //! | [`verify`], [`verified`] | what reading it proves, and what was proven before |
 //! | [`dump`] | PostgreSQL's `pg_waldump` |
+//! | [`find`] | from 'the table is gone' to the position just before |
+//! | [`status`] | the archive beside the server: what would be lost now |
 
 pub mod archive;
 pub mod chain;
 pub mod claim;
 pub mod dump;
 pub mod fetch;
+pub mod find;
 pub mod history;
 pub mod page;
 pub mod put;
 pub mod segment;
+mod served;
+pub mod status;
 pub mod verified;
 pub mod verify;
 

@@ -292,3 +292,125 @@ fn u32_at(bytes: &[u8], at: usize) -> u32 {
 fn u64_at(bytes: &[u8], at: usize) -> u64 {
     bytes.get(at..).and_then(<[u8]>::first_chunk).map_or(0, |eight| u64::from_le_bytes(*eight))
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const SIZE: usize = 1 << 20;
+
+    fn name() -> Segment {
+        "000000020000000000000003".parse().expect("a name")
+    }
+
+    /// A segment with a header on every page and no records.
+    fn segment(timeline: u32) -> Vec<u8> {
+        let mut bytes = vec![0xAA; SIZE];
+        let start = 3 * SIZE as u64;
+        for (number, page) in bytes.chunks_mut(USUAL_PAGE as usize).enumerate() {
+            let long = number == 0;
+            let position = start + number as u64 * USUAL_PAGE;
+            page[..SHORT].fill(0);
+            page[0..2].copy_from_slice(&0xD110_u16.to_le_bytes());
+            page[2..4].copy_from_slice(&(if long { HAS_LONG } else { 0 }).to_le_bytes());
+            page[4..8].copy_from_slice(&timeline.to_le_bytes());
+            page[8..16].copy_from_slice(&position.to_le_bytes());
+            if long {
+                page[24..32].copy_from_slice(&7_u64.to_le_bytes());
+                page[32..36].copy_from_slice(&(SIZE as u32).to_le_bytes());
+                page[36..40].copy_from_slice(&(USUAL_PAGE as u32).to_le_bytes());
+            }
+        }
+        bytes
+    }
+
+    /// Ends a segment with a switch record that ends at `end`, and zeros behind its page.
+    fn switched(end: usize) -> Vec<u8> {
+        let mut bytes = segment(2);
+        let page = USUAL_PAGE as usize;
+        let mut record = [0; RECORD];
+        record[0] = RECORD as u8;
+        record[8] = 1;
+        record[16] = SWITCH;
+        record[20..].copy_from_slice(&[9, 9, 9, 9]);
+        bytes[end..].fill(0);
+        let (page_start, header) = (end / page * page, SHORT);
+        let here = (end - page_start).saturating_sub(header).min(RECORD);
+        if end % page != 0 && here < RECORD {
+            bytes[page_start - (RECORD - here)..page_start]
+                .copy_from_slice(&record[..RECORD - here]);
+            bytes[end - here..end].copy_from_slice(&record[RECORD - here..]);
+        } else {
+            bytes[end - RECORD..end].copy_from_slice(&record);
+        }
+        bytes
+    }
+
+    #[test]
+    fn a_sound_segment_says_what_it_is() {
+        let about = check(name(), &segment(2)).expect("sound");
+        assert_eq!((about.head.system_identifier, about.last_timeline), (7, 2));
+        assert_eq!((major_of(about.head.magic), about.switched_at), (Some(15), None));
+        assert_eq!(magic_of(15), Some(about.head.magic));
+    }
+
+    #[test]
+    fn a_switch_record_explains_zeros_wherever_it_stands() {
+        // In the middle of a page, at its end, and across the edge of two pages.
+        for end in [3 * 8192 + 4096, 4 * 8192, 4 * 8192 + 24 + 8, 4 * 8192 + 24 + 16] {
+            let about =
+                check(name(), &switched(end)).unwrap_or_else(|flaw| panic!("{end}: {flaw}"));
+            assert_eq!(about.switched_at, Some(end as u64));
+        }
+        let mut cut = segment(2);
+        cut[5 * 8192..].fill(0);
+        assert_eq!(check(name(), &cut), Err(Flaw::ZeroTail { at: 5 * 8192 }));
+        let mut hole = segment(2);
+        hole[5 * 8192..6 * 8192].fill(0);
+        assert_eq!(check(name(), &hole), Err(Flaw::Page { at: 5 * 8192, why: "holds only zeros" }));
+    }
+
+    #[test]
+    fn timelines_only_grow_and_never_beyond_the_name() {
+        let mut forked = segment(1);
+        let half = SIZE / 2;
+        forked[half..].copy_from_slice(&segment(2)[half..]);
+        assert_eq!(check(name(), &forked).map(|about| about.last_timeline), Ok(2));
+        assert_eq!(check(name(), &segment(3)), Err(Flaw::Timeline { at: 0, is: 3 }));
+        let mut back = segment(2);
+        back[half..].copy_from_slice(&segment(1)[half..]);
+        assert_eq!(check(name(), &back), Err(Flaw::Timeline { at: half as u64, is: 1 }));
+    }
+
+    #[test]
+    fn what_is_no_segment_says_why() {
+        assert_eq!(check(name(), &vec![0; SIZE]), Err(Flaw::Zeroed));
+        assert!(matches!(check(name(), &[]), Err(Flaw::Size { is: 0, .. })));
+        let mut swapped = segment(2);
+        swapped.swap(0, 1);
+        assert_eq!(check(name(), &swapped), Err(Flaw::ByteOrder));
+        let other: Segment = "000000020000000000000004".parse().expect("a name");
+        assert!(matches!(check(other, &segment(2)), Err(Flaw::Place { .. })));
+    }
+
+    proptest! {
+        #[test]
+        fn garbage_never_breaks_the_reader(mut bytes in prop::collection::vec(any::<u8>(), 0..20_000), magic: bool) {
+            if magic && bytes.len() > 2 {
+                bytes[0..2].copy_from_slice(&0xD110_u16.to_le_bytes());
+            }
+            prop_assert!(check(name(), &bytes).is_err());
+        }
+
+        #[test]
+        fn a_changed_header_is_always_found(page in 1_usize..128, byte in 0_usize..20, bit in 0_u8..8) {
+            let mut bytes = segment(2);
+            bytes[page * 8192 + byte] ^= 1 << bit;
+            // Two flags are free to be set.
+            let may = byte == 2 && matches!(bit, 2 | 3);
+            prop_assert_eq!(check(name(), &bytes).is_ok(), may);
+        }
+    }
+}

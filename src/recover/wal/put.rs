@@ -70,7 +70,7 @@ fn check(repository: &Repository, file: WalFile, content: &[u8], path: &Path) ->
     let head = match file {
         WalFile::Segment(segment) => {
             let about = page::check(segment, content).map_err(flawed)?;
-            check_fork(repository, segment, &about)?;
+            check_fork(repository, segment, &about, path)?;
             about.head
         }
         WalFile::Partial(segment) => {
@@ -98,21 +98,25 @@ fn check(repository: &Repository, file: WalFile, content: &[u8], path: &Path) ->
 
 /// A segment all of whose pages are of an older timeline can only be the one in which its own timeline
 /// begins; its history, which is archived first, says so.
-fn check_fork(repository: &Repository, segment: Segment, about: &About) -> Result<()> {
+fn check_fork(repository: &Repository, segment: Segment, about: &About, path: &Path) -> Result<()> {
     if about.last_timeline == segment.timeline {
         return Ok(());
     }
-    let archive = Archive::Repository(repository.clone());
-    let size = about.head.segment_size;
-    let begins_here = match archive.find_one(WalFile::History(segment.timeline))? {
-        None => false,
-        Some(kept) => {
-            let ancestors = history::parse(segment.timeline, &archive.read(&kept)?)?;
-            ancestors.last().is_some_and(|left| {
-                Segment::at(segment.timeline, left.at, size) == segment
-                    && left.timeline == about.last_timeline
-            })
+    let history = WalFile::History(segment.timeline);
+    // The server has it beside the segment; the archive may be one that we cannot decrypt.
+    let text = match fs::read(path.with_file_name(history.to_string())) {
+        Ok(text) => Some(text),
+        Err(_) => {
+            let archive = Archive::Repository(repository.clone());
+            archive.find_one(history)?.map(|kept| archive.read(&kept)).transpose()?
         }
+    };
+    let begins_here = match text {
+        None => false,
+        Some(text) => history::parse(segment.timeline, &text)?.last().is_some_and(|left| {
+            Segment::at(segment.timeline, left.at, about.head.segment_size) == segment
+                && left.timeline == about.last_timeline
+        }),
     };
     if begins_here {
         return Ok(());
@@ -150,8 +154,9 @@ fn put_content(repository: &Repository, file: WalFile, content: &[u8]) -> Result
     // Written again even when it is there: whoever wrote it may have been killed before it was flushed, and
     // it may have been damaged since.
     let already = !before.is_empty();
-    let overwrite = if already { Overwrite::Replace } else { Overwrite::Never };
     let key = key_of(repository, file, &sha256)?;
+    let overwrite = if already { Overwrite::Replace } else { Overwrite::Never };
+    let packed = repository.enveloped(&key, packed)?;
     let mut upload = repository.storage().create(&key, overwrite)?;
     upload.write_all(&packed).map_err(Fault::io(format!("cannot write '{key}'")))?;
     match upload.finish() {

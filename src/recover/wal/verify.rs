@@ -191,8 +191,9 @@ fn by_name(listing: &Listing, size: u64) -> Vec<Finding> {
         {
             let what = format!("no segment of {size} bytes is called so").into();
             findings.push(Finding { wrong: Wrong::Stranger, subject, what, lost: None });
-        } else if before.is_some_and(|before| before.kept.file == file)
-            && findings.last().is_none_or(|finding| finding.subject != subject)
+        } else if before.is_some_and(|before| {
+            before.kept.file == file && before.kept.sha256 != listed.kept.sha256
+        }) && findings.last().is_none_or(|finding| finding.subject != subject)
         {
             let what = "it is there more than once, each time with other content".into();
             let lost = window(file, size);
