@@ -37,6 +37,7 @@ const KEPT_LINES: usize = 200;
 
 /// A tool and its arguments, ready to run. It inherits none of the caller's `PG*` variables and speaks
 /// English, so that its messages can be recognised.
+#[derive(Clone)]
 pub struct Tool {
     program: PathBuf,
     arguments: Vec<OsString>,

@@ -4,6 +4,7 @@
 //! process ends with one of the codes of [`Exit`].
 
 mod args;
+mod backup;
 mod complete;
 mod config;
 mod demo;
@@ -17,6 +18,7 @@ mod restore;
 mod setup;
 mod status;
 mod target;
+mod verify;
 mod work;
 
 use std::{ffi::OsString, io::Write as _, process::ExitCode};
@@ -62,6 +64,8 @@ fn dispatch(cli: &Cli) -> Result<Exit, Failure> {
     match &cli.command {
         None => open::run(cli),
         Some(Command::Status(options)) => status::run(cli, options),
+        Some(Command::Backup(options)) => backup::run(cli, options),
+        Some(Command::Verify(options)) => verify::run(cli, options),
         Some(Command::Restore(what)) => restore::run(cli, what),
         Some(Command::Demo(options)) => demo::run(cli, options),
         Some(Command::Jobs(options)) => jobs::run(cli, options),

@@ -5,6 +5,10 @@
 //! | [`fault`] | what can go wrong, in words with a remedy, and of which kind |
 //! | [`session`] | a blocking session with the server, for work that runs in its own process |
 //! | [`libpq`] | our connection settings as the environment of PostgreSQL's own tools |
+//! | [`backup`] | taking backups |
+//! | [`base_backup`] | what stands inside a base backup of PostgreSQL's |
+//! | [`retention`] | which backups and which WAL may go |
+//! | [`verify`] | raising a backup's level of proof |
 //! | [`dump`] | dumps in `pg_dump`'s custom format, read by ourselves |
 //! | [`restore`] | databases and tables from logical backups: plan, run, check, compare, copy back, undo |
 //! | [`checkup`] | what is looked at after a restore, of whichever kind |
@@ -14,6 +18,8 @@
 //! Everything here is synchronous: long work runs in a process of its own and reads top-down. Use
 //! `spawn_blocking` from asynchronous code.
 
+pub mod backup;
+pub mod base_backup;
 pub mod checkup;
 pub mod dump;
 pub mod fault;
@@ -21,7 +27,9 @@ pub mod libpq;
 pub mod physical;
 pub mod repository;
 pub mod restore;
+pub mod retention;
 pub mod session;
+pub mod verify;
 
 pub use fault::{Fault, Kind, Result};
 pub use repository::Repository;

@@ -5,6 +5,7 @@
 pub mod backups;
 #[cfg(target_os = "linux")]
 pub mod black_hole;
+pub mod data;
 pub mod database;
 pub mod physical;
 pub mod pty;

@@ -1,0 +1,169 @@
+//! `howdah backup`: taking, listing, expiring and scheduling backups.
+
+mod args;
+mod list;
+mod schedule;
+
+use std::{fmt::Write as _, io::IsTerminal as _, path::PathBuf};
+
+use serde_json::{Value, json};
+
+use super::{
+    Cli, Exit, Failure,
+    place::{self, Place},
+    say, setup, work,
+};
+use crate::{
+    base::{
+        clock::Clock,
+        config::Config,
+        ledger::{Act, LedgerError, Target},
+        text::Text,
+        units,
+    },
+    recover::{
+        self, Kind,
+        backup::{self, Kinds, Request, Wish},
+        retention::{self, Plan, Policy},
+    },
+};
+
+pub use args::BackupArgs;
+use args::{BackupCommand, ExpireArgs, RunArgs};
+
+/// Takes a backup, or does what the subcommand says.
+pub fn run(cli: &Cli, options: &BackupArgs) -> Result<Exit, Failure> {
+    match &options.command {
+        None => take(cli, &options.run),
+        Some(BackupCommand::Run(options)) => take(cli, options),
+        Some(BackupCommand::List(options)) => list::run(cli, options),
+        Some(BackupCommand::Expire(options)) => expire(cli, options),
+        Some(BackupCommand::Schedule(options)) => schedule::run(cli, options),
+    }
+}
+
+/// Does what changes something as one act of the ledger: begun before, ended after, whatever comes of it.
+/// The work hands over figures about what it did.
+pub(super) fn recorded<T>(
+    cli: &Cli,
+    config: &Config,
+    act: Act,
+    work: impl FnOnce() -> recover::Result<(T, Value)>,
+) -> Result<T, Failure> {
+    let unrecorded = |error: LedgerError| Failure::new(Exit::CannotCreate, error);
+    let entry = setup::ledger(cli, config)?.begin(act).map_err(unrecorded)?;
+    match work() {
+        Ok((value, details)) => {
+            entry.done(details).map_err(unrecorded)?;
+            Ok(value)
+        }
+        Err(fault) => {
+            let why = fault.what().as_str();
+            let ended = match fault.kind {
+                Kind::Refused => entry.refused(why),
+                _ => entry.failed(why, Value::Null),
+            };
+            // The failure itself is the better word.
+            drop(ended);
+            Err(fault.into())
+        }
+    }
+}
+
+fn take(cli: &Cli, options: &RunArgs) -> Result<Exit, Failure> {
+    let config = setup::config(cli)?;
+    let Place { settings, repository, frame } = place::place(&config, &options.place)?;
+    let request = request(options)?;
+    let observer = work::observer(cli, options.quiet)?;
+    let act = Act::new("backup.run").on(Target::new(frame.target.name.clone(), None)).with(
+        json!({ "repository": repository.storage().describe(), "physical": options.physical }),
+    );
+    let manifest = recorded(cli, &config, act, || {
+        let manifest = backup::take(&request, &settings, &repository, &*observer)?;
+        let system: Text = manifest.cluster.system_identifier.to_string().into();
+        let details = json!({
+            "backup": manifest.id,
+            "bytes": manifest.stored_size(),
+            "system_identifier": system,
+        });
+        Ok((manifest, details))
+    })?;
+    // Cron mails every word.
+    if !options.quiet && std::io::stdout().is_terminal() {
+        say(&format!(
+            "{}  {} in {}, {} unpacked\n",
+            manifest.id,
+            units::bytes(manifest.stored_size()),
+            units::span(manifest.duration()),
+            units::bytes(manifest.content_size()),
+        ))?;
+    }
+    Ok(Exit::Ok)
+}
+
+fn request(options: &RunArgs) -> Result<Request, Failure> {
+    let kind = if options.physical {
+        Kinds::Physical { spread: options.spread, spool: spool(options)? }
+    } else {
+        let wish = if options.all { Wish::All } else { Wish::Database(options.database.clone()) };
+        Kinds::Logical { wish, counts: !options.no_counts }
+    };
+    Ok(Request { kind, break_lock: options.break_lock })
+}
+
+/// The spool folder as an absolute path: tools run elsewhere.
+fn spool(options: &RunArgs) -> Result<Option<PathBuf>, Failure> {
+    let absolute = |folder: &PathBuf| {
+        std::path::absolute(folder).map_err(|error| {
+            Failure::new(Exit::Usage, format!("--spool '{}': {error}", folder.display()))
+        })
+    };
+    options.spool.as_ref().map(absolute).transpose()
+}
+
+/// Prints what would go and why the rest stays; does it with `--apply`.
+fn expire(cli: &Cli, options: &ExpireArgs) -> Result<Exit, Failure> {
+    let config = setup::config(cli)?;
+    let repository = place::repository(&config, &options.place)?;
+    let policy = Policy { days: options.keep_days, at_least: options.keep_at_least };
+    let plan = if options.apply {
+        let observer = work::observer(cli, options.quiet)?;
+        let act = Act::new("backup.expire")
+            .on(Target::new(repository.target().as_str(), None))
+            .with(json!({ "keep_days": policy.days, "keep_at_least": policy.at_least }));
+        recorded(cli, &config, act, || {
+            let plan = retention::apply(&repository, policy, options.break_lock, &*observer)?;
+            let gone: Vec<_> = plan.going().map(|item| item.id.clone()).collect();
+            let details = json!({ "removed": gone, "wal_files": plan.wal.len() });
+            Ok((plan, details))
+        })?
+    } else {
+        retention::plan_for(&repository, policy, Clock::system().wall())?
+    };
+    if !(options.apply && options.quiet) {
+        say(&told(&plan, options.apply))?;
+    }
+    Ok(Exit::Ok)
+}
+
+fn told(plan: &Plan, applied: bool) -> String {
+    let mut out = String::new();
+    // Writing to a string cannot fail.
+    for item in &plan.items {
+        let _ = match item.stays {
+            Some(why) => writeln!(out, "stays  {}  {why}", item.id),
+            None => writeln!(out, "goes   {}  {}", item.id, units::bytes(item.size)),
+        };
+    }
+    let _ = match plan.wal_needed_from {
+        Some(from) => writeln!(out, "WAL    {} files before {from} go", plan.wal.len()),
+        None => writeln!(out, "WAL    none goes: which is needed is not known"),
+    };
+    let freed = units::bytes(plan.freed());
+    let _ = if applied {
+        writeln!(out, "{freed} freed")
+    } else {
+        writeln!(out, "{freed} would be freed; nothing was removed: give --apply")
+    };
+    out
+}

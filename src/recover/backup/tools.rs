@@ -1,0 +1,86 @@
+//! PostgreSQL's tools for backups, and whether they are new enough for the server.
+
+use std::path::PathBuf;
+
+use crate::{
+    base::{cancel::Cancel, exec::Tool},
+    cluster::Binaries,
+    recover::{Fault, Kind, Result},
+};
+
+/// One of PostgreSQL's client programs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Program {
+    path: PathBuf,
+    /// As it names itself: `pg_dump (PostgreSQL) 15.18`.
+    pub says: String,
+    /// Its major version.
+    pub major: u32,
+}
+
+impl Program {
+    /// Finds it, beside the server's programs or in `PATH`, and asks for its version.
+    pub fn find(name: &str) -> Result<Self> {
+        let path = match Binaries::find() {
+            Ok(binaries) => binaries.program(name),
+            // A machine with the client's programs only will do.
+            Err(_) => PathBuf::from(name),
+        };
+        let out = Tool::new(&path).arg("--version").run(&Cancel::new(), &mut |_| {})?;
+        let says = String::from_utf8_lossy(&out).trim().to_owned();
+        let major = major_of(&says).ok_or_else(|| {
+            Fault::new(Kind::Unavailable, format!("'{name} --version' says '{says}': no version"))
+        })?;
+        Ok(Self { path, says, major })
+    }
+
+    /// It, ready to be given arguments.
+    pub fn tool(&self) -> Tool {
+        Tool::new(&self.path)
+    }
+
+    /// Refuses a program that is older than the server (`server_version_num`): PostgreSQL's documentation
+    /// of `pg_dump` and of `pg_basebackup` promises servers of the same or an earlier major version only.
+    pub fn fits(&self, server: u32) -> Result<()> {
+        if self.major >= server / 10_000 {
+            return Ok(());
+        }
+        let (of, minor) = (server / 10_000, server % 10_000);
+        Err(Fault::new(
+            Kind::Unavailable,
+            format!("{} is older than the server, which is {of}.{minor}", self.says),
+        )
+        .remedy(format!(
+            "install the programs of PostgreSQL {of} and set HOWDAH_PG_BIN to their folder"
+        )))
+    }
+}
+
+/// `pg_dump (PostgreSQL) 15.18 (Debian 15.18-0+deb12u1)`, `… 18beta1`.
+fn major_of(says: &str) -> Option<u32> {
+    let version = says.split_once("(PostgreSQL) ")?.1;
+    let digits: String = version.chars().take_while(char::is_ascii_digit).collect();
+    digits.parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_version_is_read_as_each_packager_writes_it() {
+        assert_eq!(major_of("pg_dump (PostgreSQL) 15.18 (Debian 15.18-0+deb12u1)"), Some(15));
+        assert_eq!(major_of("pg_dump (PostgreSQL) 18beta1"), Some(18));
+        assert_eq!(major_of("pg_dump"), None);
+    }
+
+    #[test]
+    fn an_older_program_is_refused_with_both_versions() {
+        let says = "pg_dump (PostgreSQL) 13.4".to_owned();
+        let program = Program { path: "pg_dump".into(), says, major: 13 };
+        program.fits(130_022).expect("the same");
+        program.fits(120_001).expect("an earlier server");
+        let fault = program.fits(150_018).expect_err("older").to_string();
+        assert!(fault.contains("13.4") && fault.contains("15.18"), "{fault}");
+    }
+}
