@@ -8,6 +8,7 @@ use std::{
     collections::BTreeMap,
     fs,
     io::{Read as _, Write as _},
+    os::unix::fs::PermissionsExt as _,
     path::Path,
     process::{Command, Stdio},
     sync::{
@@ -32,7 +33,6 @@ use howdah::{
             self,
             catalogue::State,
             manifest::{BackupId, Database, Level, Manifest, Role, Verification},
-            sealed,
             storage::Overwrite,
         },
         retention::{self, Policy},
@@ -86,7 +86,7 @@ fn a_logical_backup_holds_every_database_and_knows_what_is_in_it() {
         .collect();
     assert_eq!(dumped, [data::EMPTY, "postgres", data::SHOP, data::HOSTILE]);
     for file in &manifest.files {
-        sealed::check(repository.storage(), &file.stored).expect("as it was written");
+        repository.check_sealed(&file.stored).expect("as it was written");
     }
     let find = |name: &str| {
         manifest.inventory.databases.iter().find(|d| d.name == name).expect("in the inventory")
@@ -721,9 +721,100 @@ fn a_role_that_may_not_read_passwords_takes_a_backup_and_it_is_said() {
     assert!(notes.contains("passwords of roles"), "{notes}");
     let globals = &manifest.files[0].stored;
     let mut text = String::new();
-    sealed::open(repository.storage(), globals)
-        .expect("there")
-        .read_to_string(&mut text)
-        .expect("read");
+    repository.unseal(globals).expect("there").read_to_string(&mut text).expect("read");
     assert!(text.contains("CREATE ROLE clerk") && !text.contains("SCRAM"), "{text}");
+}
+
+/// A folder of programs in which one does what the script says; `REAL` is the true one.
+fn programs(server: &Server, name: &str, script: &str) -> tempfile::TempDir {
+    let folder = tempfile::tempdir().expect("a folder");
+    let real = server.binaries().folder();
+    for entry in fs::read_dir(real).expect("listed").flatten() {
+        if entry.file_name() != *name {
+            let link = folder.path().join(entry.file_name());
+            std::os::unix::fs::symlink(entry.path(), link).expect("linked");
+        }
+    }
+    let path = folder.path().join(name);
+    // Client programs may stand elsewhere: then it is found in PATH, where this one is not.
+    let real = server.binaries().program(name);
+    let text = format!("#!/bin/bash\nREAL='{}'\n{script}\n", real.display());
+    fs::write(&path, text).expect("written");
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).expect("made a program");
+    folder
+}
+
+#[test]
+fn a_tool_that_says_all_is_well_over_half_a_file_is_not_believed() {
+    let cluster = cluster();
+    data::fill(&cluster, false);
+    let honest = "if [ \"$1\" = --version ]; then exec \"$REAL\" --version; fi\n";
+    let old = "echo 'pg_dump (PostgreSQL) 13.4'";
+    for (tool, kind, script, code, word) in [
+        ("pg_dump", "--all", "\"$REAL\" \"$@\" | head -c 30000; exit 0", 65, "damaged"),
+        ("pg_dump", "--all", "exit 0", 65, "dump"),
+        ("pg_dump", "--all", "\"$REAL\" -s \"$@\"; exit 0", 65, "no rows of"),
+        ("pg_dumpall", "--all", "\"$REAL\" \"$@\" | head -c 300; exit 0", 65, "no end"),
+        (
+            "pg_basebackup",
+            "--physical",
+            "\"$REAL\" \"$@\" | head -c 3000000; exit 0",
+            65,
+            "damaged",
+        ),
+        ("pg_basebackup", "--physical", "exit 0", 65, "backup_manifest"),
+        ("pg_basebackup", "--physical", "echo 'no connection' >&2; exit 1", 1, "no connection"),
+        ("pg_dump", "--all", "", 69, "is older than the server"),
+    ] {
+        let script = if script.is_empty() { old.to_owned() } else { format!("{honest}{script}") };
+        let bin = programs(&cluster, tool, &script);
+        let top = tempfile::tempdir().expect("a folder");
+        let home = top.path().join("repo");
+        fs::create_dir(&home).expect("made");
+        let mut call = howdah(&cluster, &home, &["backup", kind]);
+        let (found, _, why) = run(call.env("HOWDAH_PG_BIN", bin.path()));
+        assert_eq!(found, code, "{tool} {script}: {why}");
+        assert!(why.contains(word), "{tool} {script}: {why}");
+        only_a_reason_is_left(&repository(&home), "");
+        nobody_is_left(&cluster);
+    }
+}
+
+#[test]
+fn every_change_stands_in_the_ledger() {
+    let cluster = cluster();
+    let top = tempfile::tempdir().expect("a folder");
+    let home = top.path().join("repo");
+    fs::create_dir(&home).expect("made");
+    let call = |words: &[&str]| run(&mut howdah(&cluster, &home, words));
+    assert_eq!(call(&["backup"]).0, 0);
+    assert_eq!(call(&["verify"]).0, 0);
+    assert_eq!(call(&["backup", "--database", "nowhere"]).0, 64);
+    assert_eq!(call(&["backup", "expire", "--apply"]).0, 0);
+    let ledger = top.path().join(".local/state/howdah/ledger/ledger.jsonl");
+    let text = fs::read_to_string(&ledger).expect("a ledger");
+    let told: Vec<String> = text
+        .lines()
+        .map(|line| {
+            let line: serde_json::Value = serde_json::from_str(line).expect("JSON");
+            format!(
+                "{} {}",
+                line["action"].as_str().unwrap_or("?"),
+                line["outcome"].as_str().unwrap_or("?")
+            )
+        })
+        .collect();
+    assert_eq!(
+        told,
+        [
+            "backup.run begun",
+            "backup.run done",
+            "backup.verify begun",
+            "backup.verify done",
+            "backup.run begun",
+            "backup.run failed",
+            "backup.expire begun",
+            "backup.expire done"
+        ]
+    );
 }

@@ -54,6 +54,10 @@ pub struct Cli {
 pub enum Command {
     /// Print what the console would show, without a screen; exits like a monitoring plug-in
     Status(StatusArgs),
+    /// Take backups, list them, let old ones go
+    Backup(super::backup::BackupArgs),
+    /// Look whether a backup is what it was, and keep the outcome
+    Verify(super::verify::VerifyArgs),
     /// Bring back what was backed up; shows a plan unless told to --apply it
     #[command(subcommand)]
     Restore(super::restore::RestoreCommand),

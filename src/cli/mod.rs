@@ -67,9 +67,9 @@ fn dispatch(cli: &Cli) -> Result<Exit, Failure> {
     match &cli.command {
         None => open::run(cli),
         Some(Command::Status(options)) => status::run(cli, options),
-        Some(Command::Restore(what)) => restore::run(cli, what),
         Some(Command::Backup(options)) => backup::run(cli, options),
         Some(Command::Verify(options)) => verify::run(cli, options),
+        Some(Command::Restore(what)) => restore::run(cli, what),
         Some(Command::Demo(options)) => demo::run(cli, options),
         Some(Command::Jobs(options)) => jobs::run(cli, options),
         Some(Command::Engine(what)) => engine::run(cli, what),

@@ -2,9 +2,10 @@
 
 use std::fmt::Write as _;
 
+use clap::Args;
 use serde_json::json;
 
-use super::{Cli, Exit, Failure, args::VerifyArgs, backup::recorded, place, say, setup, work};
+use super::{Cli, Exit, Failure, args::PlaceArgs, backup::recorded, place, say, setup, work};
 use crate::{
     base::{
         ledger::{Act, Target},
@@ -16,6 +17,26 @@ use crate::{
         verify::Verifier,
     },
 };
+
+/// What `verify` takes.
+#[derive(Args, Clone, Debug, Default)]
+pub struct VerifyArgs {
+    /// The backup [default: the newest]
+    #[arg(value_name = "ID")]
+    pub id: Option<String>,
+    /// Of what, and where
+    #[command(flatten)]
+    pub place: PlaceArgs,
+    /// The newest one
+    #[arg(long, conflicts_with = "id")]
+    pub newest: bool,
+    /// How far: L1 hashes, L2 what is in the files [default: L2]
+    #[arg(long, value_parser = level)]
+    pub level: Option<Level>,
+    /// Say nothing unless something is wrong
+    #[arg(long, short)]
+    pub quiet: bool,
+}
 
 /// Verifies one backup. What is found wrong is printed, kept, and told by the exit code.
 pub fn run(cli: &Cli, options: &VerifyArgs) -> Result<Exit, Failure> {
@@ -51,6 +72,13 @@ fn newest(repository: &Repository) -> Result<BackupId, Fault> {
         Fault::new(Kind::Unavailable, "there is no whole backup to verify")
             .remedy("`howdah backup` takes one")
     })
+}
+
+fn level(text: &str) -> Result<Level, String> {
+    let all = [Level::L1, Level::L2, Level::L3, Level::L4, Level::L5];
+    all.into_iter()
+        .find(|level| level.to_string().eq_ignore_ascii_case(text))
+        .ok_or_else(|| "a level is expected: L1 to L5".to_owned())
 }
 
 fn report(verification: &Verification) -> String {

@@ -49,10 +49,10 @@ fn no_signals(error: &io::Error) -> Failure {
 fn detachable(command: Option<&Command>) -> Option<&'static str> {
     match command? {
         Command::Status(_) => Some("watch.status"),
-        Command::Backup(options) if options.command.is_none() => Some("backup.run"),
-        Command::Verify(_) => Some("backup.verify"),
         Command::Engine(what) => what.detachable(),
         Command::Restore(_) => Some("restore.run"),
+        Command::Backup(options) if options.takes_one() => Some("backup.run"),
+        Command::Verify(_) => Some("backup.verify"),
         _ => None,
     }
 }

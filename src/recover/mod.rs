@@ -5,14 +5,14 @@
 //! | [`fault`] | what can go wrong, in words with a remedy, and of which kind |
 //! | [`session`] | a blocking session with the server, for work that runs in its own process |
 //! | [`libpq`] | our connection settings as the environment of PostgreSQL's own tools |
-//! | [`dump`] | dumps in `pg_dump`'s custom format, read by ourselves |
-//! | [`restore`] | databases and tables from logical backups: plan, run, check, compare, copy back, undo |
-//! | [`checkup`] | what is looked at after a restore, of whichever kind |
-//! | [`physical`] | from a base backup and archived WAL to a cluster as it was at one moment |
 //! | [`backup`] | taking backups |
 //! | [`base_backup`] | what stands inside a base backup of PostgreSQL's |
 //! | [`retention`] | which backups and which WAL may go |
 //! | [`verify`] | raising a backup's level of proof |
+//! | [`dump`] | dumps in `pg_dump`'s custom format, read by ourselves |
+//! | [`restore`] | databases and tables from logical backups: plan, run, check, compare, copy back, undo |
+//! | [`checkup`] | what is looked at after a restore, of whichever kind |
+//! | [`physical`] | from a base backup and archived WAL to a cluster as it was at one moment |
 //! | [`engines`] | pgBackRest, Barman and WAL-G: their history beside our own, their checks and restores |
 //! | [`repository`] | where backups, WAL and proofs are kept: layout, storage, manifests, catalogue |
 //! | [`wal`] | the WAL archive: archive, fetch, verify, find |

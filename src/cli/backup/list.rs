@@ -4,12 +4,14 @@ use std::fmt::Write as _;
 
 use serde_json::{Value, json};
 
+use super::args::ListArgs;
+
 use crate::{
     base::{
         text::{Text, fit},
         units,
     },
-    cli::{Cli, Exit, Failure, args::ListArgs, place, say, setup},
+    cli::{Cli, Exit, Failure, place, say, setup},
     recover::repository::{
         catalogue::{Entry, State},
         manifest::Manifest,

@@ -1,5 +1,6 @@
 //! `howdah backup`: taking, listing, expiring and scheduling backups.
 
+mod args;
 mod list;
 mod schedule;
 
@@ -9,7 +10,6 @@ use serde_json::{Value, json};
 
 use super::{
     Cli, Exit, Failure,
-    args::{BackupArgs, BackupCommand, ExpireArgs, RunArgs},
     place::{self, Place},
     say, setup, work,
 };
@@ -28,7 +28,8 @@ use crate::{
     },
 };
 
-pub use schedule::At;
+pub use args::BackupArgs;
+use args::{BackupCommand, ExpireArgs, RunArgs};
 
 /// Takes a backup, or does what the subcommand says.
 pub fn run(cli: &Cli, options: &BackupArgs) -> Result<Exit, Failure> {

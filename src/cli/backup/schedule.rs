@@ -9,16 +9,14 @@ use std::{
 
 use serde_json::{Value, json};
 
+use super::args::ScheduleArgs;
+
 use crate::{
     base::{
         config::Config,
         ledger::{Act, LedgerError},
     },
-    cli::{
-        Cli, Exit, Failure,
-        args::{PlaceArgs, ScheduleArgs},
-        place, say, setup,
-    },
+    cli::{Cli, Exit, Failure, args::PlaceArgs, place, say, setup},
 };
 
 /// The name of the units.

@@ -26,7 +26,7 @@ use crate::{
         repository::{
             key::{Key, escaped},
             manifest::{Database, File, Inventory, Role},
-            sealed::{Compression, Sealing, Stored},
+            sealed::{Compression, Stored},
         },
         session::Session,
         verify::structure::{compare_dump, globals_are_whole},
@@ -172,8 +172,7 @@ fn sealed<T: Send>(
     understand: impl FnOnce(&mut dyn Read) -> Result<T> + Send,
     look: &mut dyn FnMut(u64, &[Text]),
 ) -> Result<(Stored, T)> {
-    let storage = run.repository.storage();
-    let into = Sealing::create(storage, key, Compression::Zstd, run.threads)?;
+    let into = run.repository.seal_as(key, Compression::Zstd, run.threads)?;
     let (sealing, understood) = pump(
         tool,
         run.observer.cancel(),

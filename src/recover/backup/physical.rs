@@ -32,7 +32,7 @@ use crate::{
         libpq::connecting,
         repository::{
             manifest::{File, Inventory, Role, WalSpan},
-            sealed::{Compression, Sealing, Stored},
+            sealed::{Compression, Stored},
         },
         session::Session,
     },
@@ -83,10 +83,9 @@ pub(super) fn take(
     })?;
     let wal = checked(run, manifest, &members, segment)?;
     let key = run.repository.backup_key(&run.id)?.join("backup_manifest")?;
-    let storage = run.repository.storage();
     let stored =
         run.step("backup_manifest", "keep backup_manifest", &run.files_cleanup(), || {
-            let mut sealing = Sealing::create(storage, &key, Compression::None, 0)?;
+            let mut sealing = run.repository.seal_as(&key, Compression::None, 0)?;
             sealing.write_all(manifest).map_err(Fault::io(format!("cannot write '{key}'")))?;
             Ok((sealing.finish()?, json!({})))
         })?;
@@ -119,8 +118,7 @@ fn streamed(run: &Run<'_>, tool: &Tool) -> Result<(Vec<File>, Members)> {
     let key = run.repository.backup_key(&run.id)?.join("base.tar.zst")?;
     let tool = tool.clone().args(["-D", "-"]);
     run.step("base", "copy the data folder", &cleanup(run, None), || {
-        let storage = run.repository.storage();
-        let sealing = Sealing::create(storage, &key, Compression::Zstd, run.threads)?;
+        let sealing = run.repository.seal_as(&key, Compression::Zstd, run.threads)?;
         let mut shown = Shown::default();
         let (sealing, members) = pump(
             &tool,
@@ -326,8 +324,7 @@ fn keep(
     } else {
         Box::new(raw)
     };
-    let storage = run.repository.storage();
-    let into = Sealing::create(storage, &key, Compression::Zstd, run.threads)?;
+    let into = run.repository.seal_as(&key, Compression::Zstd, run.threads)?;
     let from = Watched { from: BufReader::with_capacity(1 << 18, from), run, done };
     let mut tee = Tee::new(from, into);
     let read = members.read(&mut tee, oid);

@@ -57,7 +57,7 @@ struct Content<'a> {
 
 impl<'a> Content<'a> {
     fn open(ground: &'a Ground<'a>, file: &File) -> Result<Self> {
-        let inner = sealed::open(ground.repository.storage(), &file.stored)?;
+        let inner = ground.repository.unseal(&file.stored)?;
         Ok(Self { inner, ground, done: 0, total: file.stored.content_size })
     }
 }
