@@ -55,6 +55,10 @@ pub enum Command {
     Restore(super::restore::RestoreCommand),
     /// Open the console on a throw-away cluster with real applications and real load
     Demo(DemoArgs),
+    /// Restore a backup into a scratch cluster, look at it, measure, and keep the proof
+    Prove(super::prove::ProveArgs),
+    /// Print what could be brought back now; exits like a monitoring plug-in
+    Recoverable(super::recoverable::RecoverableArgs),
     /// Show what runs detached and what became of it; attach, cancel, remove
     Jobs(JobsArgs),
     /// Show, verify or export the ledger of all that was changed

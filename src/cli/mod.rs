@@ -13,6 +13,8 @@ mod keys;
 mod ledger;
 mod open;
 mod place;
+mod prove;
+mod recoverable;
 mod restore;
 mod setup;
 mod status;
@@ -64,6 +66,8 @@ fn dispatch(cli: &Cli) -> Result<Exit, Failure> {
         Some(Command::Status(options)) => status::run(cli, options),
         Some(Command::Restore(what)) => restore::run(cli, what),
         Some(Command::Demo(options)) => demo::run(cli, options),
+        Some(Command::Prove(options)) => prove::run(cli, options),
+        Some(Command::Recoverable(options)) => recoverable::run(cli, options),
         Some(Command::Jobs(options)) => jobs::run(cli, options),
         Some(Command::Ledger(what)) => ledger::run(cli, what),
         Some(Command::Config(what)) => config::run(cli, *what),

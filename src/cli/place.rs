@@ -1,5 +1,7 @@
 //! From the words of a call to the target that is backed up or restored, and the repository that keeps it.
 
+use std::time::Duration;
+
 use super::{Exit, Failure, args::PlaceArgs, target};
 use crate::{
     base::config::Config,
@@ -32,6 +34,18 @@ pub fn place(config: &Config, args: &PlaceArgs) -> Result<Place, Failure> {
 
 /// The repository alone, for what needs no server.
 pub fn repository(config: &Config, args: &PlaceArgs) -> Result<Repository, Failure> {
+    let (location, name) = whereabouts(config, args)?;
+    let mut repository = repository::open(&location, &name)?.sealing_for(Recipients::parse(
+        config.recipients.iter().map(String::as_str).filter(|word| !word.is_empty()),
+    )?);
+    if let Some(path) = &config.identity {
+        repository = repository.opening_with(Keys::of_file(path));
+    }
+    Ok(repository)
+}
+
+/// Where the repository is, and what the target is called in it.
+pub fn whereabouts(config: &Config, args: &PlaceArgs) -> Result<(String, String), Failure> {
     let words = args.target.as_deref().or(config.default_target.as_deref());
     let configured = words.and_then(|name| config.targets.get_key_value(name));
     let location = args
@@ -48,13 +62,17 @@ pub fn repository(config: &Config, args: &PlaceArgs) -> Result<Repository, Failu
         let what = "what this target is called in the repository is not known: give --name, or configure the target";
         return Err(Failure::new(Exit::Config, what));
     };
-    let mut repository = repository::open(location, name)?.sealing_for(Recipients::parse(
-        config.recipients.iter().map(String::as_str).filter(|word| !word.is_empty()),
-    )?);
-    if let Some(path) = &config.identity {
-        repository = repository.opening_with(Keys::of_file(path));
-    }
-    Ok(repository)
+    Ok((location.to_owned(), name.to_owned()))
+}
+
+/// The promises for RPO and RTO: the target's own, else those for all.
+pub fn promises(config: &Config, args: &PlaceArgs) -> (Duration, Duration) {
+    let words = args.target.as_deref().or(config.default_target.as_deref());
+    let target = words.and_then(|name| config.targets.get(name));
+    (
+        target.and_then(|target| target.rpo_target).unwrap_or(config.rpo_target),
+        target.and_then(|target| target.rto_target).unwrap_or(config.rto_target),
+    )
 }
 
 impl From<Fault> for Failure {

@@ -49,6 +49,8 @@ fn no_signals(error: &io::Error) -> Failure {
 fn detachable(command: Option<&Command>) -> Option<&'static str> {
     match command? {
         Command::Status(_) => Some("watch.status"),
+        Command::Restore(_) => Some("restore.cluster"),
+        Command::Prove(_) => Some("prove"),
         _ => None,
     }
 }

@@ -9,19 +9,25 @@
 //! | [`restore`] | databases and tables from logical backups: plan, run, check, compare, copy back, undo |
 //! | [`checkup`] | what is looked at after a restore, of whichever kind |
 //! | [`physical`] | from a base backup and archived WAL to a cluster as it was at one moment |
+//! | [`drill`] | a backup restored into a scratch cluster, looked at, measured, thrown away |
+//! | [`proof`] | what such a restore proved |
+//! | [`window`] | what can be brought back now: RPO, RTO, the moments that can be restored |
 //! | [`repository`] | where backups, WAL and proofs are kept: layout, storage, manifests, catalogue |
 //!
 //! Everything here is synchronous: long work runs in a process of its own and reads top-down. Use
 //! `spawn_blocking` from asynchronous code.
 
 pub mod checkup;
+pub mod drill;
 pub mod dump;
 pub mod fault;
 pub mod libpq;
 pub mod physical;
+pub mod proof;
 pub mod repository;
 pub mod restore;
 pub mod session;
+pub mod window;
 
 pub use fault::{Fault, Kind, Result};
 pub use repository::Repository;
