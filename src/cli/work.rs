@@ -49,7 +49,7 @@ fn no_signals(error: &io::Error) -> Failure {
 fn detachable(command: Option<&Command>) -> Option<&'static str> {
     match command? {
         Command::Status(_) => Some("watch.status"),
-        Command::Restore(_) => Some("restore.cluster"),
+        Command::Restore(_) => Some("restore"),
         Command::Prove(_) => Some("prove"),
         _ => None,
     }
