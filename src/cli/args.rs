@@ -4,11 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
-use super::backup::At;
-use crate::{
-    base::clock::{Clock, Timestamp, parse_moment},
-    recover::repository::manifest::Level,
-};
+use crate::base::clock::{Clock, Timestamp, parse_moment};
 
 /// The operator's seat on a PostgreSQL cluster.
 #[derive(Debug, Parser)]
@@ -61,12 +57,12 @@ pub enum Command {
     /// Bring back what was backed up; shows a plan unless told to --apply it
     #[command(subcommand)]
     Restore(super::restore::RestoreCommand),
-    /// Take backups, list them, let old ones go
-    Backup(BackupArgs),
-    /// Look whether a backup is what it was, and keep the outcome
-    Verify(VerifyArgs),
     /// Open the console on a throw-away cluster with real applications and real load
     Demo(DemoArgs),
+    /// Restore a backup into a scratch cluster, look at it, measure, and keep the proof
+    Prove(super::prove::ProveArgs),
+    /// Print what could be brought back now; exits like a monitoring plug-in
+    Recoverable(super::recoverable::RecoverableArgs),
     /// Show what runs detached and what became of it; attach, cancel, remove
     Jobs(JobsArgs),
     /// List, check, verify and restore what pgBackRest, Barman or WAL-G keep of a target
@@ -154,149 +150,6 @@ pub enum RepoCommand {
         #[arg(long)]
         json: bool,
     },
-}
-
-/// What `backup` takes.
-#[derive(Args, Debug)]
-#[command(args_conflicts_with_subcommands = true)]
-pub struct BackupArgs {
-    /// What is taken, when no subcommand is named
-    #[command(flatten)]
-    pub run: RunArgs,
-    /// What else
-    #[command(subcommand)]
-    pub command: Option<BackupCommand>,
-}
-
-/// What can be done about backups.
-#[derive(Debug, Subcommand)]
-pub enum BackupCommand {
-    /// Take one
-    Run(RunArgs),
-    /// List what the repository has, and what failed
-    List(ListArgs),
-    /// Show which backups are too old and which WAL nobody needs; remove them with --apply
-    Expire(ExpireArgs),
-    /// Print or install a systemd timer or a crontab line that takes backups
-    Schedule(ScheduleArgs),
-}
-
-/// What `backup list` takes.
-#[derive(Args, Clone, Debug, Default)]
-pub struct ListArgs {
-    /// Of what, and where
-    #[command(flatten)]
-    pub place: PlaceArgs,
-    /// Print JSON
-    #[arg(long)]
-    pub json: bool,
-}
-
-/// What `backup expire` takes.
-#[derive(Args, Clone, Debug)]
-pub struct ExpireArgs {
-    /// Of what, and where
-    #[command(flatten)]
-    pub place: PlaceArgs,
-    /// Keep every backup of so many days, and every moment of them reachable
-    #[arg(long, value_name = "DAYS", default_value_t = 30)]
-    pub keep_days: u32,
-    /// Keep the newest so many of each kind, however old
-    #[arg(long, value_name = "N", default_value_t = 3)]
-    pub keep_at_least: usize,
-    /// Remove what the plan says
-    #[arg(long)]
-    pub apply: bool,
-    /// Take over a lock of another machine
-    #[arg(long)]
-    pub break_lock: bool,
-    /// Say nothing unless it fails
-    #[arg(long, short)]
-    pub quiet: bool,
-}
-
-/// What `backup schedule` takes.
-#[derive(Args, Clone, Debug)]
-pub struct ScheduleArgs {
-    /// Of what, and to where
-    #[command(flatten)]
-    pub place: PlaceArgs,
-    /// Only print it [default]
-    #[arg(long, conflicts_with = "install")]
-    pub print: bool,
-    /// Install it for this account, after printing it
-    #[arg(long)]
-    pub install: bool,
-    /// The time of day, by the machine's clock
-    #[arg(long, value_name = "HH:MM", default_value = "02:00")]
-    pub at: At,
-    /// A systemd timer of this account [default]
-    #[arg(long, conflicts_with = "cron")]
-    pub systemd: bool,
-    /// A line of this account's crontab
-    #[arg(long)]
-    pub cron: bool,
-    /// Take the data folder instead of the databases
-    #[arg(long, conflicts_with = "all")]
-    pub physical: bool,
-    /// Take all databases
-    #[arg(long)]
-    pub all: bool,
-}
-
-/// What `verify` takes.
-#[derive(Args, Clone, Debug, Default)]
-pub struct VerifyArgs {
-    /// The backup [default: the newest]
-    #[arg(value_name = "ID")]
-    pub id: Option<String>,
-    /// Of what, and where
-    #[command(flatten)]
-    pub place: PlaceArgs,
-    /// The newest one
-    #[arg(long, conflicts_with = "id")]
-    pub newest: bool,
-    /// How far: L1 hashes, L2 what is in the files [default: L2]
-    #[arg(long, value_parser = level)]
-    pub level: Option<Level>,
-    /// Say nothing unless something is wrong
-    #[arg(long, short)]
-    pub quiet: bool,
-}
-
-/// What `backup run` takes.
-#[derive(Args, Clone, Debug, Default)]
-pub struct RunArgs {
-    /// Of what, and to where
-    #[command(flatten)]
-    pub place: PlaceArgs,
-    /// The databases as statements and rows, by pg_dump [default]
-    #[arg(long, conflicts_with = "physical")]
-    pub logical: bool,
-    /// The data folder with its WAL, by pg_basebackup
-    #[arg(long, conflicts_with_all = ["database", "all", "no_counts"])]
-    pub physical: bool,
-    /// One database [default: the target's]
-    #[arg(long, value_name = "DATABASE", conflicts_with = "all")]
-    pub database: Option<String>,
-    /// All databases
-    #[arg(long)]
-    pub all: bool,
-    /// Do not count rows beside the dump: then their numbers are unknown
-    #[arg(long)]
-    pub no_counts: bool,
-    /// Let the checkpoint at the beginning take its time
-    #[arg(long, requires = "physical")]
-    pub spread: bool,
-    /// Where archives of tablespaces stand on their way [default: in the repository]
-    #[arg(long, value_name = "FOLDER", requires = "physical")]
-    pub spool: Option<PathBuf>,
-    /// Take over a lock of another machine
-    #[arg(long)]
-    pub break_lock: bool,
-    /// Say nothing unless it fails
-    #[arg(long, short)]
-    pub quiet: bool,
 }
 
 /// What `demo` takes.
@@ -425,13 +278,6 @@ pub enum ConfigCommand {
     Path,
     /// Check the configuration and tell where each value comes from
     Check,
-}
-
-fn level(text: &str) -> Result<Level, String> {
-    let all = [Level::L1, Level::L2, Level::L3, Level::L4, Level::L5];
-    all.into_iter()
-        .find(|level| level.to_string().eq_ignore_ascii_case(text))
-        .ok_or_else(|| "a level is expected: L1 to L5".to_owned())
 }
 
 fn span(text: &str) -> Result<std::time::Duration, String> {

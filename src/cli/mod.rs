@@ -15,6 +15,8 @@ mod keys;
 mod ledger;
 mod open;
 mod place;
+mod prove;
+mod recoverable;
 mod repo;
 mod restore;
 mod setup;
@@ -71,6 +73,8 @@ fn dispatch(cli: &Cli) -> Result<Exit, Failure> {
         Some(Command::Verify(options)) => verify::run(cli, options),
         Some(Command::Restore(what)) => restore::run(cli, what),
         Some(Command::Demo(options)) => demo::run(cli, options),
+        Some(Command::Prove(options)) => prove::run(cli, options),
+        Some(Command::Recoverable(options)) => recoverable::run(cli, options),
         Some(Command::Jobs(options)) => jobs::run(cli, options),
         Some(Command::Engine(what)) => engine::run(cli, what),
         Some(Command::Ledger(what)) => ledger::run(cli, what),

@@ -1,5 +1,7 @@
 //! From the words of a call to the target that is backed up or restored, and the repository that keeps it.
 
+use std::time::Duration;
+
 use super::{Exit, Failure, args::PlaceArgs, target};
 use crate::{
     base::config::Config,
@@ -43,7 +45,10 @@ pub fn new_repository(config: &Config, args: &PlaceArgs) -> Result<Repository, F
 }
 
 /// The repository's location, and what the target is called in it.
-fn whereabouts<'a>(config: &'a Config, args: &'a PlaceArgs) -> Result<(&'a str, &'a str), Failure> {
+pub fn whereabouts<'a>(
+    config: &'a Config,
+    args: &'a PlaceArgs,
+) -> Result<(&'a str, &'a str), Failure> {
     let words = args.target.as_deref().or(config.default_target.as_deref());
     let configured = words.and_then(|name| config.targets.get_key_value(name));
     let location = args
@@ -86,6 +91,16 @@ impl From<Kind> for Exit {
             Kind::Failed => Self::Failure,
         }
     }
+}
+
+/// The promises for RPO and RTO: the target's own, else those for all.
+pub fn promises(config: &Config, args: &PlaceArgs) -> (Duration, Duration) {
+    let words = args.target.as_deref().or(config.default_target.as_deref());
+    let target = words.and_then(|name| config.targets.get(name));
+    (
+        target.and_then(|target| target.rpo_target).unwrap_or(config.rpo_target),
+        target.and_then(|target| target.rto_target).unwrap_or(config.rto_target),
+    )
 }
 
 impl From<Fault> for Failure {

@@ -53,6 +53,7 @@ fn detachable(command: Option<&Command>) -> Option<&'static str> {
         Command::Restore(_) => Some("restore.run"),
         Command::Backup(options) if options.takes_one() => Some("backup.run"),
         Command::Verify(_) => Some("backup.verify"),
+        Command::Prove(_) => Some("proof.run"),
         _ => None,
     }
 }

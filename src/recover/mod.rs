@@ -14,6 +14,9 @@
 //! | [`checkup`] | what is looked at after a restore, of whichever kind |
 //! | [`physical`] | from a base backup and archived WAL to a cluster as it was at one moment |
 //! | [`engines`] | pgBackRest, Barman and WAL-G: their history beside our own, their checks and restores |
+//! | [`drill`] | a backup restored into a scratch cluster, looked at, measured, thrown away |
+//! | [`proof`] | what such a restore proved |
+//! | [`window`] | what can be brought back now: RPO, RTO, the moments that can be restored |
 //! | [`repository`] | where backups, WAL and proofs are kept: layout, storage, manifests, catalogue |
 //! | [`wal`] | the WAL archive: archive, fetch, verify, find |
 //!
@@ -23,17 +26,20 @@
 pub mod backup;
 pub mod base_backup;
 pub mod checkup;
+pub mod drill;
 pub mod dump;
 pub mod engines;
 pub mod fault;
 pub mod libpq;
 pub mod physical;
+pub mod proof;
 pub mod repository;
 pub mod restore;
 pub mod retention;
 pub mod session;
 pub mod verify;
 pub mod wal;
+pub mod window;
 
 pub use fault::{Fault, Kind, Result};
 pub use repository::Repository;

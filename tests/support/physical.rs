@@ -5,6 +5,7 @@ use std::{
     io::Write as _,
     os::unix::fs::{PermissionsExt as _, chown},
     path::{Path, PathBuf},
+    process::Command,
     sync::Arc,
     time::Duration,
 };
@@ -47,7 +48,7 @@ pub struct Estate {
 /// A moment that a test can return to.
 #[derive(Clone, Debug)]
 pub struct Mark {
-    /// The number of rows in `marks` then.
+    /// The largest number in `marks` then: in a fresh table, its rows.
     pub rows: i64,
     /// Just after its commit.
     pub at: Timestamp,
@@ -100,7 +101,7 @@ impl Estate {
 
     /// Commits one more row.
     pub fn mark(&self) -> Mark {
-        let sql = "WITH new AS (INSERT INTO marks SELECT count(*) + 1 FROM marks RETURNING id) \
+        let sql = "WITH new AS (INSERT INTO marks SELECT coalesce(max(id), 0) + 1 FROM marks RETURNING id) \
                    SELECT id, pg_current_xact_id() FROM new; \
                    SELECT pg_current_wal_insert_lsn(), to_char(clock_timestamp() AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.US\"Z\"')";
         let said = self.sql(sql);
@@ -134,6 +135,33 @@ impl Estate {
         let mut settings = Settings::parse(&words, &Environment::bare()).expect("settings");
         settings.password = Some(self.cluster.password().clone());
         settings
+    }
+
+    /// A call of the program that restores, with this repository and this archive.
+    pub fn howdah(&self, words: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_howdah"));
+        command
+            .args(words)
+            .arg("--repository")
+            .arg(self.path("repository"))
+            .args(["--name", "test"]);
+        command.arg("--wal-folder").arg(&self.archive).env("HOME", self.home.path());
+        for name in ["XDG_CONFIG_HOME", "XDG_STATE_HOME", "XDG_CACHE_HOME", "HOWDAH_ACTOR"] {
+            command.env_remove(name);
+        }
+        command
+    }
+
+    /// The same for what needs neither.
+    pub fn run_plain(&self, words: &[&str]) -> (i32, String, String) {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_howdah"));
+        command.args(words).env("HOME", self.home.path()).env_remove("XDG_CONFIG_HOME");
+        outcome(&mut command.env_remove("XDG_STATE_HOME"))
+    }
+
+    /// Runs one: its exit code, what it printed, and what went wrong.
+    pub fn run(&self, words: &[&str]) -> (i32, String, String) {
+        outcome(&mut self.howdah(words))
     }
 
     /// Takes a physical backup by `pg_basebackup`, as the backup room lays it out.
@@ -280,4 +308,10 @@ pub fn give(path: &Path) {
 /// An observer that says nothing.
 pub fn silent() -> Silent {
     Silent::default()
+}
+
+fn outcome(command: &mut Command) -> (i32, String, String) {
+    let output = command.output().expect("run");
+    let text = |bytes: Vec<u8>| String::from_utf8(bytes).expect("text");
+    (output.status.code().expect("a code"), text(output.stdout), text(output.stderr))
 }

@@ -1,5 +1,6 @@
 //! `howdah restore`: a plan by default, the deed with `--apply` and the target's name.
 
+pub mod cluster;
 mod confirm;
 mod database;
 mod table;
@@ -37,6 +38,12 @@ pub enum RestoreCommand {
     CopyBack(table::CopyBackArgs),
     /// Take back what copy-back did
     Undo(table::UndoArgs),
+    /// Bring a whole cluster back as it was at one moment, from a physical backup and archived WAL
+    Cluster(Box<cluster::ClusterArgs>),
+    /// Let go a restored cluster that waits at its target: it takes writes from then on
+    Promote(cluster::FolderArgs),
+    /// End a restored cluster that was never promoted, and remove its folder
+    Discard(cluster::FolderArgs),
 }
 
 /// What every restore from a logical backup takes.
@@ -90,6 +97,9 @@ pub fn run(cli: &Cli, what: &RestoreCommand) -> Result<Exit, Failure> {
         RestoreCommand::Diff(args) => table::compare(cli, args),
         RestoreCommand::CopyBack(args) => table::copy(cli, args),
         RestoreCommand::Undo(args) => table::undo(cli, args),
+        RestoreCommand::Cluster(args) => cluster::run(cli, args),
+        RestoreCommand::Promote(args) => cluster::promote(cli, args),
+        RestoreCommand::Discard(args) => cluster::discard(cli, args),
     }
 }
 

@@ -1,13 +1,17 @@
 //! Where WAL is kept, as this room needs it.
 
 use std::{
-    fs, io,
+    fs,
+    io::{self, Read as _},
     path::{Path, PathBuf},
 };
 
 use crate::{
-    base::{clock::Timestamp, text::Text},
-    recover::{Fault, Result},
+    base::{clock::Timestamp, digest, text::Text},
+    recover::{
+        Fault, Kind, Repository, Result,
+        repository::{sealed::unreadable, storage::Object},
+    },
 };
 
 /// A place with archived WAL. Every method may be called from several threads at once.
@@ -90,6 +94,68 @@ impl Archive for PlainFolder {
 
     fn command(&self) -> Result<String> {
         Ok(format!("cp {} \"%p\"", shell_word(&format!("{}/%f", quoted_percent(&self.folder)))))
+    }
+}
+
+/// The WAL that howdah archived into a repository: the name of each object holds the name of the file and
+/// the SHA-256 of its content.
+pub struct InRepository {
+    repository: Repository,
+    fetch: Vec<String>,
+}
+
+impl InRepository {
+    /// The WAL of a target; `fetch` is the command that brings a file back, without its two arguments.
+    pub fn new(repository: Repository, fetch: Vec<String>) -> Self {
+        Self { repository, fetch }
+    }
+
+    fn objects(&self) -> Result<Vec<(String, String, Object)>> {
+        let objects = self.repository.storage().list(&self.repository.wal_key()?)?;
+        let parts = |object: Object| {
+            let (name, sha256) = object.key.file().strip_suffix(".zst")?.rsplit_once('.')?;
+            Some((name.to_owned(), sha256.to_owned(), object.clone()))
+        };
+        Ok(objects.into_iter().filter_map(parts).collect())
+    }
+}
+
+impl Archive for InRepository {
+    fn describe(&self) -> Text {
+        format!("{:?}", self.repository).into()
+    }
+
+    fn files(&self) -> Result<Vec<Kept>> {
+        let kept =
+            |(name, _, object): (String, String, Object)| Kept { name, modified: object.modified };
+        Ok(self.objects()?.into_iter().map(kept).collect())
+    }
+
+    fn fetch(&self, name: &str, to: &Path) -> Result<()> {
+        let objects = self.objects()?;
+        let mut found = objects.iter().filter(|(known, ..)| known == name);
+        let Some((_, sha256, object)) = found.next() else {
+            return Err(Fault::new(Kind::Damaged, format!("'{name}' is not in the archive")));
+        };
+        if found.next().is_some() {
+            let what = format!("'{name}' is in the archive several times, each with other content");
+            return Err(Fault::new(Kind::Damaged, what));
+        }
+        let mut content = Vec::new();
+        zstd::Decoder::new(self.repository.storage().open(&object.key)?)
+            .and_then(|mut unpacked| unpacked.read_to_end(&mut content))
+            .map_err(|error| unreadable(&object.key, &error))?;
+        if digest::sha256(&content) != *sha256 {
+            let what = format!("'{}' is not what was archived: its SHA-256 differs", object.key);
+            return Err(Fault::new(Kind::Damaged, what));
+        }
+        fs::write(to, content).map_err(Fault::io(format!("cannot write '{}'", to.display())))
+    }
+
+    fn command(&self) -> Result<String> {
+        let words: Vec<String> =
+            self.fetch.iter().map(|word| shell_word(&word.replace('%', "%%"))).collect();
+        Ok(format!("{} %f \"%p\"", words.join(" ")))
     }
 }
 

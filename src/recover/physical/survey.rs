@@ -109,6 +109,8 @@ pub fn survey(
                 if fault.kind != Kind::Damaged {
                     return Err(fault);
                 }
+                // pg_waldump would ask the broken file for the size of segments.
+                let _ = fs::remove_file(folder.path().join(file_name(chain, link.segment.number)));
                 found.end = link.segment.number * size;
                 found.damage = Some(fault);
                 break;
@@ -130,6 +132,29 @@ pub fn survey(
         from = to;
     }
     Ok(found)
+}
+
+/// The last commit of a chain, from its last segments alone: none when they hold none.
+pub fn last_commit(
+    chain: &Chain,
+    archive: &dyn Archive,
+    manifest: &Manifest,
+    binaries: &Binaries,
+) -> Result<Option<Ended>> {
+    let base = span(manifest)?;
+    let folder = tempfile::tempdir().map_err(Fault::io("no temporary folder for WAL"))?;
+    let silent = crate::base::progress::Silent::default();
+    for link in chain.links.iter().rev().take(BATCH) {
+        bring(*link, chain, archive, manifest, folder.path())?;
+        let begin = link.segment.number * chain.segment_size;
+        let mut found = Survey::default();
+        let range = begin.max(base.start)..begin + chain.segment_size;
+        dump(chain, folder.path(), range, base, binaries, &mut found, &silent)?;
+        if let Some(last) = found.last_commit() {
+            return Ok(Some(*last));
+        }
+    }
+    Ok(None)
 }
 
 /// The WAL that a physical backup's manifest tells of.

@@ -60,7 +60,7 @@ pub fn both(at: Timestamp) -> String {
     let utc = at.strftime("%Y-%m-%d %H:%M:%S%.fZ").to_string();
     let local = at.to_zoned_datetime(jiff::tz::TimeZone::system());
     if local.offset().is_zero() {
-        format!("{utc} (local time is UTC)")
+        utc
     } else {
         format!("{utc} ({} here)", local.strftime("%Y-%m-%d %H:%M:%S%.f %:z"))
     }

@@ -1,0 +1,93 @@
+//! `howdah prove`: the newest backup is restored, looked at, measured, and the proof is kept. For cron.
+
+use std::path::PathBuf;
+
+use clap::Args;
+
+use super::{
+    Cli, Exit, Failure,
+    args::PlaceArgs,
+    place,
+    restore::cluster::{WalArgs, archive, pick, program},
+    say, setup, work,
+};
+use crate::recover::{
+    checkup,
+    drill::Drill,
+    physical::Target,
+    proof::{Proof, Verdict},
+};
+
+/// What `prove` takes.
+#[derive(Args, Clone, Debug)]
+pub struct ProveArgs {
+    /// Which target, and where its backups are
+    #[command(flatten)]
+    pub place: PlaceArgs,
+    /// The backup: its name, or `newest`
+    #[arg(long, value_name = "ID", default_value = "newest")]
+    pub backup: String,
+    /// Where the WAL is
+    #[command(flatten)]
+    pub wal: WalArgs,
+    /// SQL whose every row is a finding
+    #[arg(long = "assert", value_name = "FILE")]
+    pub assertions: Option<PathBuf>,
+    /// Leave the scratch cluster running, and tell how to reach it
+    #[arg(long)]
+    pub keep: bool,
+    /// Print the proof as JSON
+    #[arg(long, conflicts_with = "verbose")]
+    pub json: bool,
+    /// Print the proof even when nothing is wrong
+    #[arg(long, short)]
+    pub verbose: bool,
+}
+
+/// Makes a proof. 0: proven, 1: failed, 2: proven and a target missed, 65: damaged.
+pub fn run(cli: &Cli, args: &ProveArgs) -> Result<Exit, Failure> {
+    let config = setup::config(cli)?;
+    let repository = place::repository(&config, &args.place)?;
+    let archive = archive(&config, &args.place, &args.wal, &repository)?;
+    let manifest = pick(&repository, &args.backup, &Target::Latest)?;
+    let assertions = args.assertions.as_deref().map(checkup::read_assertions).transpose()?;
+    let (rpo_target, rto_target) = place::promises(&config, &args.place);
+    let observer = work::observer(cli, false)?;
+    let drill = Drill {
+        repository: &repository,
+        archive: &*archive,
+        manifest: &manifest,
+        target: Target::Latest,
+        timeline: args.wal.timeline,
+        program: &program()?,
+        keep: args.keep,
+        assertions: assertions.as_deref(),
+        rto_target,
+        rpo_target,
+    };
+    let (proof, kept) = drill.run(&*observer)?;
+    say(&words(args, &proof)?)?;
+    if let Some(kept) = kept {
+        let folder = kept.folder.display();
+        say(&format!(
+            "kept: psql '{}'\nremove it: howdah restore discard '{folder}'\n",
+            kept.conninfo
+        ))?;
+    }
+    Ok(match proof.verdict {
+        Verdict::Proven => Exit::Ok,
+        Verdict::Failed => Exit::Failure,
+        Verdict::TargetMissed => Exit::Critical,
+        Verdict::Damaged => Exit::Damaged,
+    })
+}
+
+/// Silence when nothing is wrong: cron mails every word.
+fn words(args: &ProveArgs, proof: &Proof) -> Result<String, Failure> {
+    if args.json {
+        let text = serde_json::to_string_pretty(proof);
+        return text.map(|text| text + "\n").map_err(|error| Failure::new(Exit::Failure, error));
+    }
+    let quiet = proof.verdict == Verdict::Proven && !args.verbose;
+    Ok(if quiet { String::new() } else { proof.markdown() })
+}

@@ -1,0 +1,384 @@
+//! `howdah restore cluster`: a cluster as it was at one moment, planned first; then promoted or discarded.
+
+use std::{
+    fmt::Write as _,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use clap::{ArgGroup, Args};
+use serde_json::json;
+
+use crate::{
+    base::{
+        clock::{Clock, Timestamp, parse_moment},
+        config::Config,
+        ledger::{Act, Entry, LedgerError},
+    },
+    cli::{Cli, Exit, Failure, args::PlaceArgs, place, say, setup, work},
+    cluster::guard::Guard,
+    recover::{
+        Fault, Kind, Repository,
+        checkup::{self, Orders, checkup},
+        physical::{
+            Archive, Order, PlainFolder, Plan, Target,
+            archive::InRepository,
+            plan::{self, Into},
+            record::State,
+            restore::{self, Restored, Stopwatch},
+        },
+        repository::manifest::{BackupId, Manifest, Method, parse_lsn},
+    },
+};
+
+/// A folder that a cluster was restored into.
+#[derive(Args, Clone, Debug)]
+pub struct FolderArgs {
+    /// The folder that it was restored into
+    pub folder: PathBuf,
+}
+
+/// Where archived WAL is.
+#[derive(Args, Clone, Debug, Default)]
+pub struct WalArgs {
+    /// Read WAL from a flat folder that something like `cp` fills [default: the repository]
+    #[arg(long, value_name = "FOLDER")]
+    pub wal_folder: Option<PathBuf>,
+    /// Follow this timeline [default: the newest, when there is no doubt which]
+    #[arg(long, value_name = "N")]
+    pub timeline: Option<u32>,
+}
+
+/// What `restore cluster` takes.
+#[derive(Args, Clone, Debug)]
+#[command(group = ArgGroup::new("moment").required(true), group = ArgGroup::new("where").required(true))]
+pub struct ClusterArgs {
+    /// Which target, and where its backups are
+    #[command(flatten)]
+    pub place: PlaceArgs,
+    /// The backup: its name, or `newest`: the newest one from which the moment can be reached
+    #[arg(long, value_name = "ID", default_value = "newest")]
+    pub backup: String,
+    /// Everything committed up to this time: RFC 3339, or `DATE TIME` of UTC
+    #[arg(long, value_name = "TIME", group = "moment", value_parser = moment)]
+    pub to_time: Option<Timestamp>,
+    /// Up to this position in the WAL
+    #[arg(long, value_name = "LSN", group = "moment", value_parser = position)]
+    pub to_lsn: Option<u64>,
+    /// Up to this restore point
+    #[arg(long, value_name = "NAME", group = "moment")]
+    pub to_name: Option<String>,
+    /// Up to the commit of this transaction
+    #[arg(long, value_name = "XID", group = "moment")]
+    pub to_xid: Option<u32>,
+    /// Up to the last commit in the archive
+    #[arg(long, group = "moment")]
+    pub latest: bool,
+    /// With --to-lsn or --to-xid: stop just before it
+    #[arg(long)]
+    pub exclusive: bool,
+    /// Where the WAL is
+    #[command(flatten)]
+    pub wal: WalArgs,
+    /// A new folder for it
+    #[arg(long, value_name = "FOLDER", group = "where", requires = "port")]
+    pub into: Option<PathBuf>,
+    /// Put it in place of the stopped cluster with this data folder, which is moved aside
+    #[arg(long, value_name = "DATA", group = "where")]
+    pub in_place: Option<PathBuf>,
+    /// The port of the restored cluster
+    #[arg(long, value_name = "PORT")]
+    pub port: Option<u16>,
+    /// Stop at the moment, for reading only: then `howdah restore promote` or `discard`
+    #[arg(long)]
+    pub inspect: bool,
+    /// SQL whose every row is a finding, run after the restore
+    #[arg(long = "assert", value_name = "FILE")]
+    pub assertions: Option<PathBuf>,
+    /// Do it; without this the plan is shown and nothing is touched
+    #[arg(long)]
+    pub apply: bool,
+    /// With --in-place: the target's name in the repository, a slash, and the last four digits of the
+    /// system identifier
+    #[arg(long, value_name = "NAME/1234", requires = "apply")]
+    pub confirm: Option<String>,
+}
+
+/// Promotes a cluster that waits at its target.
+pub fn promote(cli: &Cli, args: &FolderArgs) -> Result<Exit, Failure> {
+    let folder = &args.folder;
+    let observer = work::observer(cli, false)?;
+    let entry = begin(cli, "restore.promote", &json!({ "folder": folder }))?;
+    let server = match restore::promote(folder, &*observer) {
+        Ok(server) => server,
+        Err(fault) => return Err(noted(entry, fault)?),
+    };
+    entry.done(json!({ "pid": server.pid() })).map_err(unrecorded)?;
+    say(&format!("'{}' takes writes (process {})\n", folder.display(), server.pid()))?;
+    Ok(Exit::Ok)
+}
+
+/// Removes a cluster that was never promoted.
+pub fn discard(cli: &Cli, args: &FolderArgs) -> Result<Exit, Failure> {
+    let folder = &args.folder;
+    let entry = begin(cli, "restore.discard", &json!({ "folder": folder }))?;
+    if let Err(fault) = restore::discard(folder) {
+        return Err(noted(entry, fault)?);
+    }
+    entry.done(json!({})).map_err(unrecorded)?;
+    say(&format!("'{}' is removed\n", folder.display()))?;
+    Ok(Exit::Ok)
+}
+
+fn begin(cli: &Cli, action: &'static str, details: &serde_json::Value) -> Result<Entry, Failure> {
+    let act = Act::new(action).with(details.clone());
+    setup::ledger(cli, &setup::config(cli)?)?.begin(act).map_err(unrecorded)
+}
+
+fn unrecorded(error: LedgerError) -> Failure {
+    Failure::new(Exit::CannotCreate, error)
+}
+
+/// Notes in the ledger why an act came to nothing.
+fn noted(entry: Entry, fault: Fault) -> Result<Failure, Failure> {
+    let why = fault.to_string();
+    match fault.kind {
+        Kind::Refused | Kind::Usage => entry.refused(&why),
+        _ => entry.failed(&why, serde_json::Value::Null),
+    }
+    .map_err(unrecorded)?;
+    Ok(fault.into())
+}
+
+/// Plans a restore, and does it when that was asked for.
+pub fn run(cli: &Cli, args: &ClusterArgs) -> Result<Exit, Failure> {
+    let config = setup::config(cli)?;
+    let (_, name) = place::whereabouts(&config, &args.place)?;
+    let repository = place::repository(&config, &args.place)?;
+    let archive = archive(&config, &args.place, &args.wal, &repository)?;
+    let target = args.target()?;
+    let manifest = pick(&repository, &args.backup, &target)?;
+    let binaries = plan::binaries(&manifest)?;
+    let observer = work::observer(cli, false)?;
+    let assertions = args.assertions.as_deref().map(checkup::read_assertions).transpose()?;
+    let mut watch = Stopwatch::start();
+    let plan = Plan::make(args.order(target)?, manifest, &*archive, &binaries, &*observer)?;
+    watch.lap("check the WAL");
+    say(&plan.words())?;
+    if !args.apply {
+        say("nothing was done; --apply does it\n")?;
+        return Ok(Exit::Ok);
+    }
+    confirm(args, &name, &plan.manifest)?;
+    let details = json!({ "backup": plan.manifest.id, "target": plan.order.target.to_string(), "folder": plan.folder });
+    let entry = begin(cli, "restore.cluster", &details)?;
+    let mut guard = Guard::start(&program()?).map_err(Fault::from)?;
+    let done = restore::run(
+        &plan,
+        &repository,
+        &*archive,
+        &binaries,
+        Some(&mut guard),
+        &mut watch,
+        &*observer,
+    );
+    let mut restored = match done {
+        Ok(restored) => restored,
+        Err(fault) => return Err(noted(entry, fault)?),
+    };
+    if args.inspect {
+        restored.note(State::Inspecting)?;
+        guard.release().map_err(Fault::from)?;
+        entry.done(json!({ "state": "inspecting" })).map_err(unrecorded)?;
+        say(&waiting(&restored))?;
+        return Ok(Exit::Ok);
+    }
+    restored.promote(&mut watch)?;
+    let orders = Orders {
+        settings: &restored.settings,
+        manifest: &plan.manifest,
+        databases: None,
+        exact: false,
+        amcheck: true,
+        assertions: assertions.as_deref(),
+        binaries: &binaries,
+    };
+    let checks = checkup(&orders, &*observer)?;
+    let failures = checkup::failures(&checks);
+    restored.note(State::Done)?;
+    let (times, aside) = (restored.times.clone(), restored.aside.clone());
+    let reached = restored.reached.clone();
+    let server = restored.open(&*observer)?;
+    guard.release().map_err(Fault::from)?;
+    entry
+        .done(json!({ "reached": reached, "times": times, "findings": failures }))
+        .map_err(unrecorded)?;
+    let mut out = String::new();
+    // Writing to a string cannot fail.
+    let _ = report(&mut out, &plan, &server, &times, &reached, &aside, &failures);
+    say(&out)?;
+    Ok(if failures.is_empty() { Exit::Ok } else { Exit::Failure })
+}
+
+fn report(
+    out: &mut String,
+    plan: &Plan,
+    server: &crate::recover::physical::recovering::Recovering,
+    times: &restore::Times,
+    reached: &crate::recover::physical::recovering::Reached,
+    aside: &[(PathBuf, PathBuf)],
+    failures: &[String],
+) -> std::fmt::Result {
+    let last = reached.last_transaction.map_or("—".to_owned(), |at| at.to_string());
+    writeln!(out, "restored   process {}, last transaction {last}", server.pid())?;
+    let write = times.first_write.map_or("—".to_owned(), |seconds| format!("{seconds:.1} s"));
+    writeln!(
+        out,
+        "RTO        first read {:.1} s, caught up {:.1} s, first write {write}",
+        times.first_read, times.caught_up
+    )?;
+    if matches!(plan.order.into, Into::Folder(_)) {
+        writeln!(
+            out,
+            "archiving  off (archive_mode in postgresql.auto.conf): turn it on when this cluster takes over"
+        )?;
+    }
+    for (from, to) in aside {
+        writeln!(
+            out,
+            "undo       stop it, then: mv '{}' elsewhere; mv '{}' '{}'",
+            from.display(),
+            to.display(),
+            from.display()
+        )?;
+    }
+    for failure in failures {
+        writeln!(out, "found      {failure}")?;
+    }
+    Ok(())
+}
+
+fn waiting(restored: &Restored) -> String {
+    let last = restored.reached.last_transaction.map_or("—".to_owned(), |at| at.to_string());
+    let folder = restored.folder.display();
+    format!(
+        "waiting    read only, at {}, last transaction {last}\n\
+         look       psql 'host={} port={} user={} dbname=postgres'\n\
+         then       howdah restore promote '{folder}', or: howdah restore discard '{folder}'\n",
+        restored.reached.lsn,
+        restored.record.private.display(),
+        restored.record.port,
+        restored.settings.user,
+    )
+}
+
+/// In place of a cluster only for who types which one it is.
+fn confirm(args: &ClusterArgs, name: &str, manifest: &Manifest) -> Result<(), Failure> {
+    if args.in_place.is_none() {
+        return Ok(());
+    }
+    let wanted = format!("{name}/{:04}", manifest.cluster.system_identifier % 10_000);
+    let given = args.confirm.as_deref().unwrap_or_default().replace(['…', '.'], "");
+    if given == wanted.replace('.', "") {
+        return Ok(());
+    }
+    let what = format!(
+        "in place needs --confirm with the target's name and the last four digits of the system identifier: '{name}/…'"
+    );
+    Err(Failure::new(Exit::Refused, what))
+}
+
+impl ClusterArgs {
+    fn target(&self) -> Result<Target, Failure> {
+        let exclusive = self.exclusive;
+        let target = match (self.to_time, self.to_lsn, &self.to_name, self.to_xid) {
+            (Some(at), ..) => Target::Time(at),
+            (_, Some(at), ..) => Target::Lsn { at, exclusive },
+            (_, _, Some(name), _) => Target::Name(name.clone()),
+            (.., Some(xid)) => Target::Xid { xid, exclusive },
+            _ => Target::Latest,
+        };
+        if exclusive && !matches!(target, Target::Lsn { .. } | Target::Xid { .. }) {
+            return Err(Failure::new(Exit::Usage, "--exclusive goes with --to-lsn or --to-xid"));
+        }
+        Ok(target)
+    }
+
+    fn order(&self, target: Target) -> Result<Order, Failure> {
+        let absolute = |path: &Path| {
+            std::path::absolute(path).map_err(|error| Failure::new(Exit::Usage, error))
+        };
+        let into = match (&self.into, &self.in_place) {
+            (Some(folder), _) => Into::Folder(absolute(folder)?),
+            (None, Some(data)) => Into::Place(absolute(data)?),
+            (None, None) => return Err(Failure::new(Exit::Usage, "give --into or --in-place")),
+        };
+        Ok(Order { target, timeline: self.wal.timeline, into, port: self.port.unwrap_or(5432) })
+    }
+}
+
+/// This very binary.
+pub fn program() -> Result<PathBuf, Failure> {
+    std::env::current_exe().map_err(|error| {
+        Failure::new(Exit::Failure, format!("this program cannot be found: {error}"))
+    })
+}
+
+/// The WAL of a target.
+pub fn archive(
+    config: &Config,
+    place: &PlaceArgs,
+    wal: &WalArgs,
+    repository: &Repository,
+) -> Result<Arc<dyn Archive>, Failure> {
+    if let Some(folder) = &wal.wal_folder {
+        return Ok(Arc::new(PlainFolder::open(folder)?));
+    }
+    let (location, name) = place::whereabouts(config, place)?;
+    let program = program()?.to_string_lossy().into_owned();
+    let words = [&*program, "wal", "fetch", "--repository", &location, "--name", &name];
+    let words = words.into_iter().map(str::to_owned).collect();
+    Ok(Arc::new(InRepository::new(repository.clone(), words)))
+}
+
+/// The backup of that name, or the newest physical one from which the moment can be reached.
+pub fn pick(repository: &Repository, which: &str, target: &Target) -> Result<Manifest, Failure> {
+    if which != "newest" {
+        let id: BackupId = which.parse()?;
+        return Ok(repository.manifest(&id)?);
+    }
+    let before = |manifest: &Manifest| match target {
+        Target::Time(at) => manifest.ended <= *at,
+        Target::Lsn { at, .. } => manifest.wal.as_ref().is_some_and(|wal| wal.stop <= *at),
+        Target::Latest | Target::Name(_) | Target::Xid { .. } => true,
+    };
+    let entries = repository.backups()?;
+    let physical = || {
+        entries
+            .iter()
+            .rev()
+            .filter_map(|entry| entry.manifest())
+            .filter(|m| m.method == Method::Physical)
+    };
+    let found = physical().find(|manifest| before(manifest)).cloned();
+    found.ok_or_else(|| match physical().last() {
+        Some(oldest) => Failure::new(
+            Exit::Refused,
+            format!("{target} lies before the end of the oldest physical backup, {}", oldest.id),
+        ),
+        None => Failure::new(
+            Exit::Unavailable,
+            "there is no physical backup in the repository; `howdah backup` takes one",
+        ),
+    })
+}
+
+fn moment(text: &str) -> Result<Timestamp, String> {
+    parse_moment(text, Clock::system().wall()).ok_or_else(|| {
+        "a time is expected, such as '2026-11-09T02:00:00Z' or '2026-11-09 02:00'".to_owned()
+    })
+}
+
+fn position(text: &str) -> Result<u64, String> {
+    parse_lsn(text).ok_or_else(|| "a position is expected, such as '16/B374D848'".to_owned())
+}
