@@ -57,6 +57,9 @@ pub enum Command {
     Demo(DemoArgs),
     /// Show what runs detached and what became of it; attach, cancel, remove
     Jobs(JobsArgs),
+    /// List, check, verify and restore what pgBackRest, Barman or WAL-G keep of a target
+    #[command(subcommand)]
+    Engine(super::engine::EngineCommand),
     /// Show, verify or export the ledger of all that was changed
     #[command(subcommand)]
     Ledger(LedgerCommand),
@@ -237,7 +240,7 @@ fn span(text: &str) -> Result<std::time::Duration, String> {
         .ok_or_else(|| "a duration with its unit is expected, such as '5s' or '500ms'".to_owned())
 }
 
-fn moment(text: &str) -> Result<Timestamp, String> {
+pub(super) fn moment(text: &str) -> Result<Timestamp, String> {
     parse_moment(text, Clock::system().wall()).ok_or_else(|| {
         "a moment is expected, such as '2026-11-09T02:00:00Z', '2026-11-09 02:00' (UTC) or '2d' (ago)"
             .to_owned()

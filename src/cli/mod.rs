@@ -7,6 +7,7 @@ mod args;
 mod complete;
 mod config;
 mod demo;
+mod engine;
 mod exit;
 mod jobs;
 mod keys;
@@ -65,6 +66,7 @@ fn dispatch(cli: &Cli) -> Result<Exit, Failure> {
         Some(Command::Restore(what)) => restore::run(cli, what),
         Some(Command::Demo(options)) => demo::run(cli, options),
         Some(Command::Jobs(options)) => jobs::run(cli, options),
+        Some(Command::Engine(what)) => engine::run(cli, what),
         Some(Command::Ledger(what)) => ledger::run(cli, what),
         Some(Command::Config(what)) => config::run(cli, *what),
         Some(Command::Keys) => keys::run(cli),

@@ -49,6 +49,7 @@ fn no_signals(error: &io::Error) -> Failure {
 fn detachable(command: Option<&Command>) -> Option<&'static str> {
     match command? {
         Command::Status(_) => Some("watch.status"),
+        Command::Engine(what) => what.detachable(),
         _ => None,
     }
 }

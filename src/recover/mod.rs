@@ -9,6 +9,7 @@
 //! | [`restore`] | databases and tables from logical backups: plan, run, check, compare, copy back, undo |
 //! | [`checkup`] | what is looked at after a restore, of whichever kind |
 //! | [`physical`] | from a base backup and archived WAL to a cluster as it was at one moment |
+//! | [`engines`] | pgBackRest, Barman and WAL-G: their history beside our own, their checks and restores |
 //! | [`repository`] | where backups, WAL and proofs are kept: layout, storage, manifests, catalogue |
 //!
 //! Everything here is synchronous: long work runs in a process of its own and reads top-down. Use
@@ -16,6 +17,7 @@
 
 pub mod checkup;
 pub mod dump;
+pub mod engines;
 pub mod fault;
 pub mod libpq;
 pub mod physical;

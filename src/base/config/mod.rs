@@ -150,8 +150,27 @@ pub struct TargetConfig {
     pub rto_target: Option<Duration>,
     /// Where this target's backups, WAL and proofs are kept, if elsewhere.
     pub repository: Option<String>,
+    /// Other backup engines that back this cluster up.
+    pub engines: EngineConfig,
     /// A connection string of PgBouncer's admin console (database `pgbouncer`).
     pub pgbouncer: Option<Secret>,
     /// The applications' metrics endpoints: name to URL.
     pub metrics: BTreeMap<String, String>,
+}
+
+/// Other backup engines of a target; what is not configured is `None`.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct EngineConfig {
+    /// The stanza of pgBackRest.
+    pub pgbackrest: Option<String>,
+    /// pgBackRest's configuration file, if it is not the usual one.
+    pub pgbackrest_config: Option<String>,
+    /// The server's name in Barman.
+    pub barman: Option<String>,
+    /// Barman's configuration file, if it is not the usual one.
+    pub barman_config: Option<String>,
+    /// WAL-G's configuration file.
+    pub walg: Option<String>,
+    /// The account they run as when we are root.
+    pub account: Option<String>,
 }

@@ -229,6 +229,12 @@ fn target_value(target: &mut TargetConfig, rest: &[&str], value: &Value) {
         ["rpo_target"] => target.rpo_target = span(),
         ["rto_target"] => target.rto_target = span(),
         ["pgbouncer"] => target.pgbouncer = Some(Secret::new(text())),
+        ["pgbackrest"] => target.engines.pgbackrest = Some(text()),
+        ["pgbackrest_config"] => target.engines.pgbackrest_config = Some(text()),
+        ["barman"] => target.engines.barman = Some(text()),
+        ["barman_config"] => target.engines.barman_config = Some(text()),
+        ["walg"] => target.engines.walg = Some(text()),
+        ["engine_account"] => target.engines.account = Some(text()),
         ["metrics", name] => {
             target.metrics.insert((*name).to_owned(), text());
         }
