@@ -6,91 +6,70 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::{Backup, Report};
+use crate::recover::physical::timeline::Segment;
 
 /// A segment by its name: 24 hexadecimal digits, eight each of timeline, log and segment (PostgreSQL docs,
 /// "WAL Internals").
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Archived {
     /// The archive that it is in, such as `15-1`: one for each cluster that was ever in the stanza.
     archive: String,
-    segment: Segment,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-struct Segment {
-    timeline: u32,
-    log: u32,
-    number: u32,
-}
-
-impl Segment {
-    fn parse(name: &str) -> Option<Self> {
-        let hex = |range| u32::from_str_radix(name.get(range)?, 16).ok();
-        let digits = name.len() == 24 && name.bytes().all(|byte| byte.is_ascii_hexdigit());
-        digits
-            .then(|| Some(Self { timeline: hex(0..8)?, log: hex(8..16)?, number: hex(16..24)? }))
-            .flatten()
-    }
-
-    fn name(self) -> String {
-        format!("{:08X}{:08X}{:08X}", self.timeline, self.log, self.number)
-    }
+    name: String,
 }
 
 impl Archived {
     /// A file of an archive by its path, `ARCHIVE/LOG/SEGMENT-SHA1[.gz]`; none when it is no segment.
     pub(super) fn of(path: &str) -> Option<Self> {
         let (archive, file) = (path.split('/').next()?, path.rsplit('/').next()?);
+        let (name, rest) = (file.get(..24)?, file.get(24..)?);
+        let hex = name.bytes().all(|byte| byte.is_ascii_hexdigit());
         // A `.partial` or `.backup` file is no segment: those have a `.` in this place.
-        let segment = Segment::parse(file.get(..24)?)?;
-        let rest = file.get(24..)?;
-        (rest.is_empty() || rest.starts_with('-'))
-            .then(|| Self { archive: archive.to_owned(), segment })
+        (hex && (rest.is_empty() || rest.starts_with('-')))
+            .then(|| Self { archive: archive.to_owned(), name: name.to_owned() })
     }
 }
 
-/// The last segment number of a log: 255 for segments of 16 MB, fewer for larger ones. Names do not tell the
-/// size, so it is the power of two that holds all numbers seen.
-fn last_of_log(segments: &BTreeSet<Segment>) -> u32 {
-    let seen = segments.iter().map(|segment| segment.number).max().unwrap_or(0);
-    seen.checked_add(1).and_then(u32::checked_next_power_of_two).map_or(u32::MAX, |next| next - 1)
-}
-
-/// Pairs of segments of one timeline between which others are missing.
-fn gaps(segments: &BTreeSet<Segment>) -> Vec<(Segment, Segment)> {
-    let last = last_of_log(segments);
-    let follows = |a: Segment, b: Segment| {
-        (a.log == b.log && a.number.checked_add(1) == Some(b.number))
-            || (a.log.checked_add(1) == Some(b.log) && a.number == last && b.number == 0)
-    };
-    let pairs = segments.iter().zip(segments.iter().skip(1)).map(|(a, b)| (*a, *b));
-    // Where a timeline begins is told by its history file, not by the names of segments.
-    pairs.filter(|(a, b)| a.timeline == b.timeline && !follows(*a, *b)).collect()
+/// The size of segments, by their names: a log of 4 GiB holds 256 of 16 MB, 64 of 64 MB. Names do not tell it,
+/// so it is the largest size at which all numbers seen fit into a log. Between 1 MB and 1 GB, as
+/// `initdb --wal-segsize` allows.
+fn segment_size(names: &BTreeSet<&str>) -> u64 {
+    let last = |name: &&str| name.get(16..).and_then(|low| u64::from_str_radix(low, 16).ok());
+    let highest = names.iter().filter_map(last).max().unwrap_or(0);
+    let of_log = highest.saturating_add(1).checked_next_power_of_two().unwrap_or(u64::MAX);
+    (1 << 32) / of_log.clamp(4, 4096)
 }
 
 /// Judges the gaps of an archive. After the beginning of the newest whole backup, and inside of any backup,
 /// a gap is damage. An older one may be what a retention of archives leaves on purpose: it is noted.
 pub(super) fn judge(files: &[Archived], backups: &[Backup], report: &mut Report) {
-    let mut archives: BTreeMap<&str, BTreeSet<Segment>> = BTreeMap::new();
+    let mut archives: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
     for file in files {
-        archives.entry(&file.archive).or_default().insert(file.segment);
+        archives.entry(&file.archive).or_default().insert(&file.name);
     }
-    let spans: Vec<(Segment, Segment)> = backups
-        .iter()
-        .filter(|backup| backup.whole())
-        .filter_map(|backup| backup.wal.as_ref())
-        .filter_map(|wal| Segment::parse(&wal.first).zip(Segment::parse(&wal.last)))
-        .collect();
-    let newest = spans.iter().map(|span| span.0).max();
-    for (archive, segments) in archives {
-        for (before, after) in gaps(&segments) {
+    for (archive, names) in archives {
+        let size = segment_size(&names);
+        let spans: Vec<(Segment, Segment)> = backups
+            .iter()
+            .filter(|backup| backup.whole())
+            .filter_map(|backup| backup.wal.as_ref())
+            .filter_map(|wal| Segment::parse(&wal.first, size).zip(Segment::parse(&wal.last, size)))
+            .collect();
+        let newest = spans.iter().map(|span| span.0).max();
+        let segments: Vec<Segment> =
+            names.iter().filter_map(|name| Segment::parse(name, size)).collect();
+        for pair in segments.windows(2) {
+            let [before, after] = pair else { continue };
+            // Where a timeline begins is told by its history file, not by the names of segments.
+            if before.timeline != after.timeline || before.number + 1 == after.number {
+                continue;
+            }
             let what = format!(
                 "WAL of {archive}: what lies between {} and {} is missing",
-                before.name(),
-                after.name()
+                before.name(size),
+                after.name(size)
             );
-            let inside = spans.iter().any(|(first, last)| before < *last && after > *first);
-            if inside || newest.is_none_or(|newest| after > newest) {
+            let inside = spans.iter().any(|(first, last)| before < last && after > first);
+            if inside || newest.is_none_or(|newest| *after > newest) {
                 report.findings.push(format!("{what}: recovery ends there").into());
             } else {
                 let why = "backups before it recover up to there only";

@@ -4,10 +4,9 @@
 //! |---|---|
 //! | [`access`] | which engines a target has, and how each is called: account, deadline, cancel |
 //! | [`pgbackrest`], [`barman`], [`walg`] | what each says, read into the plain types of this file |
-//! | [`chain`] | gaps between archived segments, by their names |
+//! | `chain` | gaps between archived segments, by their names |
 //! | [`own`] | our own backups as the same plain type |
 //! | [`restore`] | a restore by an engine: the plan, then the deed |
-//! | [`ground`] | where a restore may write, and where never |
 //!
 //! No exit code is believed alone: pgBackRest 2.45 ends with 0 for a repository without a stanza, and for
 //! one whose files are damaged. pgBackRest and Barman are tested as they run; WAL-G by its documented output
@@ -16,7 +15,6 @@
 pub mod access;
 pub mod barman;
 mod chain;
-pub mod ground;
 pub mod own;
 pub mod pgbackrest;
 pub mod restore;

@@ -1,5 +1,8 @@
 //! A restore by an engine: the plan, then the deed.
 //!
+//! Barman 3.4 puts tablespaces where they were unless it is told otherwise, over those of a live cluster and
+//! without a word. So it is not left to the engines where they write: see [`guards`].
+//!
 //! A plan names its folder, its backup and its command; nothing is written before [`Plan::apply`]. A restored
 //! cluster must never write to the archive that it came from: pgBackRest is told `--archive-mode=off`, Barman
 //! sets `archive_command` to `false` by itself.
@@ -14,13 +17,16 @@ use std::{
 use serde::Serialize;
 use serde_json::json;
 
-use super::{Access, Backup, Engine, Fault, History, Kind, Result, barman, ground, pgbackrest};
-use crate::base::{
-    cancel::Cancel,
-    clock::Timestamp,
-    exec::Tool,
-    progress::{Cleanup, Observer, Progress},
-    text::Text,
+use super::{Access, Backup, Engine, Fault, History, Kind, Result, barman, pgbackrest};
+use crate::{
+    base::{
+        cancel::Cancel,
+        clock::Timestamp,
+        exec::Tool,
+        progress::{Cleanup, Observer, Progress},
+        text::Text,
+    },
+    recover::physical::guards,
 };
 
 /// What is to be restored, and to where.
@@ -62,11 +68,12 @@ pub struct Plan {
 /// Plans a restore. Nothing is written.
 ///
 /// # Errors
-/// [`Kind::Refused`] when the ground is not clear ([`ground::clear`]), [`Kind::Unavailable`] when no backup
+/// [`Kind::Refused`] when the ground is not clear ([`guards::free_folder`]), [`Kind::Unavailable`] when no backup
 /// will do, [`Kind::Usage`] when the wanted one is not known.
 pub fn plan(access: &Access, wish: &Wish, cancel: &Cancel) -> Result<Plan> {
-    let into = ground::clear(&wish.into)?;
-    let tablespaces = ground::clear(&beside(&into))?;
+    let live = guards::live();
+    let into = guards::free_folder(&wish.into, &live)?;
+    let tablespaces = guards::free_folder(&beside(&into), &live)?;
     let backup = choose(&access.history(cancel)?, wish)?.clone();
     let mut then = Vec::new();
     let tool = match access.engine {
@@ -223,12 +230,13 @@ impl Plan {
     /// Does it. When it fails, or its end is wished for, the folders are emptied again.
     ///
     /// # Errors
-    /// What [`ground::clear`] refuses by now; [`Kind::Failed`] when the engine fails, or when what it left is
+    /// What [`guards::free_folder`] refuses by now; [`Kind::Failed`] when the engine fails, or when what it left is
     /// no data folder whose tablespaces stand where they should.
     pub fn apply(&self, observer: &dyn Observer) -> Result<()> {
         // Time has passed since the plan was made.
-        ground::clear(&self.into)?;
-        ground::clear(&self.tablespaces)?;
+        let live = guards::live();
+        guards::free_folder(&self.into, &live)?;
+        guards::free_folder(&self.tablespaces, &live)?;
         let folders = [&self.into, &self.tablespaces];
         let command = ["rm", "-rf"].map(Text::ours).into_iter();
         let command = command.chain(folders.map(|folder| folder.to_string_lossy().as_ref().into()));
