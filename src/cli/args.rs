@@ -60,6 +60,9 @@ pub enum Command {
     /// Show, verify or export the ledger of all that was changed
     #[command(subcommand)]
     Ledger(LedgerCommand),
+    /// Make, check or describe the repository that keeps backups, WAL and proofs
+    #[command(subcommand)]
+    Repo(RepoCommand),
     /// Show where the configuration is, what is in force, or an example
     #[command(subcommand)]
     Config(ConfigCommand),
@@ -97,11 +100,42 @@ pub struct PlaceArgs {
     #[arg(long, short, value_name = "TARGET")]
     pub target: Option<String>,
     /// Where backups, WAL and proofs are kept [default: by the configuration]
-    #[arg(long, value_name = "FOLDER")]
+    #[arg(long, value_name = "FOLDER|s3://…")]
     pub repository: Option<String>,
     /// The target's name in the repository [default: its name in the configuration]
     #[arg(long, value_name = "NAME")]
     pub name: Option<String>,
+}
+
+/// What can be done to a repository.
+#[derive(Debug, Subcommand)]
+pub enum RepoCommand {
+    /// Make the folder, or check the bucket; with --target also write down whose it is
+    Init(PlaceArgs),
+    /// Check layout, permissions, space, writing, and that what is there can be read back
+    Check {
+        /// Which one
+        #[command(flatten)]
+        place: PlaceArgs,
+        /// Read every file of every backup back, not a sample
+        #[arg(long)]
+        all: bool,
+        /// Remove what interrupted writers left behind more than a day ago
+        #[arg(long)]
+        clean: bool,
+        /// Print the findings as JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Tell what is kept, how much room it takes and how old it is
+    Info {
+        /// Which one
+        #[command(flatten)]
+        place: PlaceArgs,
+        /// Print it as JSON
+        #[arg(long)]
+        json: bool,
+    },
 }
 
 /// What `demo` takes.

@@ -13,6 +13,7 @@ mod keys;
 mod ledger;
 mod open;
 mod place;
+mod repo;
 mod restore;
 mod setup;
 mod status;
@@ -66,6 +67,7 @@ fn dispatch(cli: &Cli) -> Result<Exit, Failure> {
         Some(Command::Demo(options)) => demo::run(cli, options),
         Some(Command::Jobs(options)) => jobs::run(cli, options),
         Some(Command::Ledger(what)) => ledger::run(cli, what),
+        Some(Command::Repo(what)) => repo::run(cli, what),
         Some(Command::Config(what)) => config::run(cli, *what),
         Some(Command::Keys) => keys::run(cli),
         Some(Command::Completions { shell }) => complete::completions(*shell),

@@ -32,6 +32,21 @@ pub fn place(config: &Config, args: &PlaceArgs) -> Result<Place, Failure> {
 
 /// The repository alone, for what needs no server.
 pub fn repository(config: &Config, args: &PlaceArgs) -> Result<Repository, Failure> {
+    let (location, name) = whereabouts(config, args)?;
+    equipped(config, repository::open(location, name)?)
+}
+
+/// The same, making its folder where there is none.
+pub fn new_repository(config: &Config, args: &PlaceArgs) -> Result<Repository, Failure> {
+    let (location, name) = whereabouts(config, args)?;
+    equipped(config, repository::make(location, name)?)
+}
+
+/// The repository's location, and what the target is called in it.
+pub fn whereabouts<'a>(
+    config: &'a Config,
+    args: &'a PlaceArgs,
+) -> Result<(&'a str, &'a str), Failure> {
     let words = args.target.as_deref().or(config.default_target.as_deref());
     let configured = words.and_then(|name| config.targets.get_key_value(name));
     let location = args
@@ -48,27 +63,36 @@ pub fn repository(config: &Config, args: &PlaceArgs) -> Result<Repository, Failu
         let what = "what this target is called in the repository is not known: give --name, or configure the target";
         return Err(Failure::new(Exit::Config, what));
     };
-    let mut repository = repository::open(location, name)?.sealing_for(Recipients::parse(
-        config.recipients.iter().map(String::as_str).filter(|word| !word.is_empty()),
-    )?);
-    if let Some(path) = &config.identity {
-        repository = repository.opening_with(Keys::of_file(path));
+    Ok((location, name))
+}
+
+/// With the keys and the habits that the configuration gives it.
+fn equipped(config: &Config, repository: Repository) -> Result<Repository, Failure> {
+    let recipients = config.recipients.iter().map(String::as_str).filter(|word| !word.is_empty());
+    let repository = repository.sealing_for(Recipients::parse(recipients)?).with_md5(config.md5);
+    Ok(match &config.identity {
+        Some(path) => repository.opening_with(Keys::of_file(path)),
+        None => repository,
+    })
+}
+
+impl From<Kind> for Exit {
+    fn from(kind: Kind) -> Self {
+        match kind {
+            Kind::Usage => Self::Usage,
+            Kind::Config => Self::Config,
+            Kind::Unavailable => Self::Unavailable,
+            Kind::Damaged => Self::Damaged,
+            Kind::NoSpace => Self::CannotCreate,
+            Kind::Refused => Self::Refused,
+            Kind::Cancelled => Self::Cancelled,
+            Kind::Failed => Self::Failure,
+        }
     }
-    Ok(repository)
 }
 
 impl From<Fault> for Failure {
     fn from(fault: Fault) -> Self {
-        let exit = match fault.kind {
-            Kind::Usage => Exit::Usage,
-            Kind::Config => Exit::Config,
-            Kind::Unavailable => Exit::Unavailable,
-            Kind::Damaged => Exit::Damaged,
-            Kind::NoSpace => Exit::CannotCreate,
-            Kind::Refused => Exit::Refused,
-            Kind::Cancelled => Exit::Cancelled,
-            Kind::Failed => Exit::Failure,
-        };
-        Self::new(exit, fault)
+        Self::new(fault.kind.into(), fault)
     }
 }

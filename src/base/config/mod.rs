@@ -104,6 +104,8 @@ pub struct Config {
     pub recipients: Vec<String>,
     /// A file with private keys of age.
     pub identity: Option<PathBuf>,
+    /// An MD5 beside each file of a backup.
+    pub md5: bool,
     /// The theme's name.
     pub theme: String,
     /// Colours: `auto`, `always` or `never`.

@@ -69,7 +69,7 @@ pub const TABLE: &[Setting] = &[
         Kind::Text,
         "",
         "/var/backups/howdah",
-        "where backups, WAL and proofs of all targets are kept: a folder",
+        "where backups, WAL and proofs of all targets are kept: a folder, or s3://bucket/prefix?region=…&endpoint=…",
     ),
     setting(
         "recover.recipients",
@@ -84,6 +84,13 @@ pub const TABLE: &[Setting] = &[
         "",
         "/etc/howdah/identity",
         "a file with private keys of age (mode 0600), to read what is encrypted",
+    ),
+    setting(
+        "recover.md5",
+        Kind::Switch,
+        "false",
+        "false",
+        "write NAME.md5 beside each file of a backup, for consumers that ask for it",
     ),
     setting(
         "console.theme",

@@ -341,14 +341,19 @@ pub fn parse_lsn(text: &str) -> Option<u64> {
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands over references")]
-mod as_text {
+pub(in crate::recover) mod as_text {
     use serde::{Deserialize as _, Deserializer, Serializer, de::Error as _};
 
-    pub(super) fn serialize<S: Serializer>(number: &u64, s: S) -> Result<S::Ok, S::Error> {
+    pub(in crate::recover) fn serialize<S: Serializer>(
+        number: &u64,
+        s: S,
+    ) -> Result<S::Ok, S::Error> {
         s.serialize_str(&number.to_string())
     }
 
-    pub(super) fn deserialize<'de, D: Deserializer<'de>>(d: D) -> Result<u64, D::Error> {
+    pub(in crate::recover) fn deserialize<'de, D: Deserializer<'de>>(
+        d: D,
+    ) -> Result<u64, D::Error> {
         String::deserialize(d)?.parse().map_err(D::Error::custom)
     }
 }

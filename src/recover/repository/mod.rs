@@ -1,6 +1,7 @@
 //! Where backups, WAL and proofs are kept.
 //!
 //! ```text
+//! TARGET/target.json                  whose it is
 //! TARGET/backups/ID/manifest.json     written last: a backup exists when this does
 //! TARGET/backups/ID/…                 its files
 //! TARGET/backups/ID/failed.json       in place of a manifest: why there is none
@@ -12,13 +13,22 @@
 //! | file | its duty |
 //! |---|---|
 //! | [`key`] | names of objects |
-//! | [`storage`], [`folder`] | what a place must be able to do, and a folder that can |
+//! | [`address`] | where a repository is, in words |
+//! | [`storage`] | what a place must be able to do |
+//! | [`folder`], `bucket` | places that can (`bucket`: feature `s3`) |
 //! | [`sealed`] | bytes on their way in and out: hashes, compression, encryption |
 //! | [`encryption`] | public keys that seal, private keys that open |
 //! | [`manifest`] | what a backup is |
 //! | [`catalogue`] | what the manifests say |
+//! | [`claim`] | whose it is: one cluster's, for good |
+//! | [`checkup`] | whether it can be relied on |
 
+pub mod address;
+#[cfg(feature = "s3")]
+pub mod bucket;
 pub mod catalogue;
+pub mod checkup;
+pub mod claim;
 pub mod encryption;
 pub mod folder;
 pub mod key;
@@ -26,9 +36,10 @@ pub mod manifest;
 pub mod sealed;
 pub mod storage;
 
-use std::{fmt, io::Read, path::Path, sync::Arc};
+use std::{fmt, io::Read, sync::Arc};
 
 use self::{
+    address::Address,
     encryption::{Keys, Recipients},
     folder::Folder,
     key::Key,
@@ -37,10 +48,36 @@ use self::{
     storage::Storage,
 };
 use super::Result;
+#[cfg(not(feature = "s3"))]
+use super::{Fault, Kind};
 
-/// Opens the part of an existing repository that belongs to a target: `location` is a folder's path.
+/// Opens the part of an existing repository that belongs to a target: `location` is a folder's path, or a
+/// bucket's URL as [`Address::parse`] reads it. A bucket is not asked yet.
 pub fn open(location: &str, target: &str) -> Result<Repository> {
-    Repository::new(Arc::new(Folder::open(Path::new(location))?), target)
+    let storage: Arc<dyn Storage> = match Address::parse(location)? {
+        Address::Folder(path) => Arc::new(Folder::open(&path)?),
+        Address::Bucket(place) => bucket(place)?,
+    };
+    Repository::new(storage, target)
+}
+
+/// The same, making the folder, for its owner only, where there is none. A bucket is not made.
+pub fn make(location: &str, target: &str) -> Result<Repository> {
+    if let Address::Folder(path) = Address::parse(location)? {
+        Folder::make(&path)?;
+    }
+    open(location, target)
+}
+
+#[cfg(feature = "s3")]
+fn bucket(place: address::Place) -> Result<Arc<dyn Storage>> {
+    Ok(Arc::new(bucket::Bucket::new(place)?))
+}
+
+#[cfg(not(feature = "s3"))]
+fn bucket(_place: address::Place) -> Result<Arc<dyn Storage>> {
+    Err(Fault::new(Kind::Config, "this howdah was built without buckets")
+        .remedy("build it with the feature 's3', or use a folder"))
 }
 
 /// The part of a repository that belongs to one target.
@@ -50,13 +87,15 @@ pub struct Repository {
     target: Key,
     recipients: Recipients,
     keys: Keys,
+    md5: bool,
 }
 
 impl Repository {
     /// The part of `storage` that belongs to a target, by the target's name.
     pub fn new(storage: Arc<dyn Storage>, target: &str) -> Result<Self> {
         let target = Key::new(&key::escaped(target))?;
-        Ok(Self { storage, target, recipients: Recipients::default(), keys: Keys::default() })
+        let (recipients, keys) = (Recipients::default(), Keys::default());
+        Ok(Self { storage, target, recipients, keys, md5: false })
     }
 
     /// The same, encrypting everything that is sealed in it from now on.
@@ -71,6 +110,12 @@ impl Repository {
         Self { keys, ..self }
     }
 
+    /// The same, writing `NAME.md5` beside each new file of a backup, or not.
+    #[must_use]
+    pub fn with_md5(self, md5: bool) -> Self {
+        Self { md5, ..self }
+    }
+
     /// Begins a new object: compressed by the caller's own thread, and encrypted as this repository is.
     pub fn seal(&self, key: &Key) -> Result<Sealing> {
         self.seal_as(key, Compression::default(), 0)
@@ -79,7 +124,8 @@ impl Repository {
     /// The same for what is compressed already, or much: `threads` compress beside the caller's.
     pub fn seal_as(&self, key: &Key, compression: Compression, threads: u32) -> Result<Sealing> {
         let recipients = self.recipients.clone();
-        Sealing::create(self.storage(), key, &Seal { compression, threads, recipients })
+        let md5 = self.md5 && key.below(&self.backups_key()?).is_some();
+        Sealing::create(self.storage(), key, &Seal { compression, threads, recipients, md5 })
     }
 
     /// Reads what was sealed; see [`sealed::open`].

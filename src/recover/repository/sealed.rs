@@ -7,6 +7,7 @@ use std::{
 };
 
 use age::stream::StreamWriter;
+use md5::{Digest as _, Md5};
 use serde::{Deserialize, Serialize};
 
 use super::{
@@ -15,7 +16,10 @@ use super::{
     storage::{Overwrite, Storage, Upload},
 };
 use crate::{
-    base::{digest::Hasher, text::Text},
+    base::{
+        digest::{Hasher, hex},
+        text::Text,
+    },
     recover::{Fault, Kind, Result},
 };
 
@@ -43,6 +47,8 @@ pub struct Seal {
     pub threads: u32,
     /// For whom it is encrypted; for nobody when empty.
     pub recipients: Recipients,
+    /// `NAME.md5` is written beside it, for `md5sum -c`.
+    pub md5: bool,
 }
 
 /// One stored file: what a manifest says of it.
@@ -113,12 +119,37 @@ impl Write for Envelope {
 struct Hashed {
     upload: Box<dyn Upload>,
     stored: Hasher,
+    sidecar: Option<Sidecar>,
+}
+
+/// The MD5 of what is stored, and the object that it goes into.
+struct Sidecar {
+    upload: Box<dyn Upload>,
+    state: Md5,
+}
+
+impl Sidecar {
+    fn begin(storage: &dyn Storage, key: &Key) -> Result<Self> {
+        let beside = Key::new(&format!("{key}.md5"))?;
+        let upload = storage.create(&beside, Overwrite::Never)?;
+        Ok(Self { upload, state: Md5::new() })
+    }
+
+    fn finish(mut self, key: &Key) -> Result<()> {
+        writeln!(self.upload, "{}  {}", hex(&self.state.finalize()), key.file())
+            .map_err(Fault::io(format!("cannot write '{key}.md5'")))?;
+        self.upload.finish()
+    }
 }
 
 impl Write for Hashed {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         let written = self.upload.write(bytes)?;
-        self.stored.update(bytes.get(..written).unwrap_or_default());
+        let taken = bytes.get(..written).unwrap_or_default();
+        self.stored.update(taken);
+        if let Some(sidecar) = &mut self.sidecar {
+            sidecar.state.update(taken);
+        }
         Ok(written)
     }
 
@@ -131,7 +162,8 @@ impl Sealing {
     /// Begins an object that is not there yet.
     pub fn create(storage: &dyn Storage, key: &Key, seal: &Seal) -> Result<Self> {
         let upload = storage.create(key, Overwrite::Never)?;
-        let hashed = Hashed { upload, stored: Hasher::default() };
+        let sidecar = if seal.md5 { Some(Sidecar::begin(storage, key)?) } else { None };
+        let hashed = Hashed { upload, stored: Hasher::default(), sidecar };
         let envelope = if seal.recipients.is_empty() {
             Envelope::Open(hashed)
         } else {
@@ -169,6 +201,9 @@ impl Sealing {
             .map_err(Fault::io(format!("cannot write '{}'", self.key)))?;
         let (size, sha256) = (hashed.stored.length(), hashed.stored.finish());
         hashed.upload.finish()?;
+        if let Some(sidecar) = hashed.sidecar {
+            sidecar.finish(&self.key)?;
+        }
         Ok(Stored {
             key: self.key,
             size,
@@ -452,7 +487,7 @@ mod tests {
             let compression = if packed { Compression::Zstd } else { Compression::None };
             let holder = holder();
             let recipients = if encrypted { holder.recipients } else { Recipients::default() };
-            let stored = seal(&folder, &bytes, &Seal { compression, threads: 2, recipients });
+            let stored = seal(&folder, &bytes, &Seal { compression, threads: 2, recipients, md5: true });
             prop_assert_eq!(&read(&folder, &stored, &holder.keys).expect("sound"), &bytes);
             prop_assert_eq!(check(&folder, &stored, &holder.keys).expect("sound"), Sight::Content);
             let path = folder.path(&stored.key).expect("a path");
@@ -485,8 +520,8 @@ mod tests {
         // More than one block of age, and exactly two of them.
         for length in [200_000, 131_072] {
             let bytes = vec![7; length];
-            let plan =
-                Seal { compression: Compression::None, threads: 0, recipients: recipients.clone() };
+            let (compression, recipients) = (Compression::None, recipients.clone());
+            let plan = Seal { compression, recipients, ..Seal::default() };
             let stored = seal(&folder, &bytes, &plan);
             assert_eq!(stored.recipients, names);
             for keys in [&one.keys, &two.keys] {
@@ -530,7 +565,7 @@ mod tests {
         let folder = Folder::open(home.path()).expect("opened");
         let key = Key::new("x").expect("a name");
         for recipients in [Recipients::default(), holder().recipients] {
-            let plan = Seal { recipients, ..Seal::default() };
+            let plan = Seal { recipients, md5: true, ..Seal::default() };
             let mut sealing = Sealing::create(&folder, &key, &plan).expect("begun");
             sealing.write_all(b"half").expect("written");
             drop(sealing);

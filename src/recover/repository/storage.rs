@@ -46,6 +46,11 @@ pub trait Storage: Send + Sync {
     /// What interrupted writers left behind: names of the objects they were to become.
     fn leftovers(&self) -> Result<Vec<Leftover>>;
 
+    /// False where they cannot be listed, as in a bucket: an empty list then says nothing.
+    fn knows_leftovers(&self) -> bool {
+        true
+    }
+
     /// Removes one of them.
     fn remove_leftover(&self, leftover: &Leftover) -> Result<()>;
 
