@@ -2,7 +2,7 @@
 
 use std::{fmt::Write as _, time::Duration};
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::{
     Cli, Exit, Failure,
@@ -12,12 +12,15 @@ use super::{
 use crate::{
     base::{
         clock::{Clock, Timestamp},
+        config::Config,
+        ledger::Act,
         text::clean,
         units,
     },
     recover::{
         Kind, Repository,
         repository::{
+            address::Address,
             catalogue::{Entry, State},
             checkup::{self, Finding, Verdict},
             storage::{Leftover, Object},
@@ -34,7 +37,8 @@ pub fn run(cli: &Cli, what: &RepoCommand) -> Result<Exit, Failure> {
     match what {
         RepoCommand::Init(place) => init(cli, place),
         RepoCommand::Check { place, all, clean, json } => {
-            let repository = place::repository(&setup::config(cli)?, place)?;
+            let config = setup::config(cli)?;
+            let repository = place::repository(&config, place)?;
             let findings = checkup::check(&repository, *all);
             let leftovers = Leftovers::look(&repository, *clean)?;
             say(&if *json {
@@ -42,7 +46,12 @@ pub fn run(cli: &Cli, what: &RepoCommand) -> Result<Exit, Failure> {
             } else {
                 table(&findings) + &leftovers.table()
             })?;
-            leftovers.remove(&repository)?;
+            if leftovers.all().iter().any(|leftover| leftovers.goes(leftover)) {
+                let details = json!({ "repository": name(&repository) });
+                recorded(cli, &config, Act::new("repo.clean").with(details), || {
+                    leftovers.remove(&repository)
+                })?;
+            }
             Ok(verdict(&findings))
         }
         RepoCommand::Info { place, json } => {
@@ -56,22 +65,51 @@ pub fn run(cli: &Cli, what: &RepoCommand) -> Result<Exit, Failure> {
 
 fn init(cli: &Cli, args: &PlaceArgs) -> Result<Exit, Failure> {
     let config = setup::config(cli)?;
-    let repository = place::new_repository(&config, args)?;
-    let mut findings = checkup::check(&repository, false);
-    if args.target.is_some() && verdict(&findings) == Exit::Ok {
-        let place = place::place(&config, args)?;
-        let session = Session::open(&place.settings)?;
-        let row = session.one("SELECT system_identifier FROM pg_control_system()", &[])?;
-        let identifier: i64 = row.get(0);
-        let claim = place.repository.claim(identifier.cast_unsigned(), session.version)?;
-        let detail = format!("the cluster {}", claim.system_identifier);
-        if let Some(finding) = findings.iter_mut().find(|finding| finding.what == "claim") {
-            finding.verdict = Verdict::Good;
-            finding.detail = detail.into();
+    let (location, target) = place::whereabouts(&config, args)?;
+    // One that holds a secret is refused before it is written down.
+    Address::parse(location)?;
+    let details = json!({ "repository": location, "name": target });
+    recorded(cli, &config, Act::new("repo.init").with(details), || {
+        let repository = place::new_repository(&config, args)?;
+        if args.target.is_some() {
+            claim(&place::place(&config, args)?)?;
         }
+        let findings = checkup::check(&repository, false);
+        say(&table(&findings))?;
+        Ok(verdict(&findings))
+    })
+}
+
+/// Writes down whose the repository is.
+fn claim(place: &place::Place) -> Result<(), Failure> {
+    let session = Session::open(&place.settings)?;
+    let row = session.one("SELECT system_identifier FROM pg_control_system()", &[])?;
+    let identifier: i64 = row.get(0);
+    place.repository.claim(identifier.cast_unsigned(), session.version)?;
+    Ok(())
+}
+
+/// Does something that changes the repository, with its beginning and its end in the ledger.
+fn recorded<T>(
+    cli: &Cli,
+    config: &Config,
+    act: Act,
+    work: impl FnOnce() -> Result<T, Failure>,
+) -> Result<T, Failure> {
+    let unrecorded = |error| Failure::new(Exit::Failure, error);
+    let entry = setup::ledger(cli, config)?.begin(act).map_err(unrecorded)?;
+    let outcome = work();
+    match &outcome {
+        Ok(_) => entry.done(Value::Null),
+        Err(failure) if failure.exit == Exit::Refused => entry.refused(&failure.to_string()),
+        Err(failure) => entry.failed(&failure.to_string(), Value::Null),
     }
-    say(&table(&findings))?;
-    Ok(verdict(&findings))
+    .map_err(unrecorded)?;
+    outcome
+}
+
+fn name(repository: &Repository) -> String {
+    format!("{}/{}", repository.storage().describe(), repository.target())
 }
 
 /// How the process ends: damage before everything else, then the first trouble.
@@ -183,7 +221,7 @@ struct Info {
 impl Info {
     fn read(repository: &Repository) -> Result<Self, Failure> {
         Ok(Self {
-            place: format!("{}/{}", repository.storage().describe(), repository.target()),
+            place: name(repository),
             backups: repository.backups()?,
             wal: repository.storage().list(&repository.wal_key()?)?,
             proofs: repository.storage().list(&repository.proofs_key()?)?,

@@ -96,10 +96,10 @@ impl Drop for Server {
     }
 }
 
-/// Where a bucket is, behind this address.
+/// Where a bucket is, behind this address. The server is not optimized: large objects take it seconds.
 pub fn words(address: SocketAddr) -> String {
     format!(
-        "s3://backups/deep/inside?region=eu-test-1&endpoint=http://{address}&path_style=true&timeout=2s"
+        "s3://backups/deep/inside?region=eu-test-1&endpoint=http://{address}&path_style=true&timeout=30s"
     )
 }
 

@@ -376,7 +376,11 @@ pub fn unreadable(key: &Key, error: &io::Error) -> Fault {
         return fault.clone();
     }
     match error.kind() {
-        InvalidData => Fault::new(Kind::Damaged, error.to_string()),
+        // Our own verdict names the object; age and zstd do not.
+        InvalidData if error.to_string().contains(key.as_str()) => {
+            Fault::new(Kind::Damaged, error.to_string())
+        }
+        InvalidData => Fault::new(Kind::Damaged, format!("'{key}' cannot be unpacked: {error}")),
         UnexpectedEof => Fault::new(Kind::Damaged, format!("'{key}' is cut off: {error}")),
         // zstd tells its own findings as `Other`.
         _ if error.raw_os_error().is_none() => {

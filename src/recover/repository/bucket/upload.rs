@@ -223,10 +223,13 @@ impl Drop for Parts {
         };
         // A part that arrives after the end of its upload would stay: first they stop, then it ends. What
         // cannot be ended now is what the bucket's lifecycle rule is for.
-        let _ = runtime.block_on(timeout(GIVE_UP, async {
-            multipart.running.shutdown().await;
-            multipart.client.abort_multipart(&self.path, &multipart.id).await
-        }));
+        let _ = runtime.block_on(async {
+            timeout(GIVE_UP, async {
+                multipart.running.shutdown().await;
+                multipart.client.abort_multipart(&self.path, &multipart.id).await
+            })
+            .await
+        });
     }
 }
 
