@@ -187,20 +187,3 @@ pub struct EngineConfig {
     /// The account they run as when we are root.
     pub account: Option<String>,
 }
-
-/// Other backup engines of a target; what is not configured is `None`.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct EngineConfig {
-    /// The stanza of pgBackRest.
-    pub pgbackrest: Option<String>,
-    /// pgBackRest's configuration file, if it is not the usual one.
-    pub pgbackrest_config: Option<String>,
-    /// The server's name in Barman.
-    pub barman: Option<String>,
-    /// Barman's configuration file, if it is not the usual one.
-    pub barman_config: Option<String>,
-    /// WAL-G's configuration file.
-    pub walg: Option<String>,
-    /// The account they run as when we are root.
-    pub account: Option<String>,
-}
