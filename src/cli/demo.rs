@@ -4,8 +4,8 @@ use std::fmt::Write as _;
 
 use super::{
     Cli, Exit, Failure,
-    args::{DemoArgs, DemoCommand},
-    open, say, setup, target,
+    args::{DemoArgs, DemoCommand, PlaceArgs},
+    keeper, open, say, setup, target,
 };
 use crate::{
     base::{
@@ -15,7 +15,7 @@ use crate::{
     resilience::conninfo::{Environment as Surroundings, Settings},
     sandbox::{
         Demo, DemoOptions, DemoTarget, Incident, Kept, Registry, SandboxError, demo::remove_kept,
-        incident::inject_running,
+        incident::inject_running, keeping,
     },
     watch::{sampler::Plan, snapshot::Environment, sources::profiles::Profiles},
 };
@@ -77,6 +77,12 @@ fn plan(config: &Config, demo: DemoTarget) -> Result<Plan, Failure> {
         let endpoint = target::endpoint(&app.name, &place, config.endpoint_interval, &profiles)?;
         plan.endpoints.push(endpoint);
     }
+    let kept = PlaceArgs {
+        repository: Some(demo.repository.to_string_lossy().into_owned()),
+        name: Some(keeping::NAME.to_owned()),
+        ..PlaceArgs::default()
+    };
+    plan.repository = keeper::keeper(config, &kept);
     Ok(plan)
 }
 

@@ -11,6 +11,7 @@ mod demo;
 mod engine;
 mod exit;
 mod jobs;
+mod keeper;
 mod keys;
 mod ledger;
 mod open;

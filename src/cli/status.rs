@@ -7,7 +7,7 @@ use tokio::{
     time::{Instant, timeout_at},
 };
 
-use super::{Cli, Exit, Failure, args::StatusArgs, say, setup, target};
+use super::{Cli, Exit, Failure, args::StatusArgs, keeper, say, setup, target};
 use crate::{
     base::{
         clock::{Clock, Stamp},
@@ -27,8 +27,10 @@ use crate::{
 pub fn run(cli: &Cli, options: &StatusArgs) -> Result<Exit, Failure> {
     let config = setup::config(cli)?;
     let words = options.target.as_deref().or(cli.target.as_deref());
-    let plan = target::plan(&config, words)?;
-    let sources = 1 + plan.endpoints.len() + plan.bouncers.len();
+    let mut plan = target::plan(&config, words)?;
+    plan.repository = keeper::of_target(&config, words);
+    let sources =
+        1 + plan.endpoints.len() + plan.bouncers.len() + usize::from(plan.repository.is_some());
     setup::open_log(&config);
     let runtime = setup::runtime()?;
     let clock = Clock::system();

@@ -89,6 +89,17 @@ pub struct Pitr {
     pub gaps: Vec<String>,
 }
 
+/// How far the WAL reaches behind the newest physical backup, without a gap.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct Reach {
+    /// Its timeline.
+    pub timeline: u32,
+    /// The position behind its last segment.
+    pub end: u64,
+    /// When that segment was archived.
+    pub archived: Timestamp,
+}
+
 /// The newest backup.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Newest {
@@ -130,6 +141,8 @@ pub struct Recoverable {
     pub rto: Told<Rto>,
     /// Which moments can be restored.
     pub pitr: Told<Pitr>,
+    /// How far the WAL reaches.
+    pub wal: Told<Reach>,
     /// The newest backup.
     pub newest: Told<Newest>,
     /// Backups in all.
@@ -170,7 +183,23 @@ impl Reader {
         let rto = self.rto(&chains);
         let mut sources = vec![format!("{:?}", self.repository)];
         sources.extend(self.archive.iter().map(|archive| format!("WAL in {}", archive.describe())));
-        Ok(Recoverable { at: now, rpo, rto, pitr, newest, backups: self.counts(), sources })
+        let (wal, backups) = (self.reach(&chains), self.counts());
+        Ok(Recoverable { at: now, rpo, rto, pitr, wal, newest, backups, sources })
+    }
+
+    fn reach(&self, chains: &[(Manifest, Chain)]) -> Told<Reach> {
+        if self.archive.is_none() {
+            return Told::Unknown("no WAL archive is known".to_owned());
+        }
+        let Some((_, chain)) = chains.last() else {
+            return Told::Unknown("there is no physical backup that WAL could follow".to_owned());
+        };
+        match chain.archived() {
+            Some(archived) => {
+                Told::Is(Reach { timeline: chain.timeline, end: chain.end, archived })
+            }
+            None => Told::Unknown("no WAL follows the newest physical backup yet".to_owned()),
+        }
     }
 
     /// The backups as they were last read, oldest first.

@@ -6,14 +6,15 @@ mod console;
 #[path = "headless.rs"]
 mod console;
 
-use super::{Cli, Exit, Failure, setup, target};
+use super::{Cli, Exit, Failure, keeper, setup, target};
 
 pub use console::{check_looks, check_terminal, keys, open};
 
 /// Opens the console on the target of the call.
 pub fn run(cli: &Cli) -> Result<Exit, Failure> {
     let config = setup::config(cli)?;
-    let plan = target::plan(&config, cli.target.as_deref())?;
+    let mut plan = target::plan(&config, cli.target.as_deref())?;
+    plan.repository = keeper::of_target(&config, cli.target.as_deref());
     check_terminal()?;
     open(&config, plan, None)
 }

@@ -336,7 +336,7 @@ pub fn archive(
     }
     let (location, name) = place::whereabouts(config, place)?;
     let program = program()?.to_string_lossy().into_owned();
-    let words = [&*program, "wal", "fetch", "--repository", &location, "--name", &name];
+    let words = [&*program, "wal", "fetch", "--repository", location, "--name", name];
     let words = words.into_iter().map(str::to_owned).collect();
     Ok(Arc::new(InRepository::new(repository.clone(), words)))
 }

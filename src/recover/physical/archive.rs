@@ -1,17 +1,13 @@
 //! Where WAL is kept, as this room needs it.
 
 use std::{
-    fs,
-    io::{self, Read as _},
+    fs, io,
     path::{Path, PathBuf},
 };
 
 use crate::{
-    base::{clock::Timestamp, digest, text::Text},
-    recover::{
-        Fault, Kind, Repository, Result,
-        repository::{sealed::unreadable, storage::Object},
-    },
+    base::{clock::Timestamp, text::Text},
+    recover::{Fault, Kind, Repository, Result, wal},
 };
 
 /// A place with archived WAL. Every method may be called from several threads at once.
@@ -97,58 +93,37 @@ impl Archive for PlainFolder {
     }
 }
 
-/// The WAL that howdah archived into a repository: the name of each object holds the name of the file and
-/// the SHA-256 of its content.
+/// The WAL that howdah archived into a repository.
 pub struct InRepository {
-    repository: Repository,
+    archive: wal::Archive,
     fetch: Vec<String>,
 }
 
 impl InRepository {
     /// The WAL of a target; `fetch` is the command that brings a file back, without its two arguments.
     pub fn new(repository: Repository, fetch: Vec<String>) -> Self {
-        Self { repository, fetch }
-    }
-
-    fn objects(&self) -> Result<Vec<(String, String, Object)>> {
-        let objects = self.repository.storage().list(&self.repository.wal_key()?)?;
-        let parts = |object: Object| {
-            let (name, sha256) = object.key.file().strip_suffix(".zst")?.rsplit_once('.')?;
-            Some((name.to_owned(), sha256.to_owned(), object.clone()))
-        };
-        Ok(objects.into_iter().filter_map(parts).collect())
+        Self { archive: wal::Archive::Repository(repository), fetch }
     }
 }
 
 impl Archive for InRepository {
     fn describe(&self) -> Text {
-        format!("{:?}", self.repository).into()
+        self.archive.repository().map_or_else(Text::default, |kept| format!("{kept:?}").into())
     }
 
     fn files(&self) -> Result<Vec<Kept>> {
-        let kept =
-            |(name, _, object): (String, String, Object)| Kept { name, modified: object.modified };
-        Ok(self.objects()?.into_iter().map(kept).collect())
+        let listed = self.archive.list()?.files;
+        let kept = listed
+            .into_iter()
+            .map(|listed| Kept { name: listed.kept.file.to_string(), modified: listed.at });
+        Ok(kept.collect())
     }
 
     fn fetch(&self, name: &str, to: &Path) -> Result<()> {
-        let objects = self.objects()?;
-        let mut found = objects.iter().filter(|(known, ..)| known == name);
-        let Some((_, sha256, object)) = found.next() else {
-            return Err(Fault::new(Kind::Damaged, format!("'{name}' is not in the archive")));
-        };
-        if found.next().is_some() {
-            let what = format!("'{name}' is in the archive several times, each with other content");
-            return Err(Fault::new(Kind::Damaged, what));
-        }
-        let mut content = Vec::new();
-        zstd::Decoder::new(self.repository.storage().open(&object.key)?)
-            .and_then(|mut unpacked| unpacked.read_to_end(&mut content))
-            .map_err(|error| unreadable(&object.key, &error))?;
-        if digest::sha256(&content) != *sha256 {
-            let what = format!("'{}' is not what was archived: its SHA-256 differs", object.key);
-            return Err(Fault::new(Kind::Damaged, what));
-        }
+        let missing = || Fault::new(Kind::Damaged, format!("'{name}' is not in the archive"));
+        let file = name.parse().map_err(|_| missing())?;
+        let kept = self.archive.find_one(file)?.ok_or_else(missing)?;
+        let content = self.archive.read(&kept)?;
         fs::write(to, content).map_err(Fault::io(format!("cannot write '{}'", to.display())))
     }
 

@@ -29,13 +29,40 @@ impl BackupId {
     pub fn as_str(&self) -> &str {
         &self.0
     }
+
+    /// When it began, to the second.
+    pub fn began(&self) -> Timestamp {
+        // It was readable when this was made.
+        moment(&self.0).unwrap_or_default()
+    }
+
+    /// How it was, or is, taken.
+    pub fn method(&self) -> Method {
+        if self.0.ends_with("-logical") { Method::Logical } else { Method::Physical }
+    }
+}
+
+/// The moment that a name begins with: `20261125T020000Z`.
+fn moment(name: &str) -> Option<Timestamp> {
+    let part = |range: std::ops::Range<usize>| name.get(range);
+    let (date, time) = (part(0..8)?, name.get(8..16)?.strip_prefix('T')?);
+    let text = format!(
+        "{}-{}-{}T{}:{}:{}",
+        date.get(..4)?,
+        date.get(4..6)?,
+        date.get(6..)?,
+        time.get(..2)?,
+        time.get(2..4)?,
+        time.get(4..)?
+    );
+    text.parse().ok()
 }
 
 impl FromStr for BackupId {
     type Err = Fault;
     fn from_str(name: &str) -> Result<Self, Fault> {
         let fits = name.split_once('-').is_some_and(|(at, method)| {
-            at.len() == 16 && at.ends_with('Z') && matches!(method, "logical" | "physical")
+            at.len() == 16 && moment(at).is_some() && matches!(method, "logical" | "physical")
         });
         if fits {
             Ok(Self(name.to_owned()))
@@ -390,7 +417,10 @@ mod tests {
         let id = BackupId::new(at, Method::Physical);
         assert_eq!(id.as_str(), "20261125T020000Z-physical");
         assert_eq!(id.as_str().parse::<BackupId>().expect("a name"), id);
-        for name in ["", "../x", "20261125T020000Z-other", "20261125T020000Z"] {
+        assert_eq!((id.began(), id.method()), (at, Method::Physical));
+        for name in
+            ["", "20261399T020000Z-logical", "../x", "20261125T020000Z-other", "20261125T020000Z"]
+        {
             assert!(name.parse::<BackupId>().is_err(), "{name}");
         }
     }
