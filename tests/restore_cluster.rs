@@ -192,29 +192,29 @@ type Fault = (&'static str, fn(&Estate, &mut Manifest, &Path, &mut Target));
 const FAULTS: &[Fault] = &[
     ("segment missing", |_, _, archive, _| fs::remove_file(third(archive)).expect("removed")),
     ("byte flipped in a segment", |_, _, archive, _| {
-        damage(&third(archive), |bytes| bytes[60] ^= 0x40)
+        damage(&third(archive), |bytes| bytes[60] ^= 0x40);
     }),
     ("segment filled with zeros", |_, _, archive, _| {
-        damage(&third(archive), |bytes| bytes.fill(0))
+        damage(&third(archive), |bytes| bytes.fill(0));
     }),
     ("segment cut short", |_, _, archive, _| {
-        damage(&third(archive), |bytes| bytes.truncate(1 << 20))
+        damage(&third(archive), |bytes| bytes.truncate(1 << 20));
     }),
     ("segment empty", |_, _, archive, _| damage(&third(archive), Vec::clear)),
     ("segment of another place", |_, _, archive, _| {
         fs::copy(archive.join(&segments(archive)[1]), third(archive)).map(drop).expect("copied");
     }),
     ("segment of another timeline", |_, _, archive, _| {
-        damage(&third(archive), |bytes| bytes[4] = 9)
+        damage(&third(archive), |bytes| bytes[4] = 9);
     }),
     ("segment of another cluster", |_, _, archive, _| {
-        damage(&third(archive), |bytes| bytes[24] ^= 1)
+        damage(&third(archive), |bytes| bytes[24] ^= 1);
     }),
     ("time after the last commit", |_, _, _, target| {
-        *target = Target::Time("2100-01-01T00:00:00Z".parse().expect("a time"))
+        *target = Target::Time("2100-01-01T00:00:00Z".parse().expect("a time"));
     }),
     ("time before the backup", |_, _, _, target| {
-        *target = Target::Time("2000-01-01T00:00:00Z".parse().expect("a time"))
+        *target = Target::Time("2000-01-01T00:00:00Z".parse().expect("a time"));
     }),
     ("position behind the WAL", |_, _, _, target| {
         *target = Target::Lsn { at: u64::MAX / 2, exclusive: false }
@@ -225,7 +225,7 @@ const FAULTS: &[Fault] = &[
     }),
     ("backup_label missing", |estate, manifest, _, _| {
         repack(estate, manifest, |folder| {
-            fs::remove_file(folder.join("backup_label")).expect("removed")
+            fs::remove_file(folder.join("backup_label")).expect("removed");
         });
     }),
     ("another base backup's files", |estate, manifest, _, _| {
@@ -243,7 +243,7 @@ const FAULTS: &[Fault] = &[
         damage(&object(estate, manifest), |bytes| bytes.truncate(bytes.len() / 2));
     }),
     ("base missing", |estate, manifest, _, _| {
-        fs::remove_file(object(estate, manifest)).expect("removed")
+        fs::remove_file(object(estate, manifest)).expect("removed");
     }),
     ("manifest of another cluster", |_, manifest, archive, target| {
         manifest.cluster.system_identifier ^= 1;
@@ -499,7 +499,7 @@ fn a_killed_restore_leaves_nothing_running_and_says_what_it_is() {
     ];
     let mut child =
         estate.howdah(&words).stdout(std::process::Stdio::null()).spawn().expect("started");
-    support::eventually("the server was started", Duration::from_secs(60), || {
+    support::eventually("the server was started", Duration::from_mins(1), || {
         folder.join("data/postmaster.pid").exists() || !process::alive(child.id() as i32)
     });
     child.kill().expect("killed");

@@ -158,7 +158,7 @@ pub fn fingerprint(server: &Server, database: &str) -> BTreeMap<String, String> 
     found
 }
 
-const SHOP_SQL: &str = r#"
+const SHOP_SQL: &str = r"
 CREATE EXTENSION pg_trgm;
 CREATE EXTENSION hstore;
 CREATE SCHEMA shop;
@@ -222,4 +222,4 @@ ALTER DEFAULT PRIVILEGES IN SCHEMA shop GRANT SELECT ON TABLES TO clerk;
 COMMENT ON TABLE shop.orders IS E'orders; with ''quotes'' and a\nline break';
 COMMENT ON COLUMN shop.orders.total IS 'in euro';
 CREATE PUBLICATION everything FOR ALL TABLES;
-"#;
+";

@@ -156,7 +156,7 @@ impl Estate {
     pub fn run_plain(&self, words: &[&str]) -> (i32, String, String) {
         let mut command = Command::new(env!("CARGO_BIN_EXE_howdah"));
         command.args(words).env("HOME", self.home.path()).env_remove("XDG_CONFIG_HOME");
-        outcome(&mut command.env_remove("XDG_STATE_HOME"))
+        outcome(command.env_remove("XDG_STATE_HOME"))
     }
 
     /// Runs one: its exit code, what it printed, and what went wrong.

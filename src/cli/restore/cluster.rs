@@ -169,7 +169,7 @@ pub fn run(cli: &Cli, args: &ClusterArgs) -> Result<Exit, Failure> {
         say("nothing was done; --apply does it\n")?;
         return Ok(Exit::Ok);
     }
-    confirm(args, &name, &plan.manifest)?;
+    confirm(args, name, &plan.manifest)?;
     let details = json!({ "backup": plan.manifest.id, "target": plan.order.target.to_string(), "folder": plan.folder });
     let entry = begin(cli, "restore.cluster", &details)?;
     let mut guard = Guard::start(&program()?).map_err(Fault::from)?;
@@ -361,7 +361,7 @@ pub fn pick(repository: &Repository, which: &str, target: &Target) -> Result<Man
             .filter(|m| m.method == Method::Physical)
     };
     let found = physical().find(|manifest| before(manifest)).cloned();
-    found.ok_or_else(|| match physical().last() {
+    found.ok_or_else(|| match physical().next_back() {
         Some(oldest) => Failure::new(
             Exit::Refused,
             format!("{target} lies before the end of the oldest physical backup, {}", oldest.id),

@@ -23,9 +23,9 @@ impl Writer {
         let mut it = Self { bytes: b"PGDMP".to_vec(), minor, integer: integer.into() };
         it.bytes.extend([1, minor, 0, integer, offset, 1]);
         if minor >= 15 {
-            it.bytes.push(0)
+            it.bytes.push(0);
         } else {
-            it.int(0)
+            it.int(0);
         }
         (0..7).for_each(|part| it.int(part));
         for text in ["app", "15.18", "15.18"] {

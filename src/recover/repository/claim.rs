@@ -49,15 +49,12 @@ impl Repository {
         let key = self.claim_key()?;
         let new =
             |since| Claim { name: self.target().to_string(), system_identifier, version, since };
-        let there = match self.claimed()? {
-            Some(there) => there,
-            None => {
-                let own = new(Clock::system().wall());
-                match self.write_json(&key, &own, Overwrite::Never) {
-                    // Somebody was faster; perhaps ourselves, in another process.
-                    Err(fault) if fault.kind == Kind::Refused => self.claimed()?.ok_or(fault)?,
-                    done => return done.map(|()| own),
-                }
+        let there = if let Some(there) = self.claimed()? { there } else {
+            let own = new(Clock::system().wall());
+            match self.write_json(&key, &own, Overwrite::Never) {
+                // Somebody was faster; perhaps ourselves, in another process.
+                Err(fault) if fault.kind == Kind::Refused => self.claimed()?.ok_or(fault)?,
+                done => return done.map(|()| own),
             }
         };
         if there.system_identifier != system_identifier {

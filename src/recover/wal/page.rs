@@ -338,7 +338,7 @@ mod tests {
         bytes[end..].fill(0);
         let (page_start, header) = (end / page * page, SHORT);
         let here = (end - page_start).saturating_sub(header).min(RECORD);
-        if end % page != 0 && here < RECORD {
+        if !end.is_multiple_of(page) && here < RECORD {
             bytes[page_start - (RECORD - here)..page_start]
                 .copy_from_slice(&record[..RECORD - here]);
             bytes[end - here..end].copy_from_slice(&record[RECORD - here..]);
