@@ -33,6 +33,7 @@ use howdah::{
             self,
             catalogue::State,
             manifest::{BackupId, Database, Level, Manifest, Role, Verification},
+            sealed::Sight,
             storage::Overwrite,
         },
         retention::{self, Policy},
@@ -86,7 +87,8 @@ fn a_logical_backup_holds_every_database_and_knows_what_is_in_it() {
         .collect();
     assert_eq!(dumped, [data::EMPTY, "postgres", data::SHOP, data::HOSTILE]);
     for file in &manifest.files {
-        repository.check_sealed(&file.stored).expect("as it was written");
+        let sight = repository.check_sealed(&file.stored).expect("as it was written");
+        assert_eq!(sight, Sight::Content);
     }
     let find = |name: &str| {
         manifest.inventory.databases.iter().find(|d| d.name == name).expect("in the inventory")

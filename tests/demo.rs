@@ -123,6 +123,12 @@ fn it_starts_quickly_with_everything_in_place() {
     assert_money_is_kept(cluster);
 }
 
+/// Files below a folder, however deep.
+fn files_below(folder: &Path) -> usize {
+    let entries = fs::read_dir(folder).expect("listed").flatten();
+    entries.map(|e| if e.path().is_dir() { files_below(&e.path()) } else { 1 }).sum()
+}
+
 /// Compares as many busy processes per core as there may be: the figure is for an idle machine.
 fn load_factor() -> u32 {
     let load = fs::read_to_string("/proc/loadavg").unwrap_or_default();

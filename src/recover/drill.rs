@@ -89,7 +89,7 @@ impl Drill<'_> {
                 proof.level = self.files_only();
             }
         }
-        self.judge(&mut proof);
+        Self::judge(&mut proof);
         self.repository.keep_proof(&proof)?;
         let findings = match proof.verdict {
             Verdict::Proven | Verdict::TargetMissed => Vec::new(),
@@ -249,7 +249,7 @@ impl Drill<'_> {
     }
 
     /// Holds what was measured against the targets.
-    fn judge(&self, proof: &mut Proof) {
+    fn judge(proof: &mut Proof) {
         if proof.level < Some(Level::L5) {
             return;
         }

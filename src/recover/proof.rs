@@ -212,6 +212,10 @@ impl Repository {
     pub fn proofs(&self) -> Result<Vec<Key>> {
         let below = self.proofs_key()?;
         let names = self.storage().children(Some(&below))?;
-        names.iter().filter(|name| name.ends_with(".json")).map(|name| below.join(name)).collect()
+        names
+            .iter()
+            .filter(|name| name.strip_suffix(".json").is_some())
+            .map(|name| below.join(name))
+            .collect()
     }
 }

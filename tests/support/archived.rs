@@ -107,7 +107,11 @@ impl Archived {
 
     /// Waits until `done`; a test that waited in vain fails with the server's log.
     pub fn wait(&self, what: &str, done: impl FnMut() -> bool) {
-        assert!(wait_until(Duration::from_mins(1), done), "{what}: not within a minute; the server says:\n{}", self.log_tail(20));
+        assert!(
+            wait_until(Duration::from_mins(1), done),
+            "{what}: not within a minute; the server says:\n{}",
+            self.log_tail(20)
+        );
     }
 
     /// A program of the server's, run as its account in the sandbox folder.

@@ -132,10 +132,11 @@ fn act<T>(
     if let Some(reason) = &args.reason {
         act = act.because(reason);
     }
-    let entry = setup::ledger(cli, &setup::config(cli)?)?.begin(act).map_err(unrecorded)?;
+    let entry =
+        setup::ledger(cli, &setup::config(cli)?)?.begin(act).map_err(|error| unrecorded(&error))?;
     match deed(&*observer) {
         Ok(done) => {
-            entry.done(serde_json::Value::Null).map_err(unrecorded)?;
+            entry.done(serde_json::Value::Null).map_err(|error| unrecorded(&error))?;
             Ok(done)
         }
         Err(fault) => {
@@ -154,7 +155,7 @@ fn act<T>(
     }
 }
 
-fn unrecorded(error: LedgerError) -> Failure {
+fn unrecorded(error: &LedgerError) -> Failure {
     Failure::new(Exit::Failure, format!("the ledger cannot be written to: {error}"))
 }
 

@@ -133,15 +133,15 @@ impl Expected {
 
     /// The whole of the dump in bytes, as it looks after `done` bytes: so that the share that is done is the
     /// share of the time that has passed.
-    pub fn total(&self, done: u64, times: &Times) -> Option<u64> {
+    pub fn total(&self, done: u64, times: &Times) -> u64 {
         match self {
-            Self::Rough { content } => Some(*content),
+            Self::Rough { content } => *content,
             Self::Learned { tables, large_objects, content } => {
                 let share = share(tables, *large_objects, times);
                 if share < FIRST_WORD {
-                    return Some(*content);
+                    return *content;
                 }
-                Some((done as f64 / share) as u64)
+                (done as f64 / share) as u64
             }
         }
     }
@@ -205,16 +205,12 @@ mod tests {
         let mut times = Times::new(&clock);
         let tables = BTreeMap::from([("s.quick".to_owned(), 1.0), ("s.slow".to_owned(), 3.0)]);
         let expected = Expected::Learned { tables, large_objects: 0.0, content: 1000 };
-        assert_eq!(expected.total(0, &times), Some(1000), "before anything is known");
+        assert_eq!(expected.total(0, &times), 1000, "before anything is known");
         times.hear("dumping contents of table \"s.quick\"");
         clock.advance(Duration::from_secs(9));
-        assert_eq!(
-            expected.total(500, &times),
-            Some(2000),
-            "no table counts for more than its share"
-        );
+        assert_eq!(expected.total(500, &times), 2000, "no table counts for more than its share");
         times.hear("dumping contents of table \"s.slow\"");
         clock.advance(Duration::from_secs(1));
-        assert_eq!(expected.total(600, &times), Some(1200));
+        assert_eq!(expected.total(600, &times), 1200);
     }
 }

@@ -114,8 +114,10 @@ fn one(run: &Run<'_>, dump: &Program, name: &str, counts: bool) -> Result<(File,
             });
             let phase = Text::from(format!("dumping {}", Text::foreign(name)));
             let dumped = sealed(run, &tool, &key, read_dump, &mut |bytes, lines| {
-                lines.iter().for_each(|line| times.hear(line));
-                let total = expected.total(bytes, &times);
+                for line in lines {
+                    times.hear(line);
+                }
+                let total = Some(expected.total(bytes, &times));
                 let progress = Progress::bytes(phase.clone(), bytes, total);
                 run.observer.progress(&progress.with_note(expected.word()));
             });

@@ -177,11 +177,12 @@ fn told(line: &str) -> Option<(u64, u64)> {
 
 /// The spool folder of this run, where there is certainly room.
 fn place(run: &Run<'_>, wanted: Option<&Path>, size: u64) -> Result<Spool> {
-    let folder = if let Some(folder) = wanted { folder.to_owned() } else {
+    let folder = if let Some(folder) = wanted {
+        folder.to_owned()
+    } else {
         let key = run.repository.target().join(SPOOL)?;
         run.repository.storage().path(&key).ok_or_else(|| {
-            let what =
-                "the cluster has tablespaces, and their archives need a folder on their way";
+            let what = "the cluster has tablespaces, and their archives need a folder on their way";
             Fault::new(Kind::Config, what).remedy("give one with --spool")
         })?
     };

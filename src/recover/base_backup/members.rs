@@ -50,16 +50,15 @@ impl Members {
                 None => path.to_owned(),
                 Some(oid) => [format!("pg_tblspc/{oid}/").as_bytes(), path].concat(),
             };
-            self.take(&mut entry, path, &mut buffer)?;
+            self.take(&mut entry, &path, &mut buffer)?;
         }
         // Behind the end mark tar archives are filled up: that is to be read, too.
         io::copy(&mut archive.into_inner(), &mut io::sink()).map_err(|error| unreadable(&error))?;
         Ok(())
     }
 
-    fn take(&mut self, entry: &mut impl Read, path: Vec<u8>, buffer: &mut [u8]) -> Result<()> {
-        let keep =
-            matches!(path.as_slice(), b"backup_label" | b"tablespace_map" | b"backup_manifest");
+    fn take(&mut self, entry: &mut impl Read, path: &[u8], buffer: &mut [u8]) -> Result<()> {
+        let keep = matches!(path, b"backup_label" | b"tablespace_map" | b"backup_manifest");
         let wal = path.strip_prefix(b"pg_wal/").and_then(segment_name);
         let (mut hasher, mut size, mut kept) = (Hasher::default(), 0, Vec::new());
         loop {
@@ -82,7 +81,7 @@ impl Members {
             self.wal.insert(name, size);
             return Ok(());
         }
-        match path.as_slice() {
+        match path {
             b"backup_manifest" => {
                 self.manifest = Some(kept);
                 return Ok(());
@@ -91,8 +90,8 @@ impl Members {
             b"tablespace_map" => self.tablespace_map = Some(kept),
             _ => {}
         }
-        if self.files.insert(path.clone(), (size, hasher.finish())).is_some() {
-            return Err(Fault::new(Kind::Damaged, format!("'{}' is there twice", shown(&path))));
+        if self.files.insert(path.to_owned(), (size, hasher.finish())).is_some() {
+            return Err(Fault::new(Kind::Damaged, format!("'{}' is there twice", shown(path))));
         }
         Ok(())
     }

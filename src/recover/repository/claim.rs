@@ -49,7 +49,9 @@ impl Repository {
         let key = self.claim_key()?;
         let new =
             |since| Claim { name: self.target().to_string(), system_identifier, version, since };
-        let there = if let Some(there) = self.claimed()? { there } else {
+        let there = if let Some(there) = self.claimed()? {
+            there
+        } else {
             let own = new(Clock::system().wall());
             match self.write_json(&key, &own, Overwrite::Never) {
                 // Somebody was faster; perhaps ourselves, in another process.

@@ -82,19 +82,19 @@ pub struct Sealing {
 }
 
 enum Packer {
-    Plain(Envelope),
+    Plain(Box<Envelope>),
     Zstd(Box<zstd::Encoder<'static, Envelope>>),
 }
 
 enum Envelope {
-    Open(Hashed),
+    Open(Box<Hashed>),
     Age(Box<StreamWriter<Hashed>>),
 }
 
 impl Envelope {
     fn close(self) -> io::Result<Hashed> {
         match self {
-            Self::Open(hashed) => Ok(hashed),
+            Self::Open(hashed) => Ok(*hashed),
             Self::Age(writer) => writer.finish(),
         }
     }
@@ -165,12 +165,12 @@ impl Sealing {
         let sidecar = if seal.md5 { Some(Sidecar::begin(storage, key)?) } else { None };
         let hashed = Hashed { upload, stored: Hasher::default(), sidecar };
         let envelope = if seal.recipients.is_empty() {
-            Envelope::Open(hashed)
+            Envelope::Open(Box::new(hashed))
         } else {
             Envelope::Age(Box::new(seal.recipients.encrypt(key, hashed)?))
         };
         let packer = match seal.compression {
-            Compression::None => Packer::Plain(envelope),
+            Compression::None => Packer::Plain(Box::new(envelope)),
             Compression::Zstd => Packer::Zstd(Box::new(
                 encoder(envelope, seal.threads)
                     .map_err(Fault::io(format!("cannot compress '{key}'")))?,
@@ -193,7 +193,7 @@ impl Sealing {
     /// Publishes the object.
     pub fn finish(self) -> Result<Stored> {
         let packed = match self.packer {
-            Packer::Plain(envelope) => Ok(envelope),
+            Packer::Plain(envelope) => Ok(*envelope),
             Packer::Zstd(encoder) => encoder.finish(),
         };
         let hashed = packed

@@ -6,7 +6,6 @@
 //! | [`archive`] | where archived files stand: in the repository, or in a plain folder |
 //! | [`claim`] | the one cluster that archives into a repository |
 //! | [`put`], [`fetch`] | `archive_command` and `restore_command` |
-//! | `served` | the archive as a restore to a point in time needs it |
 //! | [`chain`] | what is there and what is missing, by names: for proofs and windows |
 //! | [`verify`], [`verified`] | what reading it proves, and what was proven before |
 //! | [`dump`] | PostgreSQL's `pg_waldump` |
@@ -23,7 +22,6 @@ pub mod history;
 pub mod page;
 pub mod put;
 pub mod segment;
-mod served;
 pub mod status;
 pub mod verified;
 pub mod verify;

@@ -104,7 +104,9 @@ fn check_fork(repository: &Repository, segment: Segment, about: &About, path: &P
     }
     let history = WalFile::History(segment.timeline);
     // The server has it beside the segment; the archive may be one that we cannot decrypt.
-    let text = if let Ok(text) = fs::read(path.with_file_name(history.to_string())) { Some(text) } else {
+    let text = if let Ok(text) = fs::read(path.with_file_name(history.to_string())) {
+        Some(text)
+    } else {
         let archive = Archive::Repository(repository.clone());
         archive.find_one(history)?.map(|kept| archive.read(&kept)).transpose()?
     };
