@@ -155,7 +155,7 @@ fn act<T>(
 }
 
 fn unrecorded(error: LedgerError) -> Failure {
-    Failure::new(Exit::Failure, format!("the ledger cannot be written to: {error}"))
+    Failure::new(Exit::Failure, error)
 }
 
 fn which(words: &str) -> Result<Which, String> {

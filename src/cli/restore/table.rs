@@ -187,7 +187,7 @@ fn describe(plan: &Plan, apply: bool) -> String {
     line("to", &format!("database '{}' on {}", plan.into, plan.server));
     match &plan.schema {
         Some(schema) => {
-            line("schema", &format!("'{schema}', which is made; live tables are not touched"))
+            line("schema", &format!("'{schema}', which is made; live tables are not touched"));
         }
         None => line("schema", "where they were; what exists is not touched"),
     }
