@@ -56,7 +56,7 @@ pub enum Command {
     Verify(super::verify::VerifyArgs),
     /// Bring back what was backed up; shows a plan unless told to --apply it
     #[command(subcommand)]
-    Restore(super::restore::RestoreCommand),
+    Restore(Box<super::restore::RestoreCommand>),
     /// Open the console on a throw-away cluster with real applications and real load
     Demo(DemoArgs),
     /// Restore a backup into a scratch cluster, look at it, measure, and keep the proof

@@ -133,10 +133,10 @@ fn act<T>(
         act = act.because(reason);
     }
     let entry =
-        setup::ledger(cli, &setup::config(cli)?)?.begin(act).map_err(|error| unrecorded(&error))?;
+        setup::ledger(cli, &setup::config(cli)?)?.begin(act).map_err(unrecorded)?;
     match deed(&*observer) {
         Ok(done) => {
-            entry.done(serde_json::Value::Null).map_err(|error| unrecorded(&error))?;
+            entry.done(serde_json::Value::Null).map_err(unrecorded)?;
             Ok(done)
         }
         Err(fault) => {
@@ -155,8 +155,8 @@ fn act<T>(
     }
 }
 
-fn unrecorded(error: &LedgerError) -> Failure {
-    Failure::new(Exit::Failure, format!("the ledger cannot be written to: {error}"))
+fn unrecorded(error: LedgerError) -> Failure {
+    Failure::new(Exit::Failure, error)
 }
 
 fn which(words: &str) -> Result<Which, String> {

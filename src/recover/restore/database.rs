@@ -142,11 +142,9 @@ fn fill(
     phases: &mut Phases,
     observer: &dyn Observer,
 ) -> Result<()> {
-    let list = unpacked.folder().join("list");
-    let subscription = |desc: &str| desc.contains("SUBSCRIPTION");
-    let ids = unpacked.toc.entries.iter().filter(|entry| !subscription(&entry.desc));
-    let text: String = ids.map(|entry| format!("{};\n", entry.id)).collect();
-    std::fs::write(&list, text).map_err(Fault::io("cannot write the list of entries"))?;
+    let entries = unpacked.toc.entries.iter();
+    let ids = entries.filter(|entry| !entry.desc.contains("SUBSCRIPTION")).map(|entry| entry.id);
+    let list = unpacked.list(ids)?;
     // In two calls, so that loading and building are timed apart.
     for (phase, sections) in
         [("restore", &["pre-data", "data"][..]), ("post-data", &["post-data"][..])]

@@ -1,6 +1,7 @@
 //! Which backup, and its dump: unpacked with both hashes checked.
 
 use std::{
+    fmt::Write as _,
     fs::{File, OpenOptions},
     io::{BufReader, BufWriter, Read, Write as _},
     os::unix::fs::OpenOptionsExt as _,
@@ -173,6 +174,18 @@ pub struct Unpacked {
 }
 
 impl Unpacked {
+    /// A list of entries for `pg_restore --use-list`, as a file beside the dump.
+    pub fn list(&self, ids: impl IntoIterator<Item = i32>) -> Result<PathBuf> {
+        let path = self.folder.path().join("list");
+        let mut text = String::new();
+        for id in ids {
+            // Writing to a string cannot fail.
+            let _ = writeln!(text, "{id};");
+        }
+        std::fs::write(&path, text).map_err(Fault::io("cannot write the list of entries"))?;
+        Ok(path)
+    }
+
     /// The private folder that it stands in.
     pub fn folder(&self) -> &Path {
         self.folder.path()

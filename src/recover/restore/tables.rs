@@ -309,7 +309,7 @@ pub fn restore(
     let unpacked = source.unpack(repository, work, &wanted, observer)?;
     phases.end("unpack");
     database::make_roles(target, &plan.roles_made, observer)?;
-    let list = write_list(&unpacked, &plan.ids)?;
+    let list = unpacked.list(plan.ids.iter().copied())?;
     match &wish.place {
         Place::Side(schema) => {
             aside(target, wish, &plan, &unpacked, &list, schema, &mut phases, observer)?;
@@ -335,17 +335,6 @@ pub fn restore(
     };
     repository.keep_restore(&record)?;
     Ok(record)
-}
-
-fn write_list(unpacked: &Unpacked, ids: &[i32]) -> Result<std::path::PathBuf> {
-    let list = unpacked.folder().join("list");
-    let text = ids.iter().fold(String::new(), |mut text, id| {
-        // Writing to a string cannot fail.
-        let _ = writeln!(text, "{id};");
-        text
-    });
-    std::fs::write(&list, text).map_err(Fault::io("cannot write the list of entries"))?;
-    Ok(list)
 }
 
 #[expect(clippy::too_many_arguments, reason = "the stages of one deed share what it is about")]
