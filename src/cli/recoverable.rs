@@ -77,7 +77,7 @@ fn verdict(found: &Recoverable, rpo_target: Duration, rto_target: Duration) -> E
 fn sources(out: &mut String, found: &Recoverable) -> std::fmt::Result {
     match &found.rpo {
         Told::Is(rpo) => {
-            writeln!(out, "rpo      {}: safe until {}", rpo.source, both(rpo.safe_until))?
+            writeln!(out, "rpo      {}: safe until {}", rpo.source, both(rpo.safe_until))?;
         }
         Told::Unknown(why) => writeln!(out, "rpo      not known: {why}")?,
     }

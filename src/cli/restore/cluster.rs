@@ -361,7 +361,7 @@ pub fn pick(repository: &Repository, which: &str, target: &Target) -> Result<Man
             .filter(|m| m.method == Method::Physical)
     };
     let found = physical().find(|manifest| before(manifest)).cloned();
-    found.ok_or_else(|| match physical().last() {
+    found.ok_or_else(|| match physical().next_back() {
         Some(oldest) => Failure::new(
             Exit::Refused,
             format!("{target} lies before the end of the oldest physical backup, {}", oldest.id),
