@@ -89,7 +89,7 @@ impl Drill<'_> {
                 proof.level = self.files_only();
             }
         }
-        Self::judge(&mut proof);
+        judge(&mut proof);
         self.repository.keep_proof(&proof)?;
         let findings = match proof.verdict {
             Verdict::Proven | Verdict::TargetMissed => Vec::new(),
@@ -247,24 +247,24 @@ impl Drill<'_> {
         let at_most = now.duration_since(safe).as_secs_f64().max(0.0);
         Loss { last_commit, archived: plan.chain.archived(), at_most }
     }
+}
 
-    /// Holds what was measured against the targets.
-    fn judge(proof: &mut Proof) {
-        if proof.level < Some(Level::L5) {
-            return;
-        }
-        proof.verdict = Verdict::Proven;
-        let took = proof.rto.as_ref().and_then(|rto| rto.first_write).unwrap_or(f64::INFINITY);
-        if took > proof.rto_target {
-            proof.verdict = Verdict::TargetMissed;
-            proof.findings.push(format!("RTO missed: {took:.1} s of {:.0} s", proof.rto_target));
-        }
-        if let Some(rpo) = proof.rpo.as_ref().filter(|rpo| rpo.at_most > proof.rpo_target) {
-            proof.verdict = Verdict::TargetMissed;
-            proof.findings.push(format!(
-                "RPO missed: the last commit that came back is {:.0} s old, of {:.0} s",
-                rpo.at_most, proof.rpo_target
-            ));
-        }
+/// Holds what was measured against the targets.
+fn judge(proof: &mut Proof) {
+    if proof.level < Some(Level::L5) {
+        return;
+    }
+    proof.verdict = Verdict::Proven;
+    let took = proof.rto.as_ref().and_then(|rto| rto.first_write).unwrap_or(f64::INFINITY);
+    if took > proof.rto_target {
+        proof.verdict = Verdict::TargetMissed;
+        proof.findings.push(format!("RTO missed: {took:.1} s of {:.0} s", proof.rto_target));
+    }
+    if let Some(rpo) = proof.rpo.as_ref().filter(|rpo| rpo.at_most > proof.rpo_target) {
+        proof.verdict = Verdict::TargetMissed;
+        proof.findings.push(format!(
+            "RPO missed: the last commit that came back is {:.0} s old, of {:.0} s",
+            rpo.at_most, proof.rpo_target
+        ));
     }
 }

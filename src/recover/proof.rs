@@ -1,6 +1,6 @@
 //! A proof: a restore that was really made, what it reached, and how long it took.
 
-use std::{collections::BTreeMap, fmt::Write as _, io::Write as _};
+use std::{collections::BTreeMap, fmt::Write as _, io::Write as _, path::Path};
 
 use serde::{Deserialize, Serialize};
 
@@ -214,7 +214,7 @@ impl Repository {
         let names = self.storage().children(Some(&below))?;
         names
             .iter()
-            .filter(|name| name.strip_suffix(".json").is_some())
+            .filter(|name| Path::new(name).extension().is_some_and(|kind| kind == "json"))
             .map(|name| below.join(name))
             .collect()
     }

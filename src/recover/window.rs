@@ -247,15 +247,15 @@ impl Reader {
     fn chains(&self) -> Result<Vec<(Manifest, Chain)>> {
         let Some(archive) = &self.archive else { return Ok(Vec::new()) };
         let mut chains = Vec::new();
-        let mut shelf: Option<(u64, Shelf)> = None;
+        let mut sorted: Option<(u64, Shelf)> = None;
         for manifest in self.manifests() {
             let Some(base) = &manifest.wal else { continue };
-            if shelf.as_ref().is_none_or(|(size, _)| *size != base.segment_size) {
-                shelf = Some((base.segment_size, Shelf::of(&**archive, base.segment_size)?));
+            if sorted.as_ref().is_none_or(|(size, _)| *size != base.segment_size) {
+                sorted = Some((base.segment_size, Shelf::of(&**archive, base.segment_size)?));
             }
-            let Some((_, shelf)) = &shelf else { continue };
-            let newest = shelf.timelines_after(base).into_iter().max().unwrap_or(base.timeline);
-            if let Ok(chain) = shelf.chain(base, newest) {
+            let Some((_, kept)) = &sorted else { continue };
+            let newest = kept.timelines_after(base).into_iter().max().unwrap_or(base.timeline);
+            if let Ok(chain) = kept.chain(base, newest) {
                 chains.push((manifest.clone(), chain));
             }
         }
