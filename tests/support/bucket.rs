@@ -190,11 +190,11 @@ impl Wires {
             if read == 0 || credit == 0 {
                 return;
             }
+            let passes = if credit < 0 { read } else { read.min(credit as usize) };
             if credit > 0 {
-                let left = credit.saturating_sub(read as i64).max(0);
-                self.credit.store(left, Ordering::SeqCst);
+                self.credit.store(credit - passes as i64, Ordering::SeqCst);
             }
-            if far.write_all(&buffer[..read]).is_err() {
+            if far.write_all(&buffer[..passes]).is_err() || passes < read {
                 return;
             }
         }
