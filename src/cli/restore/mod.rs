@@ -132,8 +132,7 @@ fn act<T>(
     if let Some(reason) = &args.reason {
         act = act.because(reason);
     }
-    let entry =
-        setup::ledger(cli, &setup::config(cli)?)?.begin(act).map_err(unrecorded)?;
+    let entry = setup::ledger(cli, &setup::config(cli)?)?.begin(act).map_err(unrecorded)?;
     match deed(&*observer) {
         Ok(done) => {
             entry.done(serde_json::Value::Null).map_err(unrecorded)?;
