@@ -279,8 +279,10 @@ impl Drop for Kept {
 fn barman_is_listed_checked_verified_and_restored() {
     let place = Place::new(&[("wal_level", "replica"), ("max_wal_senders", "8")]);
     let folder = place.cluster.folder().display().to_string();
-    let (port, bin) =
-        (place.cluster.port(), place.cluster.binaries().folder().display().to_string());
+    let port = place.cluster.port();
+    // What we start the server by may stand alone; it knows where it is from.
+    let bin = "SELECT setting FROM pg_config WHERE name = 'BINDIR'";
+    let bin = place.cluster.psql(bin).expect("asked").trim().to_owned();
     place.folder("barman");
     let space = place.folder("space");
     let conninfo = format!("host={folder} port={port} user=postgres dbname=postgres");
