@@ -174,7 +174,7 @@ mod tests {
         let [delta, full] = history.backups.as_slice() else { panic!("two: {history:?}") };
         assert_eq!((delta.extent, full.extent), (Some(Extent::Incremental), Some(Extent::Full)));
         assert_eq!(delta.parent.as_ref(), Some(&full.id));
-        assert_eq!(full.lsn.as_ref().map(|lsn| &*lsn.first), Some("A/42000028"));
+        assert_eq!(full.lsn.as_ref().map(|lsn| &*lsn.first), Some("A/420B0028"));
         assert_eq!(full.system_identifier, Some(7_576_000_000_000_000_001));
         assert_eq!(full.duration().map(|took| took.as_secs()), Some(310));
         assert!(parse_list(&LIST.as_bytes()[1..]).is_err());
