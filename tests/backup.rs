@@ -1,6 +1,6 @@
 //! Backups of real clusters: what is in them, and what is left when they fail.
 
-#![expect(clippy::expect_used, reason = "clippy sees tests only in test functions")]
+#![expect(clippy::expect_used, clippy::panic, reason = "clippy sees tests only in test functions")]
 
 mod support;
 

@@ -141,7 +141,7 @@ fn many_at_once(storage: &dyn Storage) -> usize {
                 scope.spawn(move || {
                     put(storage, &format!("many/{seed}"), &[seed as u8; 10], Overwrite::Never)
                         .expect("its own");
-                    put(storage, "many/one", &[seed as u8; 50_000], Overwrite::Never)
+                    put(storage, "many/one", &vec![seed as u8; 50_000], Overwrite::Never)
                 })
             })
             .collect();
@@ -159,7 +159,7 @@ fn sealed_there(storage: &dyn Storage) {
     let mut sealing = sealed::Sealing::create(storage, &key("sealed/x"), &plan).expect("begun");
     sealing.write_all(&content).expect("written");
     let stored = sealing.finish().expect("published");
-    let seen = sealed::check(storage, &stored, &Default::default()).expect("as it was written");
+    let seen = sealed::check(storage, &stored, &Keys::default()).expect("as it was written");
     assert_eq!(seen, sealed::Sight::Content);
     let sidecar = String::from_utf8(get(storage, "sealed/x.md5")).expect("text");
     assert!(sidecar.ends_with("  x\n") && sidecar.len() == 32 + 4, "{sidecar}");

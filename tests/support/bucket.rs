@@ -106,7 +106,7 @@ pub fn words(address: SocketAddr) -> String {
 pub fn place(words: &str) -> Place {
     match Address::parse(words).expect("an address") {
         Address::Bucket(place) => place,
-        Address::Folder(_) => panic!("'{words}' is a bucket"),
+        Address::Folder(path) => unreachable!("'{words}' is a bucket, not {}", path.display()),
     }
 }
 
