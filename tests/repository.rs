@@ -159,7 +159,9 @@ fn sealed_there(storage: &dyn Storage) {
     let mut sealing = sealed::Sealing::create(storage, &key("sealed/x"), &plan).expect("begun");
     sealing.write_all(&content).expect("written");
     let stored = sealing.finish().expect("published");
-    let seen = sealed::check(storage, &stored, &Keys::default()).expect("as it was written");
+    let seen =
+        sealed::check(storage, &stored, &howdah::recover::repository::encryption::Keys::default())
+            .expect("as it was written");
     assert_eq!(seen, sealed::Sight::Content);
     let sidecar = String::from_utf8(get(storage, "sealed/x.md5")).expect("text");
     assert!(sidecar.ends_with("  x\n") && sidecar.len() == 32 + 4, "{sidecar}");

@@ -221,7 +221,7 @@ fn a_restore_that_is_cancelled_or_fails_leaves_nothing() {
     std::thread::scope(|scope| {
         let work = scope
             .spawn(|| stage.restore_with("app", &wish("half"), None, &cancel, stage.home.path()));
-        support::eventually("the database is being filled", Duration::from_secs(60), || {
+        support::eventually("the database is being filled", Duration::from_mins(1), || {
             stage.server.psql("SELECT count(*) FROM pg_stat_activity WHERE datname = 'half' AND query LIKE 'COPY%'").expect("asked") != "0"
         });
         cancel.cancel();
