@@ -54,7 +54,7 @@ pub fn undo(server: &Server) -> Result<(), SandboxError> {
     if !notes.exists() {
         return Ok(());
     }
-    server.set("archive_command", &keeping::archive_command(server.folder()))?;
+    server.set("archive_command", &keeping::archive_command(server.folder())?)?;
     remove(&notes.join(Incident::ArchiveHangs.name()))?;
     remove(&ballast(&keeping::repository(server.folder())))?;
     for incident in [Incident::CorruptBackup, Incident::CorruptWal] {

@@ -8,7 +8,7 @@ use super::{
     SandboxError,
     app::{AppOptions, AppProcess},
     incident::Incident,
-    keeping::{self, Keeping},
+    keeping::{self, Keeper, Keeping},
     running::{DemoHandle, Endpoint, Registry},
 };
 use crate::{
@@ -116,9 +116,10 @@ impl Demo {
         guard.file(&registry.path_of(&handle.folder))?;
         registry.write(&handle)?;
 
-        keeping::prepare(&folder, &program)?;
+        // One that stays is removed by a shell command, which cannot unmount.
+        let keeper = Keeper::prepare(&folder, &program, !options.keep)?;
         let account = folder.account().cloned();
-        let command = keeping::archive_command(folder.path());
+        let command = keeper.archive_command();
         let cluster = Cluster::start_in(
             folder,
             binaries,
@@ -136,7 +137,7 @@ impl Demo {
 
         let mut demo = Self {
             apps: Vec::new(),
-            keeping: Some(Keeping::start(&cluster, account)?),
+            keeping: Some(Keeping::start(keeper, &cluster, account)?),
             cluster,
             registry,
             handle: handle.clone(),

@@ -22,8 +22,10 @@ use crate::{
 pub const NAME: &str = "demo";
 /// The repository, in the sandbox folder.
 const FOLDER: &str = "repository";
-/// Our own program, where the server's account may run it: a build folder below a home may be closed to it.
+/// The copy of our own program, where one is needed.
 const PROGRAM: &str = "howdah";
+/// The server's `archive_command`, to be found again after an incident.
+const COMMAND: &str = "archive_command";
 /// What the commands said.
 const LOG: &str = "keeping.log";
 /// A new physical backup is taken so often, and what is no longer needed for the newest ones is removed.
@@ -36,27 +38,63 @@ pub fn repository(sandbox: &Path) -> PathBuf {
     sandbox.join(FOLDER)
 }
 
-/// Makes the repository's folder and puts our program beside it, both for the server's account.
-pub fn prepare(sandbox: &PrivateFolder, program: &Path) -> Result<(), SandboxError> {
-    let place = repository(sandbox.path());
-    let cannot = |what: &Path| SandboxError::io(format!("cannot make {}", what.display()));
-    fs::create_dir(&place).map_err(cannot(&place))?;
-    small_disk::mount(&place);
-    sandbox.give(&place)?;
-    let copy = sandbox.path().join(PROGRAM);
-    fs::copy(program, &copy).map_err(cannot(&copy))?;
-    sandbox.give(&copy)?;
-    Ok(())
+/// What howdah runs as for the server.
+#[derive(Clone, Debug)]
+pub struct Keeper {
+    /// Our own program, where the server's account may run it.
+    program: PathBuf,
+    sandbox: PathBuf,
 }
 
-/// The server's `archive_command`.
-pub fn archive_command(sandbox: &Path) -> String {
-    // For the shell in single quotes, and `%` doubled for the server.
-    let quoted = |path: &Path| {
-        format!("'{}'", path.to_string_lossy().replace('\'', r"'\''").replace('%', "%%"))
-    };
-    let (program, place) = (quoted(&sandbox.join(PROGRAM)), quoted(&repository(sandbox)));
-    format!("{program} wal archive --repository {place} --name {NAME} %p")
+impl Keeper {
+    /// Makes the repository's folder for the server's account, on a small disk of its own where one is wanted
+    /// and can be had, and sees to it that this account can run our program.
+    pub fn prepare(
+        sandbox: &PrivateFolder,
+        program: &Path,
+        own_disk: bool,
+    ) -> Result<Self, SandboxError> {
+        let place = repository(sandbox.path());
+        let cannot = |what: &Path| SandboxError::io(format!("cannot make {}", what.display()));
+        fs::create_dir(&place).map_err(cannot(&place))?;
+        if own_disk {
+            small_disk::mount(&place);
+        }
+        sandbox.give(&place)?;
+        let mut program = program.to_owned();
+        let version = Tool::new(&program).arg("--version").as_account(ids(sandbox.account()));
+        if version.run(&Cancel::new(), &mut |_| {}).is_err() {
+            // A build folder below somebody's home is closed to it.
+            let copy = sandbox.path().join(PROGRAM);
+            fs::copy(&program, &copy).map_err(cannot(&copy))?;
+            sandbox.give(&copy)?;
+            program = copy;
+        }
+        let keeper = Self { program, sandbox: sandbox.path().to_owned() };
+        let note = sandbox.path().join(COMMAND);
+        fs::write(&note, keeper.archive_command()).map_err(cannot(&note))?;
+        Ok(keeper)
+    }
+
+    /// The server's `archive_command`.
+    pub fn archive_command(&self) -> String {
+        // For the shell in single quotes, and `%` doubled for the server.
+        let quoted = |path: &Path| {
+            format!("'{}'", path.to_string_lossy().replace('\'', r"'\''").replace('%', "%%"))
+        };
+        let (program, place) = (quoted(&self.program), quoted(&repository(&self.sandbox)));
+        format!("{program} wal archive --repository {place} --name {NAME} %p")
+    }
+}
+
+/// The `archive_command` that the server of a sandbox was given at first.
+pub fn archive_command(sandbox: &Path) -> Result<String, SandboxError> {
+    let note = sandbox.join(COMMAND);
+    fs::read_to_string(&note).map_err(SandboxError::io(format!("cannot read {}", note.display())))
+}
+
+fn ids(account: Option<&Account>) -> Option<(u32, u32)> {
+    account.map(|account| (account.uid, account.gid))
 }
 
 /// Keeps backups in the background. Dropping it ends what runs.
@@ -70,9 +108,13 @@ pub struct Keeping {
 
 impl Keeping {
     /// Begins: a physical backup, a logical one, a proof; then a physical one every half hour.
-    pub fn start(server: &Server, account: Option<Account>) -> Result<Self, SandboxError> {
+    pub fn start(
+        keeper: Keeper,
+        server: &Server,
+        account: Option<Account>,
+    ) -> Result<Self, SandboxError> {
         let cancel = Cancel::new();
-        let keeper = Keeper { server: server.clone(), account, cancel: cancel.clone() };
+        let keeper = Work { keeper, server: server.clone(), account, cancel: cancel.clone() };
         let thread = thread::Builder::new()
             .name("keeping".into())
             .spawn(move || keeper.keep())
@@ -101,24 +143,25 @@ impl Drop for Keeping {
     }
 }
 
-struct Keeper {
+struct Work {
+    keeper: Keeper,
     server: Server,
     account: Option<Account>,
     cancel: Cancel,
 }
 
-impl Keeper {
+impl Work {
     fn keep(&self) {
         for words in
             [&["backup", "run", "--physical"][..], &["backup", "run", "--logical"], &["prove"]]
         {
-            self.run(words, true);
+            self.run(words);
         }
         while self.pause(AGAIN) {
-            self.run(&["backup", "run", "--physical"], true);
+            self.run(&["backup", "run", "--physical"]);
             let expire =
                 ["backup", "expire", "--keep-days", "0", "--keep-at-least", "2", "--apply"];
-            self.run(&expire, true);
+            self.run(&expire);
         }
     }
 
@@ -134,18 +177,16 @@ impl Keeper {
 
     /// Runs our own program as the server's account. What it says goes to the log; its failures stand in
     /// the repository's history, where the console shows them.
-    fn run(&self, words: &[&str], connects: bool) {
+    fn run(&self, words: &[&str]) {
         if self.cancel.cancelled() {
             return;
         }
         let folder = self.server.folder();
-        let mut tool = Tool::new(folder.join(PROGRAM)).args(words);
-        if connects {
-            // The demo's own database, not the superuser's.
-            let target =
-                format!("{} dbname={}", self.server.conninfo(Via::Unix), super::demo::DATABASE);
-            tool = tool.args(["--target", &target]);
-        }
+        let tool = Tool::new(&self.keeper.program).args(words);
+        // The demo's own database, not the superuser's.
+        let target =
+            format!("{} dbname={}", self.server.conninfo(Via::Unix), super::demo::DATABASE);
+        let tool = tool.args(["--target", &target]);
         let tool = tool
             .arg("--repository")
             .arg(repository(folder))
@@ -157,7 +198,7 @@ impl Keeper {
             .env("HOWDAH_PG_BIN", self.server.binaries().folder())
             .env("PATH", env::var_os("PATH").unwrap_or_default())
             .secret("PGPASSWORD", self.server.password())
-            .as_account(self.account.as_ref().map(|account| (account.uid, account.gid)))
+            .as_account(ids(self.account.as_ref()))
             .within(folder);
         let mut said = String::new();
         let result = tool.run(&self.cancel, &mut |line| {
@@ -184,8 +225,14 @@ mod tests {
 
     #[test]
     fn a_strange_folder_does_not_break_the_archive_command() {
-        let command = archive_command(Path::new("/tmp/it's 100% odd"));
-        assert!(command.starts_with(r"'/tmp/it'\''s 100%% odd/howdah' wal archive "), "{command}");
-        assert!(command.ends_with(" --name demo %p"), "{command}");
+        let keeper = Keeper {
+            program: PathBuf::from("/opt/50%/howdah"),
+            sandbox: PathBuf::from("/tmp/it's 100% odd"),
+        };
+        let command = keeper.archive_command();
+        let wanted =
+            r"'/opt/50%%/howdah' wal archive --repository '/tmp/it'\''s 100%% odd/repository' ";
+        assert!(command.starts_with(wanted), "{command}");
+        assert!(command.ends_with("--name demo %p"), "{command}");
     }
 }

@@ -95,9 +95,9 @@ struct Taken {
 /// is safe in the repository.
 ///
 /// # Errors
-/// [`Kind::Refused`] when another run is at work, the cluster is another than before, or the server does not
-/// permit it; [`Kind::Unavailable`] when the server or a tool is not there or too old; [`Kind::NoSpace`];
-/// [`Kind::Cancelled`]. After an error nothing of it is left but the reason, in `failed.json`.
+/// `Kind::Refused` when another run is at work, the cluster is another than before, or the server does not
+/// permit it; `Kind::Unavailable` when the server or a tool is not there or too old; `Kind::NoSpace`;
+/// `Kind::Cancelled`. After an error nothing of it is left but the reason, in `failed.json`.
 pub fn take(
     request: &Request,
     settings: &Settings,

@@ -6,7 +6,7 @@
 //! | [`archive`] | where archived files stand: in the repository, or in a plain folder |
 //! | [`claim`] | the one cluster that archives into a repository |
 //! | [`put`], [`fetch`] | `archive_command` and `restore_command` |
-//! | [`chain`] | what is there and what is missing, by names: for proofs and windows |
+//! | [`mod@chain`] | what is there and what is missing, by names: for proofs and windows |
 //! | [`verify`], [`verified`] | what reading it proves, and what was proven before |
 //! | [`dump`] | PostgreSQL's `pg_waldump` |
 //! | [`find`] | from 'the table is gone' to the position just before |

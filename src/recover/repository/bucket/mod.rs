@@ -13,10 +13,10 @@
 //!
 //! | file | its duty |
 //! |---|---|
-//! | [`credentials`] | who we are |
-//! | [`upload`] | objects on their way in |
-//! | [`condition`] | which of two writers wins |
-//! | [`trouble`] | what its errors mean |
+//! | `credentials` | who we are |
+//! | `upload` | objects on their way in |
+//! | `condition` | which of two writers wins |
+//! | `trouble` | what its errors mean |
 
 mod condition;
 mod credentials;
