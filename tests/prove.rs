@@ -78,7 +78,7 @@ fn a_proof_is_kept_with_what_was_measured_and_nothing_else_is_left() {
 
     fs::write(
         estate.path("wrong.sql"),
-        "SELECT 1 WHERE false;\nSELECT id FROM marks WHERE id > 4998;\n",
+        "SELECT 1 WHERE false;\nSELECT id FROM marks WHERE id <= 2;\n",
     )
     .expect("written");
     let wrong = estate.path("wrong.sql");
