@@ -76,11 +76,8 @@ fn a_proof_is_kept_with_what_was_measured_and_nothing_else_is_left() {
     assert_eq!(code, 2, "{out}{said}");
     assert!(out.contains("RTO missed"), "{out}");
 
-    fs::write(
-        estate.path("wrong.sql"),
-        "SELECT 1 WHERE false;\nSELECT id FROM marks WHERE id <= 2;\n",
-    )
-    .expect("written");
+    fs::write(estate.path("wrong.sql"), "SELECT 1 WHERE false;\nSELECT id FROM marks LIMIT 2;\n")
+        .expect("written");
     let wrong = estate.path("wrong.sql");
     let (code, out, said) = estate.run(&["prove", "--assert", wrong.to_str().expect("text")]);
     assert_eq!(code, 1, "{out}{said}");

@@ -31,6 +31,8 @@ impl Lost {
                  INSERT INTO other SELECT n FROM generate_series(1, 500) n; CHECKPOINT",
             )
             .expect("made");
+        // First, so that the archive belongs to the server's account: the manifest is written as ours.
+        cluster.switch();
         let lost = Self { cluster };
         lost.back_up();
         lost
@@ -90,6 +92,14 @@ impl Lost {
         repository
             .write_json(&key.expect("a key"), &manifest, Overwrite::Replace)
             .expect("written");
+        // As the server's account would have written it, for the command that runs as that.
+        let ours = self.cluster.repo().join(NAME);
+        let given = std::process::Command::new("chown")
+            .arg("-R")
+            .arg("--reference")
+            .args([ours.join("wal"), ours.join("backups")])
+            .status();
+        assert!(given.expect("chown runs").success());
     }
 
     /// Runs a statement; returns the transaction that it ran in.
@@ -139,7 +149,7 @@ fn a_table_is_followed_from_file_to_file_until_it_is_dropped() {
     let position = howdah::recover::repository::manifest::lsn(ended.before);
     assert!(
         said.contains(&format!(
-            "howdah restore --repository {repo} --name prod --to-lsn {position}"
+            "howdah restore cluster --repository {repo} --name prod --to-lsn {position}"
         )),
         "{said}"
     );

@@ -86,7 +86,7 @@ fn as_text(found: &Found, args: &FindArgs, blast: Blast) -> String {
 /// The command that brings everything back to just before.
 fn command(candidate: &Candidate, args: &FindArgs) -> Option<Text> {
     let ended = candidate.ended.as_ref()?;
-    let mut tool = Tool::new("howdah").arg("restore");
+    let mut tool = Tool::new("howdah").args(["restore", "cluster"]);
     for (option, value) in [
         ("--target", &args.place.target),
         ("--repository", &args.place.repository),

@@ -122,7 +122,14 @@ pub fn files_of(
         return Ok(found);
     }
     let what = format!("no backup in the repository knows a table '{table}'");
-    let remedy = match nearest(table, names.iter().map(String::as_str)) {
+    // Compared with as much of each name as was given: the table alone, with its schema, or all of it.
+    let given = table.split('.').count();
+    let tails = names.iter().filter_map(|full| {
+        let parts: Vec<&str> = full.split('.').collect();
+        let tail = parts.get(parts.len().checked_sub(given)?..)?;
+        full.get(full.len() - tail.join(".").len()..)
+    });
+    let remedy = match nearest(table, tails) {
         Some(near) => format!("did you mean '{near}'?"),
         None => {
             "name its file, such as --file 1663/16384/16397, if it was made after the newest backup"
