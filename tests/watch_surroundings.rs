@@ -120,10 +120,12 @@ async fn who_blocks_is_named_and_a_crash_restart_is_seen() {
     println!("root blocker named after {took:?}");
     let alert_of_root = alert(&sight, "root_blockers").expect("it is there");
     assert_eq!(*alert_of_root.subject, format!("pid {pid}"));
-    assert!(
-        alert_of_root.muted.iter().any(|m| m.contains("blocked_sessions")),
-        "{alert_of_root:?}"
-    );
+    // Those that follow from it fire with the next answer, and are muted by it.
+    let mutes = |sight: &Snapshot| {
+        alert(sight, "root_blockers")
+            .is_some_and(|a| a.muted.iter().any(|m| m.contains("blocked_sessions")))
+    };
+    watched.until("the blocked sessions muted by their root", LIMIT, mutes).await;
     let waiting = |sight: &Snapshot| {
         sight.server.value().is_some_and(|server| server.waiting == Known::Is(7))
     };
