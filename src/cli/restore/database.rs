@@ -102,19 +102,30 @@ fn show_plan(plan: &Plan, args: &ApplyArgs) -> Result<(), Failure> {
         Some(time) => line("takes", &format!("about {}, by the last restore", span(time))),
         None => line("takes", "not known: no restore of a database was made and found right yet"),
     }
-    for role in &plan.roles_made {
+    ending(&mut line, &plan.roles_made, &plan.notes, &plan.obstacles, args.apply);
+    say(&out)
+}
+
+/// What every plan ends with: what is made on the way, what is to be known, and what stands in the way.
+pub(super) fn ending(
+    line: &mut dyn FnMut(&str, &str),
+    roles_made: &[String],
+    notes: &[String],
+    obstacles: &[String],
+    apply: bool,
+) {
+    for role in roles_made {
         line("makes", &format!("role '{role}' (NOLOGIN, without a password)"));
     }
-    for note in &plan.notes {
+    for note in notes {
         line("note", note);
     }
-    for obstacle in &plan.obstacles {
+    for obstacle in obstacles {
         line("in the way", obstacle);
     }
-    if !args.apply {
+    if !apply {
         line("", "Nothing was touched: this is the plan. --apply carries it out.");
     }
-    say(&out)
 }
 
 /// What was done, how long each phase took, and what the checks found.

@@ -6,7 +6,10 @@ use std::fmt::Write as _;
 use clap::{ArgGroup, Args};
 
 use super::{
-    ApplyArgs, FromArgs, act, confirm::confirm, database::outcome, json, resolve, work_folder,
+    ApplyArgs, FromArgs, act,
+    confirm::confirm,
+    database::{ending, outcome},
+    json, resolve, work_folder,
 };
 use crate::{
     base::{
@@ -206,18 +209,7 @@ fn describe(plan: &Plan, apply: bool) -> String {
         };
         line("outside", &format!("{} ({tie})", outside.what));
     }
-    for role in &plan.roles_made {
-        line("makes", &format!("role '{role}' (NOLOGIN, without a password)"));
-    }
-    for note in &plan.notes {
-        line("note", note);
-    }
-    for obstacle in &plan.obstacles {
-        line("in the way", obstacle);
-    }
-    if !apply {
-        line("", "Nothing was touched: this is the plan. --apply carries it out.");
-    }
+    ending(&mut line, &plan.roles_made, &plan.notes, &plan.obstacles, apply);
     out
 }
 

@@ -75,10 +75,15 @@ impl Plan {
 
     /// Refuses when something stands in the way.
     pub fn check(&self) -> Result<()> {
-        match self.obstacles.first() {
-            None => Ok(()),
-            Some(first) => Err(Fault::new(Kind::Refused, first.clone())),
-        }
+        unobstructed(&self.obstacles)
+    }
+}
+
+/// Refuses with the first of the obstacles, if there is one.
+pub(super) fn unobstructed(obstacles: &[String]) -> Result<()> {
+    match obstacles.first() {
+        None => Ok(()),
+        Some(first) => Err(Fault::new(Kind::Refused, first.clone())),
     }
 }
 

@@ -19,7 +19,7 @@ use super::{
     Source, Target,
     closure::{Closure, Name, Outside, Tie, closure, object_columns},
     database, messages,
-    plan::{roles_named_by, unknown_roles},
+    plan::{roles_named_by, unknown_roles, unobstructed},
     record::{self, Phases, Record, What},
     side::{Side, quoted},
     source::Unpacked,
@@ -103,10 +103,7 @@ pub struct Plan {
 impl Plan {
     /// Refuses when something stands in the way.
     pub fn check(&self) -> Result<()> {
-        match self.obstacles.first() {
-            None => Ok(()),
-            Some(first) => Err(Fault::new(Kind::Refused, first.clone())),
-        }
+        unobstructed(&self.obstacles)
     }
 }
 
