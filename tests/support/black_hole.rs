@@ -11,6 +11,7 @@ use std::{
     os::{fd::AsFd, unix::net::UnixStream},
     path::{Path, PathBuf},
     process::Command,
+    sync::atomic::{AtomicU32, Ordering},
     thread,
 };
 
@@ -21,6 +22,8 @@ use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 const SECOND_SELF: &str = "HOWDAH_TEST_BLACK_HOLE";
 /// A card that nobody has (locally administered).
 const NOBODY: &str = "02:00:00:00:00:99";
+/// How many this process has made.
+static MADE: AtomicU32 = AtomicU32::new(0);
 
 /// A server behind a network that can swallow everything. The network is gone on drop.
 pub struct BlackHole {
@@ -58,11 +61,12 @@ pub fn with_black_hole(name: &str, body: impl FnOnce(&Server, &BlackHole)) {
 
 impl BlackHole {
     fn before(server: &Server) -> Self {
-        // Several tests may do this on one machine: the process number tells them apart.
-        let pid = std::process::id();
-        let namespace = format!("howdah-{pid}");
-        let (card, far_card) = (format!("hwn{pid}"), format!("hwf{pid}"));
-        let base = u32::from(Ipv4Addr::new(10, 83, 0, 0)) + (pid % 16_384) * 4;
+        // Several tests may do this on one machine, and in one process: process number and count tell
+        // them apart.
+        let (pid, count) = (std::process::id(), MADE.fetch_add(1, Ordering::Relaxed));
+        let namespace = format!("howdah-{pid}-{count}");
+        let (card, far_card) = (format!("hwn{pid}-{count}"), format!("hwf{pid}-{count}"));
+        let base = u32::from(Ipv4Addr::new(10, 83, 0, 0)) + ((pid * 4 + count) % 16_384) * 4;
         let (near, far) = (Ipv4Addr::from(base + 1), Ipv4Addr::from(base + 2));
 
         ip(&format!("netns add {namespace}"));
