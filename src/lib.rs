@@ -8,6 +8,7 @@
 //! | [`cluster`] | PostgreSQL's programs on this machine, and throw-away clusters made with them | `base` |
 //! | [`recover`] | coming back: repository, backup, WAL archive, restore, proof | `base`, `resilience`, `cluster` |
 //! | [`jobs`] | long work that outlives the terminal: a process of its own with a journal | `base`, `resilience`, `watch`, `recover` |
+//! | [`guide`] | walking a person through: guides as data, a pure machine, a journal, plain lines | `base`, `jobs` |
 //! | [`sandbox`] | the demo: a cluster, applications with real load, incidents for game days | the above |
 //! | `console` | the full-screen console (feature `console`) | the above |
 //! | [`cli`] | one file per subcommand; text and JSON output; opens the console | the above |
@@ -17,6 +18,7 @@
 pub mod base;
 pub mod cli;
 pub mod cluster;
+pub mod guide;
 pub mod jobs;
 pub mod recover;
 pub mod resilience;

@@ -16,9 +16,10 @@ const MAY_ENTER: &[(&str, &[&str])] = &[
     ("cluster", &["base"]),
     ("recover", &["base", "resilience", "cluster"]),
     ("jobs", &["base", "resilience", "watch", "recover"]),
+    ("guide", &["base", "jobs"]),
     ("sandbox", &["base", "resilience", "watch", "cluster", "recover", "jobs"]),
-    ("console", &["base", "resilience", "watch", "recover", "jobs", "sandbox"]),
-    ("cli", &["base", "resilience", "watch", "cluster", "recover", "jobs", "sandbox", "console"]),
+    ("console", &["base", "resilience", "watch", "recover", "jobs", "guide", "sandbox"]),
+    ("cli", &["base", "resilience", "watch", "cluster", "recover", "jobs", "guide", "sandbox", "console"]),
 ];
 
 fn sources(folder: &Path) -> Vec<PathBuf> {

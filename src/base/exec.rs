@@ -44,6 +44,8 @@ pub struct Tool {
     variables: Vec<(OsString, OsString)>,
     folder: PathBuf,
     account: Option<(u32, u32)>,
+    inherits: bool,
+    good: Vec<i32>,
 }
 
 impl Tool {
@@ -55,6 +57,8 @@ impl Tool {
             variables: Vec::new(),
             folder: PathBuf::from("/"),
             account: None,
+            inherits: false,
+            good: vec![0],
         }
     }
 
@@ -99,6 +103,20 @@ impl Tool {
         self
     }
 
+    /// It keeps the caller's `PG*` variables and its folder, as howdah called by howdah has to.
+    #[must_use]
+    pub fn inheriting(mut self) -> Self {
+        self.inherits = true;
+        self
+    }
+
+    /// Exit codes that are no failure; 0 alone otherwise.
+    #[must_use]
+    pub fn good(mut self, codes: &[i32]) -> Self {
+        codes.clone_into(&mut self.good);
+        self
+    }
+
     /// The tool's name without its folder.
     pub fn name(&self) -> Text {
         self.program
@@ -123,16 +141,18 @@ impl Tool {
     /// to its end, then call [`Running::finish`].
     pub fn start(&self, cancel: &Cancel, feed: bool) -> Result<Running, ExecError> {
         let mut command = Command::new(&self.program);
-        for (name, _) in std::env::vars_os() {
-            if name.as_bytes().starts_with(b"PG") {
-                command.env_remove(name);
+        if !self.inherits {
+            command.current_dir(&self.folder);
+            for (name, _) in std::env::vars_os() {
+                if name.as_bytes().starts_with(b"PG") {
+                    command.env_remove(name);
+                }
             }
         }
         command
             .args(&self.arguments)
             .env("LC_ALL", "C")
             .envs(self.variables.iter().map(|(name, value)| (name, value)))
-            .current_dir(&self.folder)
             .process_group(0)
             .stdin(if feed { Stdio::piped() } else { Stdio::null() })
             .stdout(Stdio::piped())
@@ -160,13 +180,14 @@ impl Tool {
             clock: Clock::system(),
             asked: None,
             ended: None,
+            good: self.good.clone(),
         })
     }
 
     /// Runs it to its end and returns what it printed. `heard` is told each line of its messages.
     ///
     /// # Errors
-    /// [`ExecError::Failed`] when it ends with another code than 0.
+    /// [`ExecError::Failed`] when it ends with a code that is not a good one.
     pub fn run(&self, cancel: &Cancel, heard: &mut dyn FnMut(&Text)) -> Result<Vec<u8>, ExecError> {
         let mut running = self.start(cancel, false)?;
         let mut stdout = running.stdout.take();
@@ -205,6 +226,7 @@ pub struct Running {
     clock: Clock,
     asked: Option<(Signal, Stamp)>,
     ended: Option<ExitStatus>,
+    good: Vec<i32>,
 }
 
 impl Running {
@@ -255,7 +277,7 @@ impl Running {
             self.kept.push(line);
         }
         let Some(status) = self.ended else { return Ok(()) };
-        if status.success() {
+        if status.code().is_some_and(|code| self.good.contains(&code)) {
             return Ok(());
         }
         if self.asked.is_some() {

@@ -45,6 +45,16 @@ impl Paths {
         self.state.join("jobs")
     }
 
+    /// The folder of a person's own guides.
+    pub fn guides(&self) -> PathBuf {
+        self.config.join("guides")
+    }
+
+    /// The folder of the runs of guides.
+    pub fn runs(&self) -> PathBuf {
+        self.state.join("guides")
+    }
+
     /// The log.
     pub fn log_file(&self) -> PathBuf {
         self.state.join("howdah.log")

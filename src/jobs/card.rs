@@ -64,6 +64,9 @@ pub struct Card {
     pub target: Option<Target>,
     /// Why, as the person said.
     pub why: Option<Text>,
+    /// What it is known by to whoever had it started.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tag: Option<Text>,
     /// Who started it.
     pub who: Who,
     /// On which machine.

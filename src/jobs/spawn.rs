@@ -5,6 +5,7 @@ use std::{
     ffi::OsString,
     fs, io,
     os::unix::fs::DirBuilderExt as _,
+    path::Path,
     process::{Child, Command, Stdio},
     time::Duration,
 };
@@ -29,13 +30,14 @@ pub struct JobSpec {
     arguments: Vec<OsString>,
     target: Option<Target>,
     why: Option<Text>,
+    tag: Option<Text>,
     who: Who,
 }
 
 impl JobSpec {
     /// What it does (the ledger's dotted word) and the words that this program is started with again.
     pub fn new(what: impl Into<Text>, arguments: Vec<OsString>, who: Who) -> Self {
-        Self { what: what.into(), arguments, target: None, why: None, who }
+        Self { what: what.into(), arguments, target: None, why: None, tag: None, who }
     }
 
     /// On what.
@@ -49,6 +51,12 @@ impl JobSpec {
     pub fn because(self, why: &str) -> Self {
         Self { why: Some(Text::one_line(&mask(why))), ..self }
     }
+
+    /// With a word that it can be found by.
+    #[must_use]
+    pub fn tagged(self, tag: &str) -> Self {
+        Self { tag: Some(Text::one_line(tag)), ..self }
+    }
 }
 
 /// How long the new process may take to say that it runs, on a machine that is in trouble.
@@ -60,6 +68,11 @@ impl Jobs {
     /// ours touches it.
     pub fn spawn(&self, spec: &JobSpec) -> Result<JobId, JobError> {
         let program = env::current_exe().map_err(error::io("this program".as_ref()))?;
+        self.spawn_program(spec, &program)
+    }
+
+    /// As [`Jobs::spawn`] with howdah's program where that is not this one.
+    pub fn spawn_program(&self, spec: &JobSpec, program: &Path) -> Result<JobId, JobError> {
         self.spawn_with(spec, |id| {
             let mut command = Command::new(program);
             command.arg("--job").arg(id.as_str()).args(&spec.arguments);
@@ -109,6 +122,7 @@ impl Jobs {
             folder: folder.to_string_lossy().as_ref().into(),
             target: spec.target.clone(),
             why: spec.why.clone(),
+            tag: spec.tag.clone(),
             who: spec.who.clone(),
             host,
             started,

@@ -1,0 +1,215 @@
+//! Machine, journal and hands together, on a thread of their own: whoever draws sends inputs and is shown
+//! views, and never waits.
+
+use std::{
+    sync::{
+        Arc, Mutex, PoisonError,
+        mpsc::{self, Receiver, RecvTimeoutError, Sender},
+    },
+    thread::{self, JoinHandle},
+    time::Duration,
+};
+
+use super::{
+    hands::Hands,
+    machine,
+    run::{Card, Run, Untaken},
+    state::{Event, Input, Phase, State},
+};
+use crate::{
+    base::{cancel::Cancel, text::Text},
+    jobs::Job,
+};
+
+/// How often a running job is shown anew, and a journal that could not be written is tried again.
+const BEAT: Duration = Duration::from_millis(500);
+
+/// What there is to draw.
+#[derive(Clone, Debug)]
+pub struct View {
+    /// The run's name.
+    pub run: Text,
+    /// What the run is.
+    pub card: Arc<Card>,
+    /// Where it stands.
+    pub state: State,
+    /// The job that runs, as it is.
+    pub job: Option<Job>,
+    /// Why the last input was not taken.
+    pub refusal: Option<Text>,
+}
+
+/// Who is told that there is something new to draw.
+pub type Tell = Box<dyn Fn() + Send>;
+
+enum Said {
+    Person(Input),
+    Hands(Input),
+    Stop,
+}
+
+/// A run that is being driven. Dropping it leaves the run where it stands; its job goes on.
+#[derive(Debug)]
+pub struct Driver {
+    say: Sender<Said>,
+    view: Arc<Mutex<Arc<View>>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Driver {
+    /// Drives a run; `by` is in whose name.
+    pub fn start(run: Run, hands: Hands, by: Text, tell: Tell) -> Self {
+        let (say, said) = mpsc::channel();
+        let first = View {
+            run: run.id().into(),
+            card: Arc::new(run.card().clone()),
+            state: run.state().clone(),
+            job: None,
+            refusal: None,
+        };
+        let view = Arc::new(Mutex::new(Arc::new(first)));
+        let mut drive =
+            Drive { run, hands, by, tell, say: say.clone(), view: Arc::clone(&view), busy: None, owed: None };
+        let thread = thread::spawn(move || drive.serve(&said));
+        Self { say, view, thread: Some(thread) }
+    }
+
+    /// What a person does. Whether it was taken stands in the next view.
+    pub fn input(&self, input: Input) {
+        // A driver that has ended shows its last view.
+        let _ = self.say.send(Said::Person(input));
+    }
+
+    /// What there is to draw.
+    pub fn view(&self) -> Arc<View> {
+        Arc::clone(&self.view.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+impl Drop for Driver {
+    fn drop(&mut self) {
+        let _ = self.say.send(Said::Stop);
+        if let Some(thread) = self.thread.take() {
+            // It ends within the time that a command needs to be cancelled.
+            let _ = thread.join();
+        }
+    }
+}
+
+struct Drive {
+    run: Run,
+    hands: Hands,
+    by: Text,
+    tell: Tell,
+    say: Sender<Said>,
+    view: Arc<Mutex<Arc<View>>>,
+    /// What the hands are at: for this ticket.
+    busy: Option<(u64, Cancel, JoinHandle<()>)>,
+    /// What has happened and could not be written down yet.
+    owed: Option<Event>,
+}
+
+impl Drive {
+    fn serve(&mut self, said: &Receiver<Said>) {
+        self.take(Input::Reopened);
+        self.follow();
+        loop {
+            match said.recv_timeout(BEAT) {
+                Ok(Said::Person(input)) => self.take(input),
+                Ok(Said::Hands(input)) => self.take(input),
+                Ok(Said::Stop) | Err(RecvTimeoutError::Disconnected) => break,
+                Err(RecvTimeoutError::Timeout) => {
+                    if let Some(event) = self.owed.take() {
+                        self.take_event(event);
+                    }
+                }
+            }
+            self.follow();
+        }
+        self.leave(said);
+    }
+
+    fn take(&mut self, input: Input) {
+        let event = Event { at: self.run.now(), by: self.by.clone(), input };
+        self.take_event(event);
+    }
+
+    fn take_event(&mut self, event: Event) {
+        let persons = event.input.is_a_persons();
+        let refusal = match self.run.take(&event) {
+            Ok(()) => None,
+            Err(Untaken::Refused(refusal)) => persons.then_some(refusal.0),
+            Err(Untaken::Unwritten(error)) => {
+                if !persons {
+                    self.owed = Some(event);
+                }
+                Some(format!("it cannot be recorded, so it does not happen: {error}").into())
+            }
+        };
+        self.publish(refusal);
+    }
+
+    /// Sets the hands to what is wished for now.
+    fn follow(&mut self) {
+        let state = self.run.state();
+        let ticket = state.ticket;
+        let at_it = self.busy.as_ref().is_some_and(|(busy, ..)| *busy == ticket);
+        if !at_it {
+            if let Some((_, cancel, _)) = self.busy.take() {
+                cancel.cancel();
+            }
+            self.set_to(ticket);
+        }
+        if matches!(self.run.state().phase, Phase::Acting { .. }) {
+            self.publish(None);
+        }
+    }
+
+    fn set_to(&mut self, ticket: u64) {
+        let guide = &self.run.card().guide;
+        let state = self.run.state();
+        let (Some(effect), Some(step)) = (machine::wish(guide, state), guide.steps.get(state.at))
+        else {
+            return;
+        };
+        let (step, hands, say) = (step.clone(), self.hands.clone(), self.say.clone());
+        let cancel = Cancel::new();
+        let wish = cancel.clone();
+        let work = move || {
+            if let Some(input) = hands.perform(&step, &effect, ticket, &wish) {
+                let _ = say.send(Said::Hands(input));
+            }
+        };
+        self.busy = Some((ticket, cancel, thread::spawn(work)));
+    }
+
+    /// A job that is just being started is waited for: its name belongs into the journal.
+    fn leave(&mut self, said: &Receiver<Said>) {
+        if let Some((_, cancel, thread)) = self.busy.take() {
+            let starting = matches!(self.run.state().phase, Phase::Starting { .. });
+            if !starting {
+                cancel.cancel();
+            }
+            let _ = thread.join();
+            while let Ok(said) = said.try_recv() {
+                if let Said::Hands(input @ Input::Started(..)) = said {
+                    self.take(input);
+                }
+            }
+        }
+    }
+
+    fn publish(&self, refusal: Option<Text>) {
+        let state = self.run.state().clone();
+        let job = match &state.phase {
+            Phase::Acting { job, .. } => {
+                job.parse().ok().and_then(|id| self.hands.jobs.get(&id).ok())
+            }
+            _ => None,
+        };
+        let mut view = self.view.lock().unwrap_or_else(PoisonError::into_inner);
+        *view = Arc::new(View { state, job, refusal, ..View::clone(&view) });
+        drop(view);
+        (self.tell)();
+    }
+}

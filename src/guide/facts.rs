@@ -1,0 +1,165 @@
+//! Values read out of what a command printed.
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use super::{
+    spec::{Fact, From, Look},
+    values::Values,
+};
+use crate::base::text::{Text, clean};
+
+/// What a look has seen.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Seen {
+    /// The facts, in the order of the guide.
+    pub facts: Vec<Observed>,
+    /// The choices.
+    pub options: Vec<Offer>,
+}
+
+/// A fact that was observed.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Observed {
+    /// The value's name.
+    pub name: String,
+    /// What it is called on the screen, if it is shown.
+    pub label: Option<String>,
+    /// The value; none where the command did not tell.
+    pub value: Option<Text>,
+    /// Whether it is well; none where nobody judges it.
+    pub well: Option<bool>,
+}
+
+/// A choice that was found.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Offer {
+    /// What it is called.
+    pub label: Text,
+    /// What it sets.
+    pub values: Vec<(String, String)>,
+}
+
+impl Seen {
+    /// True when nothing that is judged is wrong.
+    pub fn well(&self) -> bool {
+        self.facts.iter().all(|fact| fact.well != Some(false))
+    }
+}
+
+/// Reads the facts and the choices of a look.
+pub fn read(look: &Look, from: Option<&From>, printed: &Value) -> Seen {
+    let options = from.map_or_else(Vec::new, |from| offers(from, printed));
+    Seen { facts: all(&look.facts, printed), options }
+}
+
+/// Reads facts.
+pub fn all(facts: &[Fact], printed: &Value) -> Vec<Observed> {
+    facts.iter().map(|fact| observe(fact, printed)).collect()
+}
+
+fn observe(fact: &Fact, printed: &Value) -> Observed {
+    let value = find(printed, &fact.at).map(|word| match fact.last {
+        Some(last) => word.chars().skip(word.chars().count().saturating_sub(last)).collect(),
+        None => word,
+    });
+    let number = value.as_ref().and_then(|word| word.parse::<f64>().ok());
+    let judged = fact.good.is_some() || fact.at_most.is_some() || fact.at_least.is_some();
+    // What is not known is not well.
+    let well = judged.then(|| {
+        value.is_some()
+            && fact.good.as_ref().is_none_or(|good| good.iter().any(|g| Some(g) == value.as_ref()))
+            && fact.at_most.is_none_or(|most| number.is_some_and(|n| n <= most))
+            && fact.at_least.is_none_or(|least| number.is_some_and(|n| n >= least))
+    });
+    let value = value.map(|word| Text::one_line(&clean(&word)));
+    Observed { name: fact.name.clone(), label: fact.label.clone(), value, well }
+}
+
+fn offers(from: &From, printed: &Value) -> Vec<Offer> {
+    let Some(Value::Array(members)) = printed.pointer(&from.each) else { return Vec::new() };
+    members
+        .iter()
+        .map(|member| {
+            let known = from.values.iter().filter_map(|fact| {
+                let value = observe(fact, member).value?;
+                Some((fact.name.clone(), value.as_str().to_owned()))
+            });
+            let values: Vec<(String, String)> = known.collect();
+            let mut all = Values::default();
+            all.extend(values.clone());
+            Offer { label: Text::one_line(&all.fill(&from.label)), values }
+        })
+        .collect()
+}
+
+/// What stands at a place, as a word. Null is nothing.
+fn find(printed: &Value, at: &str) -> Option<String> {
+    if let Some(list) = at.strip_suffix("/#") {
+        return Some(printed.pointer(list)?.as_array()?.len().to_string());
+    }
+    let found = match at.split_once("/-") {
+        Some((list, rest)) => printed.pointer(list)?.as_array()?.last()?.pointer(rest),
+        None => printed.pointer(at),
+    };
+    match found? {
+        Value::Null => None,
+        Value::String(word) => Some(word.clone()),
+        other => Some(other.to_string()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn fact(at: &str) -> Fact {
+        Fact {
+            name: "x".into(),
+            label: None,
+            at: at.into(),
+            good: None,
+            at_most: None,
+            at_least: None,
+            last: None,
+        }
+    }
+
+    #[test]
+    fn facts_stand_where_the_pointer_says() {
+        let printed = json!({ "id": "7654321", "lag": 3.5, "none": null, "list": [{ "a": 1 }, { "a": 2 }] });
+        assert_eq!(find(&printed, "/list/-/a").as_deref(), Some("2"));
+        assert_eq!(find(&printed, "/list/#").as_deref(), Some("2"));
+        assert_eq!(find(&printed, "/none"), None);
+        assert_eq!(find(&printed, "/gone"), None);
+        let tail = observe(&Fact { last: Some(4), ..fact("/id") }, &printed);
+        assert_eq!(tail.value.expect("told").as_str(), "4321");
+    }
+
+    #[test]
+    fn what_is_not_known_is_not_well() {
+        let printed = json!({ "lag": 3.5, "state": "on" });
+        let well = |fact: Fact| observe(&fact, &printed).well;
+        assert_eq!(well(fact("/lag")), None, "nobody judges it");
+        assert_eq!(well(Fact { at_most: Some(4.0), ..fact("/lag") }), Some(true));
+        assert_eq!(well(Fact { at_most: Some(3.0), ..fact("/lag") }), Some(false));
+        assert_eq!(well(Fact { at_most: Some(3.0), ..fact("/gone") }), Some(false));
+        assert_eq!(well(Fact { good: Some(vec!["on".into()]), ..fact("/state") }), Some(true));
+        assert_eq!(well(Fact { at_least: Some(1.0), ..fact("/state") }), Some(false));
+    }
+
+    #[test]
+    fn choices_say_what_they_are_without_control_characters() {
+        let printed = json!({ "list": [{ "name": "a\u{1b}[2J" }] });
+        let from = From {
+            each: "/list".into(),
+            values: vec![fact("/name")],
+            label: "table {x}".into(),
+        };
+        let offers = offers(&from, &printed);
+        assert_eq!(offers.len(), 1);
+        assert_eq!(offers[0].label.as_str(), "table a^[[2J");
+    }
+}

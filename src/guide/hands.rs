@@ -1,0 +1,173 @@
+//! Carries out what a state wishes for: runs commands of this very program to look, and starts jobs to act.
+
+use std::{path::PathBuf, thread, time::Duration};
+
+use super::{
+    facts::{self, Observed},
+    spec::{Kind, Step},
+    state::{Effect, Input, Plan},
+};
+use crate::{
+    base::{
+        cancel::Cancel,
+        exec::{ExecError, Tool},
+        ledger::Who,
+        text::Text,
+    },
+    jobs::{Job, JobId, JobSpec, Jobs, State},
+};
+
+/// How often a running job is looked at.
+const LOOK: Duration = Duration::from_millis(100);
+/// The word before the hash in a printed plan.
+const PLAN: &str = "plan ";
+
+/// The hands of one run.
+#[derive(Clone, Debug)]
+pub struct Hands {
+    /// This program.
+    pub program: PathBuf,
+    /// Words that every command gets.
+    pub common: Vec<String>,
+    /// Where jobs are.
+    pub jobs: Jobs,
+    /// In whose name.
+    pub who: Who,
+    /// The run, for the tags of its jobs.
+    pub run: String,
+}
+
+impl Hands {
+    /// Does what is wished for, however long it takes, and returns what came of it. None when the end was
+    /// wished for meanwhile.
+    pub fn perform(&self, step: &Step, effect: &Effect, ticket: u64, cancel: &Cancel) -> Option<Input> {
+        Some(match effect {
+            Effect::Look(words) => Input::Seen(ticket, self.look(step, words, cancel)?),
+            Effect::Plan(words) => Input::Planned(ticket, self.plan(words, cancel)?),
+            Effect::Start { words, tag } => Input::Started(ticket, self.start(step, words, tag)),
+            Effect::Seek(tag) => Input::Sought(ticket, self.seek(tag)),
+            Effect::Watch(job) => Input::Ended(ticket, self.watch(step, job, cancel)?),
+        })
+    }
+
+    fn tool(&self, words: &[String]) -> Tool {
+        Tool::new(&self.program).args(words).args(&self.common).inheriting()
+    }
+
+    fn look(&self, step: &Step, words: &[String], cancel: &Cancel) -> Option<Result<facts::Seen, Text>> {
+        let look = step.look.as_ref()?;
+        let from = match &step.kind {
+            Kind::Choose { from, .. } => from.as_ref(),
+            _ => None,
+        };
+        let printed = match run(&self.tool(words), &look.good, cancel)? {
+            Ok(printed) => printed,
+            Err(why) => return Some(Err(why)),
+        };
+        Some(match serde_json::from_slice(&printed) {
+            Ok(value) => Ok(facts::read(look, from, &value)),
+            Err(error) => Err(format!("what it printed is no JSON: {error}").into()),
+        })
+    }
+
+    fn plan(&self, words: &[String], cancel: &Cancel) -> Option<Result<Plan, Text>> {
+        let printed = match run(&self.tool(words), &[0], cancel)? {
+            Ok(printed) => printed,
+            Err(why) => return Some(Err(why)),
+        };
+        let printed = String::from_utf8_lossy(&printed);
+        let mut plan = Plan::default();
+        for line in printed.lines() {
+            match line.strip_prefix(PLAN) {
+                Some(hash) => hash.trim().clone_into(&mut plan.hash),
+                None => plan.text.push(Text::foreign(line)),
+            }
+        }
+        if plan.hash.is_empty() {
+            return Some(Err(Text::ours("the command showed no plan")));
+        }
+        Some(Ok(plan))
+    }
+
+    fn start(&self, step: &Step, words: &[String], tag: &str) -> Result<String, Text> {
+        let failed = |error: crate::jobs::JobError| Text::from(error.to_string());
+        let what = format!("guide.{}", step.id);
+        let all = words.iter().chain(&self.common).map(Into::into).collect();
+        let spec = JobSpec::new(what, all, self.who.clone()).tagged(&self.tag(tag));
+        let id = self.jobs.spawn_program(&spec, &self.program).map_err(failed)?;
+        Ok(id.to_string())
+    }
+
+    fn seek(&self, tag: &str) -> Option<String> {
+        let tag = self.tag(tag);
+        let jobs = self.jobs.list().ok()?;
+        let found = jobs.into_iter().flatten().find(|job| job.card.tag.as_deref() == Some(&*tag));
+        found.map(|job| job.id.to_string())
+    }
+
+    fn tag(&self, tag: &str) -> String {
+        format!("{}/{tag}", self.run)
+    }
+
+    fn watch(&self, step: &Step, job: &str, cancel: &Cancel) -> Option<Result<Vec<Observed>, Text>> {
+        let failed = |error: crate::jobs::JobError| Text::from(error.to_string());
+        let id: JobId = match job.parse() {
+            Ok(id) => id,
+            Err(error) => return Some(Err(failed(error))),
+        };
+        loop {
+            match self.jobs.get(&id) {
+                Err(error) => return Some(Err(failed(error))),
+                Ok(job) if job.state.over() => return Some(self.judged(step, &job)),
+                Ok(job) if matches!(job.state, State::Unknown { .. }) => {
+                    return Some(Err(job.state.reason().cloned().unwrap_or_default()));
+                }
+                Ok(_) => {}
+            }
+            if cancel.cancelled() {
+                return None;
+            }
+            thread::sleep(LOOK);
+        }
+    }
+
+    fn judged(&self, step: &Step, job: &Job) -> Result<Vec<Observed>, Text> {
+        let (good, result): (&[i32], &[_]) = match &step.kind {
+            Kind::Act { good, result, .. } => (good, result),
+            _ => (&[0], &[]),
+        };
+        match &job.outcome {
+            Some(outcome) if good.contains(&i32::from(outcome.exit)) => {
+                Ok(facts::all(result, &self.printed(job)))
+            }
+            _ => {
+                let why = job.state.reason().cloned().unwrap_or(Text::ours("it failed"));
+                Err(format!("{why}; `howdah jobs log {}` shows all it said", job.id).into())
+            }
+        }
+    }
+}
+
+impl Hands {
+    /// The JSON that a job's command printed at its end; nothing where it printed none.
+    fn printed(&self, job: &Job) -> serde_json::Value {
+        let log = std::fs::read_to_string(self.jobs.log(&job.id)).unwrap_or_default();
+        let begins = log.match_indices('{').filter(|(at, _)| *at == 0 || log[..*at].ends_with('\n'));
+        let mut found = begins.filter_map(|(at, _)| serde_json::from_str(log[at..].trim()).ok());
+        found.next().unwrap_or_default()
+    }
+}
+
+/// What a command printed, or its last message. None when the end was wished for.
+fn run(tool: &Tool, good: &[i32], cancel: &Cancel) -> Option<Result<Vec<u8>, Text>> {
+    match tool.clone().good(good).run(cancel, &mut |_| {}) {
+        Ok(printed) => Some(Ok(printed)),
+        Err(ExecError::Cancelled { .. }) => None,
+        Err(ExecError::Failed { messages, .. }) if !messages.is_empty() => {
+            let ours = |line: &Text| line.strip_prefix("howdah: ").unwrap_or(line).to_owned();
+            let said: Vec<String> = messages.iter().map(ours).collect();
+            Some(Err(said.join(" ").into()))
+        }
+        Err(error) => Some(Err(error.to_string().into())),
+    }
+}

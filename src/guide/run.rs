@@ -1,0 +1,315 @@
+//! A run's folder, `STATE/guides/RUN/`: what it is (`run.json`), its journal (`journal.jsonl`), and who drives
+//! it (a lock on `driver`, which the system lets go when that process ends).
+//!
+//! The guide's text is kept with the run: a guide that was changed since does not change what was done, nor
+//! the way on.
+
+use std::{
+    fs::{self, File, OpenOptions},
+    io::{self, BufRead as _, BufReader, Read as _, Seek as _, SeekFrom, Write as _},
+    os::unix::fs::OpenOptionsExt as _,
+    path::{Path, PathBuf},
+};
+
+use rustix::fs::{FlockOperation, flock};
+use serde::{Deserialize, Serialize};
+
+use super::{
+    GuideError,
+    error::io,
+    machine,
+    spec::Guide,
+    state::{Event, State},
+    values::Values,
+};
+use crate::base::{
+    clock::{Clock, Timestamp},
+    ledger::Who,
+    paths::{private_folder, write_private},
+    text::Text,
+};
+
+const CARD: &str = "run.json";
+const JOURNAL: &str = "journal.jsonl";
+const DRIVER: &str = "driver";
+
+/// What a run is.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Card {
+    /// The guide as it was when the run began.
+    pub guide: Guide,
+    /// What was known then.
+    pub values: Values,
+    /// When it began.
+    pub began: Timestamp,
+    /// Who began it.
+    pub who: Who,
+    /// On which machine.
+    pub host: Text,
+    /// On what, in words.
+    pub on: Text,
+    /// Words that every command of it gets, such as the configuration's file.
+    pub common: Vec<String>,
+}
+
+/// All runs of one user.
+#[derive(Clone, Debug)]
+pub struct Runs {
+    folder: PathBuf,
+    clock: Clock,
+}
+
+/// A run as anybody may see it.
+#[derive(Clone, Debug)]
+pub struct Seen {
+    /// Its name.
+    pub id: String,
+    /// What it is.
+    pub card: Card,
+    /// Where it stands.
+    pub state: State,
+    /// Who drives it now; none when nobody does.
+    pub driver: Option<Text>,
+    /// When the last thing happened in it.
+    pub last: Timestamp,
+}
+
+impl Runs {
+    /// The runs in a folder, which is made with the first one.
+    pub fn at(folder: &Path, clock: &Clock) -> Self {
+        Self { folder: folder.to_owned(), clock: clock.clone() }
+    }
+
+    /// Begins a run, and drives it.
+    pub fn begin(&self, card: &Card) -> Result<Run, GuideError> {
+        private_folder(&self.folder).map_err(io(&self.folder))?;
+        let (id, folder) = self.new_folder(card)?;
+        let json = serde_json::to_vec_pretty(card)
+            .map_err(|error| GuideError::Spec(format!("the run cannot be written down: {error}")))?;
+        write_private(&folder.join(CARD), &json).map_err(io(&folder))?;
+        self.drive(&id)
+    }
+
+    fn new_folder(&self, card: &Card) -> Result<(String, PathBuf), GuideError> {
+        use std::os::unix::fs::DirBuilderExt as _;
+        let moment = card.began.strftime("%Y%m%d-%H%M%S").to_string();
+        for n in 0.. {
+            let tail = if n == 0 { String::new() } else { format!("-{n}") };
+            let id = format!("{moment}-{}{tail}", card.guide.id);
+            let folder = self.folder.join(&id);
+            match fs::DirBuilder::new().mode(0o700).create(&folder) {
+                Ok(()) => return Ok((id, folder)),
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+                Err(error) => return Err(io(&folder)(error)),
+            }
+        }
+        Err(GuideError::NoRun(moment.into()))
+    }
+
+    /// Goes on with a run that nobody drives.
+    ///
+    /// # Errors
+    /// [`GuideError::Driven`] when somebody does.
+    pub fn drive(&self, id: &str) -> Result<Run, GuideError> {
+        let folder = self.folder_of(id)?;
+        let path = folder.join(DRIVER);
+        let lock = OpenOptions::new()
+            .read(true)
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .mode(0o600)
+            .open(&path)
+            .map_err(io(&path))?;
+        if flock(&lock, FlockOperation::NonBlockingLockExclusive).is_err() {
+            let driver = read_driver(&path);
+            return Err(GuideError::Driven { run: id.into(), driver });
+        }
+        let who = Who::current(std::env::var("HOWDAH_ACTOR").ok().as_deref());
+        let words = format!("{}, process {}", who.in_words(), std::process::id());
+        (&lock)
+            .set_len(0)
+            .and_then(|()| (&lock).write_all(words.as_bytes()))
+            .map_err(io(&path))?;
+        let card = self.card(id)?;
+        let (events, whole) = read_journal(&folder.join(JOURNAL), 0)?;
+        let state = replay(&card, &events);
+        let journal_path = folder.join(JOURNAL);
+        let mut journal = OpenOptions::new()
+            .append(true)
+            .create(true)
+            .mode(0o600)
+            .open(&journal_path)
+            .map_err(io(&journal_path))?;
+        // Half a line, of a driver that died when it wrote: nothing came of it.
+        journal
+            .set_len(whole)
+            .and_then(|()| journal.seek(SeekFrom::End(0)))
+            .map_err(io(&journal_path))?;
+        Ok(Run { id: id.to_owned(), folder, card, state, journal, _lock: lock, clock: self.clock.clone() })
+    }
+
+    /// Looks at a run, without driving it.
+    pub fn look(&self, id: &str) -> Result<Seen, GuideError> {
+        let folder = self.folder_of(id)?;
+        let card = self.card(id)?;
+        let (events, _) = read_journal(&folder.join(JOURNAL), 0)?;
+        let state = replay(&card, &events);
+        let last = events.last().map_or(card.began, |event| event.at);
+        Ok(Seen { id: id.to_owned(), driver: driver_of(&folder.join(DRIVER)), card, state, last })
+    }
+
+    /// All runs, the latest first. One that cannot be understood is an error of its own.
+    pub fn list(&self) -> Result<Vec<Result<Seen, GuideError>>, GuideError> {
+        let entries = match fs::read_dir(&self.folder) {
+            Ok(entries) => entries,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+            Err(error) => return Err(io(&self.folder)(error)),
+        };
+        let mut ids: Vec<String> =
+            entries.flatten().filter_map(|entry| entry.file_name().into_string().ok()).collect();
+        ids.retain(|id| self.folder.join(id).join(CARD).is_file());
+        ids.sort_by(|a, b| b.cmp(a));
+        Ok(ids.iter().map(|id| self.look(id)).collect())
+    }
+
+    /// The run that a word means: its name, or `last`.
+    pub fn find(&self, word: &str) -> Result<String, GuideError> {
+        if word != "last" {
+            self.folder_of(word)?;
+            return Ok(word.to_owned());
+        }
+        let newest = self.list()?.into_iter().flatten().next();
+        newest.map(|run| run.id).ok_or_else(|| GuideError::NoRun(word.into()))
+    }
+
+    fn folder_of(&self, id: &str) -> Result<PathBuf, GuideError> {
+        let good = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
+        let folder = self.folder.join(id);
+        if id.is_empty() || !id.chars().all(good) || !folder.join(CARD).is_file() {
+            return Err(GuideError::NoRun(Text::one_line(id)));
+        }
+        Ok(folder)
+    }
+
+    fn card(&self, id: &str) -> Result<Card, GuideError> {
+        let path = self.folder.join(id).join(CARD);
+        let bytes = fs::read(&path).map_err(io(&path))?;
+        serde_json::from_slice(&bytes)
+            .map_err(|why| GuideError::Garbled { path, why: why.to_string() })
+    }
+}
+
+/// A run that this process drives. Dropping it lets others drive it.
+#[derive(Debug)]
+pub struct Run {
+    id: String,
+    folder: PathBuf,
+    card: Card,
+    state: State,
+    journal: File,
+    _lock: File,
+    clock: Clock,
+}
+
+impl Run {
+    /// Its name.
+    pub fn id(&self) -> &str {
+        &self.id
+    }
+
+    /// What it is.
+    pub fn card(&self) -> &Card {
+        &self.card
+    }
+
+    /// Where it stands.
+    pub fn state(&self) -> &State {
+        &self.state
+    }
+
+    /// The moment now, by the clock that its events are told by.
+    pub fn now(&self) -> Timestamp {
+        self.clock.wall()
+    }
+
+    /// Takes an event: it is on disk before anything can come of it.
+    ///
+    /// # Errors
+    /// The refusal of the machine, or that the journal cannot be written: then nothing has happened.
+    pub fn take(&mut self, event: &Event) -> Result<(), Untaken> {
+        let next = machine::step(&self.card.guide, &self.state, event).map_err(Untaken::Refused)?;
+        self.write(event).map_err(|source| {
+            Untaken::Unwritten(GuideError::Io { path: self.folder.join(JOURNAL), source })
+        })?;
+        self.state = next;
+        Ok(())
+    }
+
+    fn write(&mut self, event: &Event) -> io::Result<()> {
+        let before = self.journal.metadata()?.len();
+        let mut line = serde_json::to_vec(event)?;
+        line.push(b'\n');
+        let written = self.journal.write_all(&line).and_then(|()| self.journal.sync_data());
+        if written.is_err() {
+            // Half a line would hide the next one.
+            let _ = self.journal.set_len(before);
+        }
+        written
+    }
+}
+
+/// Why an event was not taken.
+#[derive(Debug)]
+pub enum Untaken {
+    /// It is nothing for now.
+    Refused(machine::Refusal),
+    /// It cannot be recorded, so it does not happen.
+    Unwritten(GuideError),
+}
+
+/// The state that a run's events lead to. An event that is not taken any more changes nothing.
+pub fn replay(card: &Card, events: &[Event]) -> State {
+    let first = machine::begin(&card.guide, card.values.clone(), card.began);
+    events.iter().fold(first, |state, event| {
+        machine::step(&card.guide, &state, event).unwrap_or(state)
+    })
+}
+
+/// The whole lines of a journal from a place on, and where they end.
+fn read_journal(path: &Path, from: u64) -> Result<(Vec<Event>, u64), GuideError> {
+    let file = match File::open(path) {
+        Ok(file) => file,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok((Vec::new(), from)),
+        Err(error) => return Err(io(path)(error)),
+    };
+    let mut reader = BufReader::new(file);
+    reader.seek(SeekFrom::Start(from)).map_err(io(path))?;
+    let (mut events, mut end) = (Vec::new(), from);
+    let mut line = Vec::new();
+    while reader.read_until(b'\n', &mut line).map_err(io(path))? > 0 && line.ends_with(b"\n") {
+        let event = serde_json::from_slice(&line).map_err(|why| GuideError::Garbled {
+            path: path.to_owned(),
+            why: format!("line at byte {end}: {why}"),
+        })?;
+        end += line.len() as u64;
+        events.push(event);
+        line.clear();
+    }
+    Ok((events, end))
+}
+
+/// Who holds the lock now.
+fn driver_of(path: &Path) -> Option<Text> {
+    let file = File::open(path).ok()?;
+    if flock(&file, FlockOperation::NonBlockingLockShared).is_ok() {
+        return None;
+    }
+    Some(read_driver(path))
+}
+
+fn read_driver(path: &Path) -> Text {
+    let mut words = String::new();
+    let read = File::open(path).and_then(|file| file.take(500).read_to_string(&mut words));
+    if read.is_err() || words.is_empty() { Text::ours("somebody") } else { Text::one_line(&words) }
+}

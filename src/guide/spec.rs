@@ -1,0 +1,304 @@
+//! A guide as it is written: a TOML file, read and held to its rules.
+
+use serde::{Deserialize, Serialize};
+
+use super::GuideError;
+
+/// The most steps between two pause points (Gawande, "The Checklist Manifesto": five to nine items).
+pub const CHUNK: usize = 9;
+/// Cells that the line of a step may have: it stands whole at 80 columns.
+pub const TITLE: usize = 60;
+
+/// A guide.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Guide {
+    /// Its name, as on the command line.
+    pub id: String,
+    /// What it is called.
+    pub title: String,
+    /// What it is for, one sentence.
+    pub about: String,
+    /// Health checks whose alerts it answers.
+    #[serde(default)]
+    pub answers: Vec<String>,
+    /// Its steps.
+    #[serde(rename = "step")]
+    pub steps: Vec<Step>,
+}
+
+/// One step.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Step {
+    /// Its name in the journal.
+    pub id: String,
+    /// The part of the guide that begins with it.
+    #[serde(default)]
+    pub chunk: Option<String>,
+    /// What is to be done: verb first, one act.
+    pub title: String,
+    /// What there is to know, line by line.
+    #[serde(default)]
+    pub say: Vec<String>,
+    /// It is there only when a value is one of these.
+    #[serde(default)]
+    pub when: Option<When>,
+    /// What it looks at before the person is asked.
+    #[serde(default)]
+    pub look: Option<Look>,
+    /// What the person does.
+    #[serde(flatten)]
+    pub kind: Kind,
+}
+
+/// A condition of a step.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct When {
+    /// The value.
+    pub value: String,
+    /// What it has to be.
+    pub is: Vec<String>,
+}
+
+/// A look: a command of howdah that prints JSON, and what is read out of it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Look {
+    /// The words behind `howdah`.
+    pub command: Vec<String>,
+    /// Exit codes that are an answer.
+    #[serde(default = "just_zero")]
+    pub good: Vec<i32>,
+    /// What it says, each by a JSON pointer.
+    #[serde(default)]
+    pub facts: Vec<Fact>,
+}
+
+fn just_zero() -> Vec<i32> {
+    vec![0]
+}
+
+/// One fact.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Fact {
+    /// The value's name.
+    pub name: String,
+    /// What it is called on the screen; without it, it is not shown.
+    #[serde(default)]
+    pub label: Option<String>,
+    /// Where it stands: a JSON pointer (RFC 6901). `/list/-` is the last of a list, `/list/#` their number.
+    pub at: String,
+    /// What the value has to be for the step to be well; without it nobody judges it.
+    #[serde(default)]
+    pub good: Option<Vec<String>>,
+    /// A number that it must not be above.
+    #[serde(default)]
+    pub at_most: Option<f64>,
+    /// A number that it must not be below.
+    #[serde(default)]
+    pub at_least: Option<f64>,
+    /// Only its last so many characters: of a system identifier.
+    #[serde(default)]
+    pub last: Option<usize>,
+}
+
+/// What the person does at a step.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "do", rename_all = "kebab-case", deny_unknown_fields)]
+pub enum Kind {
+    /// Takes what was observed, or asserts what nobody can observe.
+    Accept,
+    /// Chooses.
+    Choose {
+        /// The value that keeps the choice.
+        into: String,
+        /// What there is.
+        #[serde(default)]
+        options: Vec<Choice>,
+        /// What there is, from the look.
+        #[serde(default)]
+        from: Option<From>,
+    },
+    /// Types a value.
+    Enter {
+        /// The value that keeps it.
+        into: String,
+        /// What stands there already.
+        #[serde(default)]
+        default: String,
+        /// It may be empty.
+        #[serde(default)]
+        optional: bool,
+    },
+    /// Has a command carried out, as a job.
+    Act {
+        /// The words behind `howdah`: with them alone it only shows its plan.
+        command: Vec<String>,
+        /// More words, with which it is done. `{plan}` is the plan's hash.
+        apply: Vec<String>,
+        /// How the person confirms.
+        grade: Grade,
+        /// What is typed to confirm a severe act.
+        #[serde(default)]
+        challenge: Option<String>,
+        /// How it is undone; nothing: NO UNDO.
+        #[serde(default)]
+        undo: Option<String>,
+        /// False for a command that shows no plan.
+        #[serde(default = "yes")]
+        planned: bool,
+        /// Exit codes of a job that is done.
+        #[serde(default = "just_zero")]
+        good: Vec<i32>,
+        /// What is read out of the JSON that the command prints at its end.
+        #[serde(default)]
+        result: Vec<Fact>,
+    },
+}
+
+fn yes() -> bool {
+    true
+}
+
+/// One of several.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Choice {
+    /// What the value becomes.
+    pub is: String,
+    /// What it is called.
+    pub label: String,
+}
+
+/// Choices out of a look: one for each member of a list.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct From {
+    /// The list: a JSON pointer.
+    pub each: String,
+    /// Values that a choice sets, by pointers into the member. Member `is` is what the choice itself becomes.
+    pub values: Vec<Fact>,
+    /// What it is called, with those values in it.
+    pub label: String,
+}
+
+/// How a person confirms an act.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Grade {
+    /// Enter.
+    Mild,
+    /// `y` and a reason.
+    Moderate,
+    /// The target's name and the last four digits of its system identifier.
+    Severe,
+}
+
+impl Guide {
+    /// Reads a guide and holds it to the rules.
+    ///
+    /// # Errors
+    /// [`GuideError::Spec`] with the place and what is wrong there.
+    pub fn parse(text: &str) -> Result<Self, GuideError> {
+        let guide: Self =
+            toml::from_str(text).map_err(|error| GuideError::Spec(error.to_string()))?;
+        guide.check().map_err(|what| GuideError::Spec(format!("guide '{}': {what}", guide.id)))?;
+        Ok(guide)
+    }
+
+    fn check(&self) -> Result<(), String> {
+        if self.steps.is_empty() {
+            return Err("it has no step".to_owned());
+        }
+        let word = |id: &str| {
+            !id.is_empty() && id.chars().all(|c| c.is_ascii_lowercase() || c == '-')
+        };
+        if !word(&self.id) {
+            return Err("its id is not made of small letters and hyphens".to_owned());
+        }
+        let mut in_chunk = 0;
+        for (at, step) in self.steps.iter().enumerate() {
+            if !word(&step.id) {
+                return Err(format!("step '{}': not small letters and hyphens", step.id));
+            }
+            if self.steps[..at].iter().any(|before| before.id == step.id) {
+                return Err(format!("two steps are called '{}'", step.id));
+            }
+            in_chunk = if step.chunk.is_some() { 1 } else { in_chunk + 1 };
+            if in_chunk > CHUNK {
+                return Err(format!("step '{}': more than {CHUNK} steps in one part", step.id));
+            }
+            if step.title.chars().count() > TITLE {
+                return Err(format!("step '{}': its line is longer than {TITLE}", step.id));
+            }
+            step.check().map_err(|what| format!("step '{}': {what}", step.id))?;
+        }
+        Ok(())
+    }
+}
+
+impl Step {
+    fn check(&self) -> Result<(), String> {
+        match &self.kind {
+            Kind::Choose { options, from, .. } => {
+                if options.is_empty() == from.is_none() {
+                    return Err("options, or from a look: one of the two".to_owned());
+                }
+                if from.is_some() && self.look.is_none() {
+                    return Err("choices come from a look, and there is none".to_owned());
+                }
+            }
+            Kind::Act { grade, challenge, planned, apply, .. } => {
+                if (*grade == Grade::Severe) != challenge.is_some() {
+                    return Err("a challenge goes with a severe act, and only with one".to_owned());
+                }
+                if *planned && !apply.iter().any(|word| word.contains("{plan}")) {
+                    return Err("the plan's hash must be handed to the act: {plan}".to_owned());
+                }
+            }
+            Kind::Accept | Kind::Enter { .. } => {}
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn refused(text: &str) -> String {
+        Guide::parse(text).expect_err("refused").to_string()
+    }
+
+    const HEAD: &str = "id = 'a'\ntitle = 'A'\nabout = 'a'\n";
+
+    #[test]
+    fn a_guide_is_held_to_its_rules() {
+        assert!(refused(&format!("{HEAD}step = []")).contains("no step"));
+        let accept = |n: usize| format!("[[step]]\nid = 's-{}'\ntitle = 't'\ndo = 'accept'\n", letters(n));
+        let many: String = (0..10).map(accept).collect();
+        assert!(refused(&format!("{HEAD}{many}")).contains("more than 9 steps"));
+        let twice = accept(0).repeat(2);
+        assert!(refused(&format!("{HEAD}{twice}")).contains("two steps are called 's-a'"));
+        let act = "[[step]]\nid = 'x'\ntitle = 't'\ndo = 'act'\ncommand = ['a']\napply = ['--apply']\ngrade = 'severe'\n";
+        assert!(refused(&format!("{HEAD}{act}")).contains("challenge"));
+        let act = act.replace("'severe'", "'mild'");
+        assert!(refused(&format!("{HEAD}{act}")).contains("{plan}"));
+        assert!(Guide::parse(&format!("{HEAD}{act}planned = false\n")).is_ok());
+        let long = format!("[[step]]\nid = 'x'\ntitle = '{}'\ndo = 'accept'\n", "a".repeat(61));
+        assert!(refused(&format!("{HEAD}{long}")).contains("longer than 60"));
+    }
+
+    fn letters(n: usize) -> char {
+        char::from(b'a' + n as u8)
+    }
+
+    #[test]
+    fn a_word_that_nobody_knows_is_named() {
+        let text = format!("{HEAD}[[step]]\nid = 'x'\ntitle = 't'\ndo = 'dance'\n");
+        assert!(refused(&text).contains("dance"));
+    }
+}
