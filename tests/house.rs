@@ -19,7 +19,20 @@ const MAY_ENTER: &[(&str, &[&str])] = &[
     ("guide", &["base", "jobs"]),
     ("sandbox", &["base", "resilience", "watch", "cluster", "recover", "jobs"]),
     ("console", &["base", "resilience", "watch", "recover", "jobs", "guide", "sandbox"]),
-    ("cli", &["base", "resilience", "watch", "cluster", "recover", "jobs", "guide", "sandbox", "console"]),
+    (
+        "cli",
+        &[
+            "base",
+            "resilience",
+            "watch",
+            "cluster",
+            "recover",
+            "jobs",
+            "guide",
+            "sandbox",
+            "console",
+        ],
+    ),
 ];
 
 fn sources(folder: &Path) -> Vec<PathBuf> {

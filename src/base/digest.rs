@@ -34,6 +34,12 @@ impl Hasher {
     }
 }
 
+/// A short name for a plan, by what it says: the first twelve digits of the SHA-256 of its JSON. Not meant to
+/// withstand forgery, only to tell that nothing has changed.
+pub fn mark(plan: &serde_json::Value) -> String {
+    sha256(plan.to_string().as_bytes())[..12].to_owned()
+}
+
 /// Bytes in lower-case hexadecimal.
 pub fn hex(bytes: &[u8]) -> String {
     let mut text = String::with_capacity(bytes.len() * 2);

@@ -65,6 +65,9 @@ pub enum Command {
     Recoverable(super::recoverable::RecoverableArgs),
     /// Show what runs detached and what became of it; attach, cancel, remove
     Jobs(JobsArgs),
+    /// Be walked through a restore, or another guide, step by step
+    #[command(subcommand)]
+    Guide(super::guide::GuideCommand),
     /// List, check, verify and restore what pgBackRest, Barman or WAL-G keep of a target
     #[command(subcommand)]
     Engine(super::engine::EngineCommand),

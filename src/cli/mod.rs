@@ -10,6 +10,7 @@ mod config;
 mod demo;
 mod engine;
 mod exit;
+mod guide;
 mod jobs;
 mod keeper;
 mod keys;
@@ -77,6 +78,7 @@ fn dispatch(cli: &Cli) -> Result<Exit, Failure> {
         Some(Command::Prove(options)) => prove::run(cli, options),
         Some(Command::Recoverable(options)) => recoverable::run(cli, options),
         Some(Command::Jobs(options)) => jobs::run(cli, options),
+        Some(Command::Guide(what)) => guide::run(cli, what),
         Some(Command::Engine(what)) => engine::run(cli, what),
         Some(Command::Ledger(what)) => ledger::run(cli, what),
         Some(Command::Repo(what)) => repo::run(cli, what),

@@ -68,8 +68,16 @@ impl Driver {
             refusal: None,
         };
         let view = Arc::new(Mutex::new(Arc::new(first)));
-        let mut drive =
-            Drive { run, hands, by, tell, say: say.clone(), view: Arc::clone(&view), busy: None, owed: None };
+        let mut drive = Drive {
+            run,
+            hands,
+            by,
+            tell,
+            say: say.clone(),
+            view: Arc::clone(&view),
+            busy: None,
+            owed: None,
+        };
         let thread = thread::spawn(move || drive.serve(&said));
         Self { say, view, thread: Some(thread) }
     }

@@ -129,7 +129,8 @@ mod tests {
 
     #[test]
     fn facts_stand_where_the_pointer_says() {
-        let printed = json!({ "id": "7654321", "lag": 3.5, "none": null, "list": [{ "a": 1 }, { "a": 2 }] });
+        let printed =
+            json!({ "id": "7654321", "lag": 3.5, "none": null, "list": [{ "a": 1 }, { "a": 2 }] });
         assert_eq!(find(&printed, "/list/-/a").as_deref(), Some("2"));
         assert_eq!(find(&printed, "/list/#").as_deref(), Some("2"));
         assert_eq!(find(&printed, "/none"), None);
@@ -153,11 +154,8 @@ mod tests {
     #[test]
     fn choices_say_what_they_are_without_control_characters() {
         let printed = json!({ "list": [{ "name": "a\u{1b}[2J" }] });
-        let from = From {
-            each: "/list".into(),
-            values: vec![fact("/name")],
-            label: "table {x}".into(),
-        };
+        let from =
+            From { each: "/list".into(), values: vec![fact("/name")], label: "table {x}".into() };
         let offers = offers(&from, &printed);
         assert_eq!(offers.len(), 1);
         assert_eq!(offers[0].label.as_str(), "table a^[[2J");

@@ -40,7 +40,13 @@ pub struct Hands {
 impl Hands {
     /// Does what is wished for, however long it takes, and returns what came of it. None when the end was
     /// wished for meanwhile.
-    pub fn perform(&self, step: &Step, effect: &Effect, ticket: u64, cancel: &Cancel) -> Option<Input> {
+    pub fn perform(
+        &self,
+        step: &Step,
+        effect: &Effect,
+        ticket: u64,
+        cancel: &Cancel,
+    ) -> Option<Input> {
         Some(match effect {
             Effect::Look(words) => Input::Seen(ticket, self.look(step, words, cancel)?),
             Effect::Plan(words) => Input::Planned(ticket, self.plan(words, cancel)?),
@@ -54,7 +60,12 @@ impl Hands {
         Tool::new(&self.program).args(words).args(&self.common).inheriting()
     }
 
-    fn look(&self, step: &Step, words: &[String], cancel: &Cancel) -> Option<Result<facts::Seen, Text>> {
+    fn look(
+        &self,
+        step: &Step,
+        words: &[String],
+        cancel: &Cancel,
+    ) -> Option<Result<facts::Seen, Text>> {
         let look = step.look.as_ref()?;
         let from = match &step.kind {
             Kind::Choose { from, .. } => from.as_ref(),
@@ -109,7 +120,12 @@ impl Hands {
         format!("{}/{tag}", self.run)
     }
 
-    fn watch(&self, step: &Step, job: &str, cancel: &Cancel) -> Option<Result<Vec<Observed>, Text>> {
+    fn watch(
+        &self,
+        step: &Step,
+        job: &str,
+        cancel: &Cancel,
+    ) -> Option<Result<Vec<Observed>, Text>> {
         let failed = |error: crate::jobs::JobError| Text::from(error.to_string());
         let id: JobId = match job.parse() {
             Ok(id) => id,
@@ -152,7 +168,8 @@ impl Hands {
     /// The JSON that a job's command printed at its end; nothing where it printed none.
     fn printed(&self, job: &Job) -> serde_json::Value {
         let log = std::fs::read_to_string(self.jobs.log(&job.id)).unwrap_or_default();
-        let begins = log.match_indices('{').filter(|(at, _)| *at == 0 || log[..*at].ends_with('\n'));
+        let begins =
+            log.match_indices('{').filter(|(at, _)| *at == 0 || log[..*at].ends_with('\n'));
         let mut found = begins.filter_map(|(at, _)| serde_json::from_str(log[at..].trim()).ok());
         found.next().unwrap_or_default()
     }

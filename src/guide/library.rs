@@ -58,6 +58,8 @@ mod tests {
         assert_eq!(guide(own.path(), &ours[0].id).expect("there").title, "Mine");
         fs::write(own.path().join("b.toml"), "id = 3").expect("written");
         assert!(guides(own.path()).expect_err("bad").to_string().contains("b.toml"));
-        assert!(guide(&own.path().join("none"), "x").expect_err("none").to_string().contains("restore"));
+        assert!(
+            guide(&own.path().join("none"), "x").expect_err("none").to_string().contains("restore")
+        );
     }
 }

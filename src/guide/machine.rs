@@ -176,7 +176,7 @@ fn persons(guide: &Guide, next: State, input: &Input, event: &Event) -> Result<S
             _ => "it failed: once more, back, or leave it out",
         }),
         Input::Accept => {
-            if step.kind != Kind::Accept {
+            if step.kind != (Kind::Accept {}) {
                 return refuse("an answer is asked for");
             }
             if !next.seen.well() {
@@ -314,7 +314,7 @@ fn skip(
     reason: &str,
     event: &Event,
 ) -> Result<State, Refusal> {
-    if !matches!(step.kind, Kind::Accept | Kind::Act { .. }) {
+    if !matches!(step.kind, Kind::Accept {} | Kind::Act { .. }) {
         return refuse("later steps need this answer");
     }
     if matches!(next.phase, Phase::Starting { .. } | Phase::Seeking | Phase::Acting { .. }) {
@@ -370,9 +370,7 @@ fn enter(guide: &Guide, mut next: State, from: usize, now: Timestamp) -> State {
 fn looked(step: &Step, next: State, now: Timestamp) -> State {
     let Kind::Act { planned, .. } = &step.kind else { return to(next, Phase::Asking) };
     match plan_words(step, &next.values) {
-        Ok(_) if !planned => {
-            to(next, Phase::Confirming { plan: Plan::default(), since: now })
-        }
+        Ok(_) if !planned => to(next, Phase::Confirming { plan: Plan::default(), since: now }),
         Ok(_) => to(next, Phase::Planning),
         Err(unknown) => to(next, Phase::PlanFailed(not_known(&unknown))),
     }

@@ -1,9 +1,9 @@
 //! A state as it is to be drawn: plain data, the same for the console and for plain lines.
 
 use super::{
+    facts::Observed,
     run::Card,
     spec::{Grade, Kind, Step},
-    facts::Observed,
     state::{Act, Answer, How, Over, Phase, State},
 };
 use crate::{
@@ -114,7 +114,8 @@ pub fn page(card: &Card, state: &State, job: Option<&Job>) -> Page {
         ask,
         began: card.began,
         rests: state.paused.as_ref().map(|rest| {
-            let note = if rest.note.is_empty() { String::new() } else { format!(": {}", rest.note) };
+            let note =
+                if rest.note.is_empty() { String::new() } else { format!(": {}", rest.note) };
             format!("rests since {} by {}{note}", time(rest.since), rest.by).into()
         }),
     }
@@ -127,8 +128,7 @@ fn asked(card: &Card, state: &State, step: &Step, job: Option<&Job>) -> (Vec<Lin
         body.push(Line::Done(format!("done: {}", state.values.fill(done)).into()));
         body.extend(facts(seen));
     }
-    let words =
-        step.say.iter().map(|words| Line::Say(state.values.fill(words).into()));
+    let words = step.say.iter().map(|words| Line::Say(state.values.fill(words).into()));
     body.extend(words);
     body.extend(facts(&state.seen.facts));
     let ask = match &state.phase {
@@ -164,10 +164,10 @@ fn facts(seen: &[Observed]) -> impl Iterator<Item = Line> {
 
 fn turn(state: &State, step: &Step) -> Ask {
     match &step.kind {
-        Kind::Accept if state.seen.facts.is_empty() => {
+        Kind::Accept {} if state.seen.facts.is_empty() => {
             Ask::Accept(Text::ours("so it is, I say (asserted, not observed)"))
         }
-        Kind::Accept => Ask::Accept(Text::ours("take these values")),
+        Kind::Accept {} => Ask::Accept(Text::ours("take these values")),
         Kind::Choose { options, from: None, .. } => {
             let labels = options.iter().map(|choice| state.values.fill(&choice.label).into());
             Ask::Choose(labels.collect())

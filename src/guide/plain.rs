@@ -42,7 +42,11 @@ pub fn walk(
         let view = driver.view();
         let page = page(&view.card, &view.state, view.job.as_ref());
         if shown.as_ref() != Some(&(page.number, page.line.clone(), page.ask.clone())) {
-            write_page(out, &page, shown.as_ref().is_none_or(|(number, ..)| *number != page.number))?;
+            write_page(
+                out,
+                &page,
+                shown.as_ref().is_none_or(|(number, ..)| *number != page.number),
+            )?;
             shown = Some((page.number, page.line.clone(), page.ask.clone()));
         }
         if view.refusal != said {
@@ -118,7 +122,10 @@ fn ask(
         _ => Answer::Nothing,
     };
     if let Answer::Nothing = answer {
-        writeln!(out, "! that is no answer here; :back, :again, :skip WHY, :pause WHY, :abort WHY, :note WORDS, :leave")?;
+        writeln!(
+            out,
+            "! that is no answer here; :back, :again, :skip WHY, :pause WHY, :abort WHY, :note WORDS, :leave"
+        )?;
     }
     Ok(Some(answer))
 }
@@ -143,7 +150,11 @@ fn question(page: &Page) -> String {
     }
 }
 
-fn prompt(question: &str, input: &mut dyn BufRead, out: &mut dyn Write) -> io::Result<Option<String>> {
+fn prompt(
+    question: &str,
+    input: &mut dyn BufRead,
+    out: &mut dyn Write,
+) -> io::Result<Option<String>> {
     write!(out, "{}", clean(question))?;
     out.flush()?;
     let mut line = String::new();
@@ -173,7 +184,8 @@ fn command(line: &str, out: &mut dyn Write) -> io::Result<Answer> {
     })
 }
 
-fn write_page(out: &mut dyn Write, page: &Page, anew: bool) -> io::Result<()> {
+/// A page in lines; `anew` with its head.
+pub fn write_page(out: &mut dyn Write, page: &Page, anew: bool) -> io::Result<()> {
     if anew || page.ask == Ask::Over {
         writeln!(out, "\n{} · {} · {}", page.title, page.on, page.chunk)?;
         writeln!(out, "{}. {}", page.number, page.line)?;
@@ -185,7 +197,9 @@ fn write_page(out: &mut dyn Write, page: &Page, anew: bool) -> io::Result<()> {
         writeln!(out, "   {rests}")?;
     }
     match &page.ask {
-        Ask::Choose(options) if options.is_empty() => writeln!(out, "   there is nothing to choose")?,
+        Ask::Choose(options) if options.is_empty() => {
+            writeln!(out, "   there is nothing to choose")?
+        }
         Ask::Choose(options) => {
             for (n, option) in options.iter().enumerate() {
                 writeln!(out, "   {}) {option}", n + 1)?;

@@ -84,8 +84,9 @@ impl Runs {
     pub fn begin(&self, card: &Card) -> Result<Run, GuideError> {
         private_folder(&self.folder).map_err(io(&self.folder))?;
         let (id, folder) = self.new_folder(card)?;
-        let json = serde_json::to_vec_pretty(card)
-            .map_err(|error| GuideError::Spec(format!("the run cannot be written down: {error}")))?;
+        let json = serde_json::to_vec_pretty(card).map_err(|error| {
+            GuideError::Spec(format!("the run cannot be written down: {error}"))
+        })?;
         write_private(&folder.join(CARD), &json).map_err(io(&folder))?;
         self.drive(&id)
     }
@@ -127,10 +128,7 @@ impl Runs {
         }
         let who = Who::current(std::env::var("HOWDAH_ACTOR").ok().as_deref());
         let words = format!("{}, process {}", who.in_words(), std::process::id());
-        (&lock)
-            .set_len(0)
-            .and_then(|()| (&lock).write_all(words.as_bytes()))
-            .map_err(io(&path))?;
+        (&lock).set_len(0).and_then(|()| (&lock).write_all(words.as_bytes())).map_err(io(&path))?;
         let card = self.card(id)?;
         let (events, whole) = read_journal(&folder.join(JOURNAL), 0)?;
         let state = replay(&card, &events);
@@ -146,7 +144,15 @@ impl Runs {
             .set_len(whole)
             .and_then(|()| journal.seek(SeekFrom::End(0)))
             .map_err(io(&journal_path))?;
-        Ok(Run { id: id.to_owned(), folder, card, state, journal, _lock: lock, clock: self.clock.clone() })
+        Ok(Run {
+            id: id.to_owned(),
+            folder,
+            card,
+            state,
+            journal,
+            _lock: lock,
+            clock: self.clock.clone(),
+        })
     }
 
     /// Looks at a run, without driving it.
@@ -271,9 +277,9 @@ pub enum Untaken {
 /// The state that a run's events lead to. An event that is not taken any more changes nothing.
 pub fn replay(card: &Card, events: &[Event]) -> State {
     let first = machine::begin(&card.guide, card.values.clone(), card.began);
-    events.iter().fold(first, |state, event| {
-        machine::step(&card.guide, &state, event).unwrap_or(state)
-    })
+    events
+        .iter()
+        .fold(first, |state, event| machine::step(&card.guide, &state, event).unwrap_or(state))
 }
 
 /// The whole lines of a journal from a place on, and where they end.

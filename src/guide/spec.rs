@@ -29,7 +29,7 @@ pub struct Guide {
 
 /// One step.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(try_from = "Written")]
 pub struct Step {
     /// Its name in the journal.
     pub id: String,
@@ -50,6 +50,34 @@ pub struct Step {
     /// What the person does.
     #[serde(flatten)]
     pub kind: Kind,
+}
+
+/// A step as it is written: what is not for every step is for its kind.
+#[derive(Deserialize)]
+struct Written {
+    id: String,
+    #[serde(default)]
+    chunk: Option<String>,
+    title: String,
+    #[serde(default)]
+    say: Vec<String>,
+    #[serde(default)]
+    when: Option<When>,
+    #[serde(default)]
+    look: Option<Look>,
+    #[serde(flatten)]
+    rest: serde_json::Map<String, serde_json::Value>,
+}
+
+impl TryFrom<Written> for Step {
+    type Error = String;
+
+    fn try_from(written: Written) -> Result<Self, String> {
+        let Written { id, chunk, title, say, when, look, rest } = written;
+        let kind =
+            serde_json::from_value(rest.into()).map_err(|error| format!("step '{id}': {error}"))?;
+        Ok(Self { id, chunk, title, say, when, look, kind })
+    }
 }
 
 /// A condition of a step.
@@ -110,7 +138,7 @@ pub struct Fact {
 #[serde(tag = "do", rename_all = "kebab-case", deny_unknown_fields)]
 pub enum Kind {
     /// Takes what was observed, or asserts what nobody can observe.
-    Accept,
+    Accept {},
     /// Chooses.
     Choose {
         /// The value that keeps the choice.
@@ -213,9 +241,8 @@ impl Guide {
         if self.steps.is_empty() {
             return Err("it has no step".to_owned());
         }
-        let word = |id: &str| {
-            !id.is_empty() && id.chars().all(|c| c.is_ascii_lowercase() || c == '-')
-        };
+        let word =
+            |id: &str| !id.is_empty() && id.chars().all(|c| c.is_ascii_lowercase() || c == '-');
         if !word(&self.id) {
             return Err("its id is not made of small letters and hyphens".to_owned());
         }
@@ -259,7 +286,7 @@ impl Step {
                     return Err("the plan's hash must be handed to the act: {plan}".to_owned());
                 }
             }
-            Kind::Accept | Kind::Enter { .. } => {}
+            Kind::Accept {} | Kind::Enter { .. } => {}
         }
         Ok(())
     }
@@ -278,7 +305,8 @@ mod tests {
     #[test]
     fn a_guide_is_held_to_its_rules() {
         assert!(refused(&format!("{HEAD}step = []")).contains("no step"));
-        let accept = |n: usize| format!("[[step]]\nid = 's-{}'\ntitle = 't'\ndo = 'accept'\n", letters(n));
+        let accept =
+            |n: usize| format!("[[step]]\nid = 's-{}'\ntitle = 't'\ndo = 'accept'\n", letters(n));
         let many: String = (0..10).map(accept).collect();
         assert!(refused(&format!("{HEAD}{many}")).contains("more than 9 steps"));
         let twice = accept(0).repeat(2);
@@ -298,7 +326,9 @@ mod tests {
 
     #[test]
     fn a_word_that_nobody_knows_is_named() {
-        let text = format!("{HEAD}[[step]]\nid = 'x'\ntitle = 't'\ndo = 'dance'\n");
-        assert!(refused(&text).contains("dance"));
+        let text = |rest: &str| format!("{HEAD}[[step]]\nid = 'x'\ntitle = 't'\n{rest}\n");
+        assert!(refused(&text("do = 'dance'")).contains("dance"));
+        assert!(refused(&text("do = 'accept'\ngrad = 'mild'")).contains("grad"));
+        assert!(refused(&text("do = 'enter'\ninto = 'a'\ncommand = ['a']")).contains("command"));
     }
 }

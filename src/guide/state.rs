@@ -2,7 +2,10 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{facts::{Observed, Seen}, values::Values};
+use super::{
+    facts::{Observed, Seen},
+    values::Values,
+};
 use crate::base::{clock::Timestamp, text::Text};
 
 /// Where a run stands. It comes from the guide, what was known at the beginning and the events since, and
@@ -203,7 +206,11 @@ impl Input {
     pub const fn is_a_persons(&self) -> bool {
         !matches!(
             self,
-            Self::Seen(..) | Self::Planned(..) | Self::Started(..) | Self::Sought(..) | Self::Ended(..)
+            Self::Seen(..)
+                | Self::Planned(..)
+                | Self::Started(..)
+                | Self::Sought(..)
+                | Self::Ended(..)
         )
     }
 }

@@ -91,7 +91,11 @@ fn is_name(name: &str) -> bool {
 
 /// The names in a text.
 fn names(text: &str) -> impl Iterator<Item = &str> {
-    text.split('{').skip(1).filter_map(|part| part.split_once('}')).map(|(name, _)| name).filter(|name| is_name(name))
+    text.split('{')
+        .skip(1)
+        .filter_map(|part| part.split_once('}'))
+        .map(|(name, _)| name)
+        .filter(|name| is_name(name))
 }
 
 #[cfg(test)]
@@ -104,7 +108,8 @@ mod tests {
         values.set("table", "public.o{x}rders");
         values.set_words("place", vec!["--target".into(), "a b".into()]);
         values.set_words("none", Vec::new());
-        let words = ["find", "{place}", "{none}", "--table={table}", "{}", "{ x }"].map(str::to_owned);
+        let words =
+            ["find", "{place}", "{none}", "--table={table}", "{}", "{ x }"].map(str::to_owned);
         let filled = values.words(&words).expect("all known");
         assert_eq!(
             filled,

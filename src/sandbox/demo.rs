@@ -10,6 +10,7 @@ use super::{
     incident::Incident,
     keeping::{self, Keeper, Keeping},
     running::{DemoHandle, Endpoint, Registry},
+    settings as settings_file,
 };
 use crate::{
     base::{process::Identity, secret::Secret},
@@ -57,6 +58,8 @@ pub struct DemoTarget {
     pub apps: Vec<Endpoint>,
     /// Where its backups and its WAL are kept, under the name [`keeping::NAME`].
     pub repository: PathBuf,
+    /// A configuration with this target, reached as superuser.
+    pub config: PathBuf,
 }
 
 /// A server that outlives its demo.
@@ -135,6 +138,8 @@ impl Demo {
         let (monitor_password, app_password) = (random_word(), random_word());
         cluster.psql(&filling(&monitor_password, &app_password))?;
 
+        settings_file::write(&cluster)?;
+
         let mut demo = Self {
             apps: Vec::new(),
             keeping: Some(Keeping::start(keeper, &cluster, account)?),
@@ -181,6 +186,7 @@ impl Demo {
             password: self.monitor_password.clone(),
             apps: self.handle.apps.clone(),
             repository: keeping::repository(self.cluster.folder()),
+            config: settings_file::file(self.cluster.folder()),
         }
     }
 

@@ -21,6 +21,7 @@ mod error;
 pub mod incident;
 pub mod keeping;
 pub mod running;
+mod settings;
 mod small_disk;
 
 pub use demo::{Demo, DemoOptions, DemoTarget, Kept};

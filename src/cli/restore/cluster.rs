@@ -9,11 +9,13 @@ use std::{
 use clap::{ArgGroup, Args};
 use serde_json::json;
 
+use super::{agreed, named};
 use crate::{
     base::{
         clock::{Clock, Timestamp, parse_moment},
         config::Config,
         ledger::{Act, Entry, LedgerError},
+        text::clean,
     },
     cli::{Cli, Exit, Failure, args::PlaceArgs, place, say, setup, work},
     cluster::guard::Guard,
@@ -98,6 +100,9 @@ pub struct ClusterArgs {
     /// Do it; without this the plan is shown and nothing is touched
     #[arg(long)]
     pub apply: bool,
+    /// Only when the plan is still the one with this mark: its last line told it
+    #[arg(long, value_name = "MARK", requires = "apply")]
+    pub plan: Option<String>,
     /// With --in-place: the target's name in the repository, a slash, and the last four digits of the
     /// system identifier
     #[arg(long, value_name = "NAME/1234", requires = "apply")]
@@ -164,7 +169,8 @@ pub fn run(cli: &Cli, args: &ClusterArgs) -> Result<Exit, Failure> {
     let mut watch = Stopwatch::start();
     let plan = Plan::make(args.order(target)?, manifest, &*archive, &binaries, &*observer)?;
     watch.lap("check the WAL");
-    say(&plan.words())?;
+    say(&(plan.words() + &named(&plan.mark())))?;
+    agreed(args.plan.as_deref(), &plan.mark())?;
     if !args.apply {
         say("nothing was done; --apply does it\n")?;
         return Ok(Exit::Ok);
@@ -190,7 +196,7 @@ pub fn run(cli: &Cli, args: &ClusterArgs) -> Result<Exit, Failure> {
         restored.note(State::Inspecting)?;
         guard.release().map_err(Fault::from)?;
         entry.done(json!({ "state": "inspecting" })).map_err(unrecorded)?;
-        say(&waiting(&restored))?;
+        say(&waiting(&restored)?)?;
         return Ok(Exit::Ok);
     }
     restored.promote(&mut watch)?;
@@ -258,10 +264,10 @@ fn report(
     Ok(())
 }
 
-fn waiting(restored: &Restored) -> String {
+fn waiting(restored: &Restored) -> Result<String, Failure> {
     let last = restored.reached.last_transaction.map_or("—".to_owned(), |at| at.to_string());
     let folder = restored.folder.display();
-    format!(
+    let mut out = format!(
         "waiting    read only, at {}, last transaction {last}\n\
          look       psql 'host={} port={} user={} dbname=postgres'\n\
          then       howdah restore promote '{folder}', or: howdah restore discard '{folder}'\n",
@@ -269,7 +275,21 @@ fn waiting(restored: &Restored) -> String {
         restored.record.private.display(),
         restored.record.port,
         restored.settings.user,
-    )
+    );
+    for (database, tables) in restored.server.locked(&restored.session)? {
+        let tables = match tables {
+            1 => "a table".to_owned(),
+            n => format!("{n} tables"),
+        };
+        // Writing to a string cannot fail.
+        let _ = writeln!(
+            out,
+            "locked     {tables} of '{}', by the transaction that recovery stopped in: who reads them waits \
+             until it is promoted, or `howdah restore table --from-cluster` has taken them out",
+            clean(&database)
+        );
+    }
+    Ok(out)
 }
 
 /// In place of a cluster only for who types which one it is.

@@ -4,7 +4,9 @@ use std::{fmt::Write as _, path::PathBuf};
 
 use clap::Args;
 
-use super::{ApplyArgs, FromArgs, act, confirm::confirm, json, resolve, work_folder};
+use super::{
+    ApplyArgs, FromArgs, act, agreed, confirm::confirm, json, named, resolve, work_folder,
+};
 use crate::{
     base::{
         text::clean,
@@ -58,6 +60,7 @@ pub fn run(cli: &Cli, args: &DatabaseArgs) -> Result<Exit, Failure> {
     let plan = plan(&place.repository, &source, &target, &wish)?;
     show_plan(&plan, &from.apply)?;
     plan.check()?;
+    agreed(from.apply.plan.as_deref(), &plan.mark())?;
     if !from.apply.apply {
         return Ok(Exit::Ok);
     }
@@ -103,7 +106,7 @@ fn show_plan(plan: &Plan, args: &ApplyArgs) -> Result<(), Failure> {
         None => line("takes", "not known: no restore of a database was made and found right yet"),
     }
     ending(&mut line, &plan.roles_made, &plan.notes, &plan.obstacles, args.apply);
-    say(&out)
+    say(&(out + &named(&plan.mark())))
 }
 
 /// What every plan ends with: what is made on the way, what is to be known, and what stands in the way.

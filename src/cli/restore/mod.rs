@@ -81,6 +81,9 @@ pub struct ApplyArgs {
     /// The name that a person would have to type, for calls without one
     #[arg(long, value_name = "NAME", requires = "apply")]
     pub confirm: Option<String>,
+    /// Only when the plan is still the one with this mark: its last line told it
+    #[arg(long, value_name = "MARK", requires = "apply")]
+    pub plan: Option<String>,
     /// Why, for the ledger
     #[arg(long, value_name = "WORDS", requires = "apply")]
     pub reason: Option<String>,
@@ -100,6 +103,24 @@ pub fn run(cli: &Cli, what: &RestoreCommand) -> Result<Exit, Failure> {
         RestoreCommand::Cluster(args) => cluster::run(cli, args),
         RestoreCommand::Promote(args) => cluster::promote(cli, args),
         RestoreCommand::Discard(args) => cluster::discard(cli, args),
+    }
+}
+
+/// The line that names a plan by what it says.
+fn named(mark: &str) -> String {
+    format!("plan       {mark}\n")
+}
+
+/// Goes on only with the plan that was shown.
+fn agreed(shown: Option<&str>, mark: &str) -> Result<(), Failure> {
+    match shown {
+        Some(shown) if shown != mark => {
+            let what = format!(
+                "the plan is no longer {shown} but {mark}: something has changed since; look at it again; nothing was touched"
+            );
+            Err(Failure::new(Exit::Refused, what))
+        }
+        _ => Ok(()),
     }
 }
 

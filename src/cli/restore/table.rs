@@ -1,24 +1,25 @@
 //! `howdah restore table`, `diff`, `copy-back` and `undo`: tables into a side schema, compared with the live
 //! ones, copied back, and that undone.
 
-use std::fmt::Write as _;
+use std::{fmt::Write as _, path::PathBuf};
 
 use clap::{ArgGroup, Args};
 
 use super::{
-    ApplyArgs, FromArgs, act,
+    ApplyArgs, FromArgs, act, agreed,
     confirm::confirm,
     database::{ending, outcome},
-    json, resolve, work_folder,
+    json, named, resolve, work_folder,
 };
 use crate::{
     base::{
         text::{Text, clean},
         units::bytes,
     },
-    cli::{Cli, Exit, Failure, args::PlaceArgs, say},
+    cli::{Cli, Exit, Failure, args::PlaceArgs, say, work},
     recover::{
         Fault, Kind,
+        physical::salvage::salvage,
         restore::{
             Source, Target,
             closure::{Name, Tie, parse_name},
@@ -38,6 +39,9 @@ pub struct TableArgs {
     /// From where, and how
     #[command(flatten)]
     pub from: FromArgs,
+    /// Out of a restored cluster that waits at its target, instead of a backup
+    #[arg(long, value_name = "FOLDER", conflicts_with = "backup")]
+    pub from_cluster: Option<PathBuf>,
     /// The database, by its name in the backup
     #[arg(long, value_name = "NAME")]
     pub database: String,
@@ -132,7 +136,15 @@ fn name(words: &str) -> Result<Name, String> {
 pub fn run(cli: &Cli, args: &TableArgs) -> Result<Exit, Failure> {
     let from = &args.from;
     let place = resolve(cli, &from.place, from.server.as_deref())?;
-    let source = Source::find(&place.repository, &from.backup, &args.database)?;
+    let salvaged = match &args.from_cluster {
+        Some(folder) => {
+            let observer = work::observer(cli, true)?;
+            Some(salvage(folder, &args.database, &*observer)?)
+        }
+        None => None,
+    };
+    let repository = salvaged.as_ref().unwrap_or(&place.repository);
+    let source = Source::find(repository, &from.backup, &args.database)?;
     let target = Target::open(&place.settings)?;
     let side = || args.into_schema.clone().unwrap_or_else(side_name);
     let wish = Wish {
@@ -142,15 +154,16 @@ pub fn run(cli: &Cli, args: &TableArgs) -> Result<Exit, Failure> {
         with_roles: from.with_roles,
         jobs: from.jobs,
     };
-    let plan = tables::plan(&place.repository, &source, &target, &wish)?;
+    let plan = tables::plan(repository, &source, &target, &wish)?;
     if from.apply.json {
         if !from.apply.apply {
             say(&json(&plan)?)?;
         }
     } else {
-        say(&describe(&plan, from.apply.apply))?;
+        say(&(describe(&plan, from.apply.apply) + &named(&plan.mark())))?;
     }
     plan.check()?;
+    agreed(from.apply.plan.as_deref(), &plan.mark())?;
     if !from.apply.apply {
         return Ok(Exit::Ok);
     }
@@ -162,7 +175,12 @@ pub fn run(cli: &Cli, args: &TableArgs) -> Result<Exit, Failure> {
     });
     let name = &place.frame.target.name;
     let record = act(cli, "restore.table", name, &from.apply, details, |observer| {
-        tables::restore(&place.repository, &source, &target, &wish, &work, observer)
+        let record = tables::restore(repository, &source, &target, &wish, &work, observer)?;
+        if salvaged.is_some() {
+            // The salvage goes with the restored cluster; what was done stays on record.
+            place.repository.keep_restore(&record)?;
+        }
+        Ok(record)
     })?;
     if from.apply.json {
         say(&json(&record)?)?;
@@ -318,11 +336,12 @@ fn carry_out(
     apply: &ApplyArgs,
 ) -> Result<Exit, Failure> {
     if !apply.json {
-        say(&statements(script, apply.apply))?;
+        say(&(statements(script, apply.apply) + &named(&script.mark())))?;
     } else if !apply.apply {
         say(&json(script)?)?;
     }
     script.check()?;
+    agreed(apply.plan.as_deref(), &script.mark())?;
     if !apply.apply {
         return Ok(Exit::Ok);
     }

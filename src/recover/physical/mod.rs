@@ -13,6 +13,7 @@
 //! | [`configure`] | the settings of a restored cluster |
 //! | [`recovering`] | the server, from its start to its first write, asked and not believed |
 //! | [`restore`] | the whole of it, with its record |
+//! | [`salvage`] | tables out of a cluster that waits at its target |
 //! | [`record`] | what a restored folder says of itself |
 //!
 //! The server is started towards an explicit target and stops there, paused: what it reached is compared
@@ -27,6 +28,7 @@ pub mod plan;
 pub mod record;
 pub mod recovering;
 pub mod restore;
+pub mod salvage;
 pub mod survey;
 pub mod target;
 pub mod timeline;

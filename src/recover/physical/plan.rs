@@ -5,6 +5,8 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use serde_json::json;
+
 use super::{
     archive::Archive,
     chain::{Chain, Shelf},
@@ -14,7 +16,7 @@ use super::{
     unpack::Places,
 };
 use crate::{
-    base::{progress::Observer, units},
+    base::{digest::mark, progress::Observer, units},
     cluster::Binaries,
     recover::{
         Fault, Kind, Result,
@@ -95,6 +97,23 @@ impl Plan {
         let reach = Reach::of(&manifest, &survey);
         let unlogged = unlogged(&manifest);
         Ok(Self { order, manifest, chain, survey, reach, aim, folder, places, space, unlogged })
+    }
+
+    /// What the plan comes to: another one has another mark. How much room is free is not part of it.
+    pub fn mark(&self) -> String {
+        mark(&json!({
+            "backup": self.manifest.id,
+            "target": self.order.target.to_string(),
+            "timeline": self.aim.timeline,
+            "promise": self.aim.promise.map(|last| last.lsn),
+            "left_out": self.aim.left_out,
+            "replay": self.aim.replay,
+            "in_place": matches!(self.order.into, Into::Place(_)),
+            "data": self.places.data,
+            "tablespaces": self.places.tablespaces,
+            "port": self.order.port,
+            "unlogged": self.unlogged,
+        }))
     }
 
     /// The plan in words, for a person.

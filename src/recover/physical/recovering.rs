@@ -254,6 +254,18 @@ impl Recovering {
         })
     }
 
+    /// How many tables recovery holds locked, by database. Stopped inside a transaction that has locked them, as
+    /// just before the commit of a `DROP TABLE`, it keeps them locked: who reads them waits until recovery ends
+    /// (PostgreSQL documentation, "Handling Query Conflicts").
+    pub fn locked(&self, session: &Session) -> Result<Vec<(String, i64)>> {
+        let sql = "SELECT d.datname::text, count(*) FROM pg_locks l \
+                   JOIN pg_database d ON d.oid = l.database \
+                   JOIN pg_stat_activity a ON a.pid = l.pid \
+                   WHERE l.locktype = 'relation' AND l.mode = 'AccessExclusiveLock' AND l.granted \
+                   AND a.backend_type = 'startup' GROUP BY 1 ORDER BY 1";
+        Ok(session.query(sql, &[])?.iter().map(|row| (row.get(0), row.get(1))).collect())
+    }
+
     /// Ends recovery and waits until the server takes writes; returns once one was committed.
     pub fn promote(&self, session: &Session) -> Result<()> {
         if session.one("SELECT pg_is_in_recovery()", &[])?.get(0) {

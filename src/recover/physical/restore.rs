@@ -458,7 +458,7 @@ pub fn promote(folder: &Path, observer: &dyn Observer) -> Result<Recovering> {
     open(&record, observer)
 }
 
-fn attach(record: &Record) -> Result<Recovering> {
+pub(super) fn attach(record: &Record) -> Result<Recovering> {
     let binaries = Binaries::at(&record.binaries).ok_or_else(|| {
         let what = format!("there is no server in '{}' any more", record.binaries.display());
         Fault::new(Kind::Unavailable, what)

@@ -6,10 +6,14 @@ use std::{
 };
 
 use serde::Serialize;
+use serde_json::json;
 
 use super::{Source, Target, sql, stamp, target::major};
 use crate::{
-    base::clock::{Clock, Timestamp},
+    base::{
+        clock::{Clock, Timestamp},
+        digest::mark,
+    },
     recover::{
         Fault, Kind, Repository, Result,
         dump::{Entry, Section, Toc},
@@ -68,6 +72,22 @@ pub struct Plan {
 }
 
 impl Plan {
+    /// What the plan comes to: another one has another mark. How long it takes, who is connected and the moment
+    /// in a name are not part of it.
+    pub fn mark(&self) -> String {
+        mark(&json!({
+            "backup": self.backup,
+            "database": self.database,
+            "server": self.server,
+            "into": self.into,
+            "aside": self.aside.is_some(),
+            "contents": self.contents,
+            "roles_made": self.roles_made,
+            "notes": self.notes,
+            "obstacles": self.obstacles,
+        }))
+    }
+
     /// How long it takes.
     pub fn duration(&self) -> Option<Duration> {
         self.seconds.map(|seconds| Duration::from_secs_f64(seconds.max(0.0)))

@@ -28,6 +28,7 @@ use super::{
 use crate::{
     base::{
         clock::{Clock, Timestamp},
+        digest::mark,
         progress::{Cleanup, Observer},
     },
     recover::{
@@ -101,6 +102,11 @@ pub struct Plan {
 }
 
 impl Plan {
+    /// What the plan comes to: another one has another mark.
+    pub fn mark(&self) -> String {
+        mark(&json!(self))
+    }
+
     /// Refuses when something stands in the way.
     pub fn check(&self) -> Result<()> {
         unobstructed(&self.obstacles)

@@ -100,6 +100,22 @@ impl Script {
         self.notes.push(note.into());
     }
 
+    /// What the statements come to: others have another mark. The moment in the name of what is kept is not part
+    /// of it.
+    pub fn mark(&self) -> String {
+        let kept = &self.kept.name;
+        let unnamed =
+            |lines: &[String]| lines.iter().map(|s| s.replace(kept, "KEPT")).collect::<Vec<_>>();
+        crate::base::digest::mark(&serde_json::json!({
+            "table": self.table.to_string(),
+            "source": self.source.to_string(),
+            "mode": self.mode,
+            "statements": unnamed(&self.statements),
+            "after": unnamed(&self.after),
+            "obstacles": self.obstacles,
+        }))
+    }
+
     /// Refuses when something stands in the way.
     pub fn check(&self) -> Result<()> {
         match self.obstacles.first() {

@@ -1,0 +1,236 @@
+//! `howdah guide`: walks a person through, line by line.
+
+use std::{
+    fmt::Write as _,
+    io::{self, IsTerminal as _},
+    path::PathBuf,
+    sync::mpsc,
+};
+
+use clap::{Args, Subcommand};
+
+use super::{Cli, Exit, Failure, args::PlaceArgs, place, say, setup};
+use crate::{
+    base::{clock::Clock, text::Text},
+    guide::{
+        GuideError,
+        driver::Driver,
+        hands::Hands,
+        library,
+        page::page,
+        plain::{Left, walk},
+        run::{Card, Run, Runs, Seen},
+        state::{Over, Phase},
+        values::Values,
+    },
+};
+
+/// What can be done with guides.
+#[derive(Debug, Subcommand)]
+pub enum GuideCommand {
+    /// List the guides, and the runs that are not over
+    List,
+    /// Begin one
+    Run(RunArgs),
+    /// Go on with a run where it stands: its name, or `last`
+    Resume {
+        /// The run
+        run: String,
+    },
+    /// Show where a run stands, without driving it: its name, or `last`
+    Show {
+        /// The run
+        run: String,
+    },
+}
+
+/// What `guide run` takes.
+#[derive(Args, Clone, Debug)]
+pub struct RunArgs {
+    /// Which one
+    pub guide: String,
+    /// On what
+    #[command(flatten)]
+    pub place: PlaceArgs,
+}
+
+/// Does one of them.
+pub fn run(cli: &Cli, command: &GuideCommand) -> Result<Exit, Failure> {
+    match command {
+        GuideCommand::List => list(),
+        GuideCommand::Run(args) => {
+            let card = card(cli, &args.guide, &args.place)?;
+            drive(cli, runs()?.begin(&card).map_err(wrong)?)
+        }
+        GuideCommand::Resume { run } => {
+            let runs = runs()?;
+            let id = runs.find(run).map_err(wrong)?;
+            drive(cli, runs.drive(&id).map_err(wrong)?)
+        }
+        GuideCommand::Show { run } => {
+            let runs = runs()?;
+            let id = runs.find(run).map_err(wrong)?;
+            say(&shown(&runs.look(&id).map_err(wrong)?))?;
+            Ok(Exit::Ok)
+        }
+    }
+}
+
+/// The runs of this user.
+pub fn runs() -> Result<Runs, Failure> {
+    Ok(Runs::at(&setup::paths()?.runs(), &Clock::system()))
+}
+
+fn wrong(error: GuideError) -> Failure {
+    let exit = match error {
+        GuideError::Unknown { .. } | GuideError::NoRun(_) => Exit::Usage,
+        GuideError::Spec(_) => Exit::Config,
+        GuideError::Driven { .. } => Exit::Refused,
+        GuideError::Garbled { .. } => Exit::Damaged,
+        GuideError::Io { .. } => Exit::CannotCreate,
+    };
+    Failure::new(exit, error)
+}
+
+/// A run that begins now: the guide, and what is known.
+pub fn card(cli: &Cli, guide: &str, args: &PlaceArgs) -> Result<Card, Failure> {
+    let config = setup::config(cli)?;
+    let guide = library::guide(&setup::paths()?.guides(), guide).map_err(wrong)?;
+    let (location, name) = place::whereabouts(&config, args)?;
+    let now = Clock::system().wall();
+    let mut values = Values::default();
+    values.set("name", name);
+    values.set("repository", location);
+    values.set_words("place", place_words(args));
+    let target = args.target.clone().or_else(|| config.default_target.clone());
+    values.set_words("at", target.clone().into_iter().collect());
+    let stamp = now.strftime("%Y%m%d_%H%M%S").to_string();
+    let scratch = std::env::temp_dir().join(format!("howdah-restored-{stamp}"));
+    values.set("scratch", scratch.to_string_lossy());
+    values.set("side", format!("howdah_restore_{stamp}"));
+    values.set("port", free_port()?.to_string());
+    Ok(Card {
+        guide,
+        values,
+        began: now,
+        who: setup::who(cli),
+        host: rustix::system::uname().nodename().to_string_lossy().into_owned().into(),
+        on: Text::one_line(name),
+        common: common(cli)?,
+    })
+}
+
+/// The words that lead to the target and its repository, as a person would give them.
+fn place_words(args: &PlaceArgs) -> Vec<String> {
+    let options =
+        [("--target", &args.target), ("--repository", &args.repository), ("--name", &args.name)];
+    options
+        .into_iter()
+        .filter_map(|(option, value)| Some([option.to_owned(), value.clone()?]))
+        .flatten()
+        .collect()
+}
+
+/// The words of this call that its commands need, too.
+fn common(cli: &Cli) -> Result<Vec<String>, Failure> {
+    let mut words = Vec::new();
+    if let Some(config) = &cli.config {
+        let path: PathBuf =
+            std::path::absolute(config).map_err(|error| Failure::new(Exit::Usage, error))?;
+        words.extend(["--config".to_owned(), path.to_string_lossy().into_owned()]);
+    }
+    if let Some(actor) = &cli.actor {
+        words.extend(["--as".to_owned(), actor.clone()]);
+    }
+    Ok(words)
+}
+
+/// A port that nobody listens on at this moment.
+fn free_port() -> Result<u16, Failure> {
+    std::net::TcpListener::bind(("127.0.0.1", 0))
+        .and_then(|listener| listener.local_addr())
+        .map(|address| address.port())
+        .map_err(|error| Failure::new(Exit::Failure, format!("no port is free: {error}")))
+}
+
+/// The hands of a run.
+pub fn hands(cli: &Cli, run: &Run) -> Result<Hands, Failure> {
+    Ok(Hands {
+        program: super::restore::cluster::program()?,
+        common: run.card().common.clone(),
+        jobs: setup::jobs()?,
+        who: setup::who(cli),
+        run: run.id().to_owned(),
+    })
+}
+
+fn drive(cli: &Cli, run: Run) -> Result<Exit, Failure> {
+    let (wake, woken) = mpsc::channel();
+    let hands = hands(cli, &run)?;
+    let by = Text::from(setup::who(cli).in_words());
+    let id = run.id().to_owned();
+    let tell = Box::new(move || {
+        // Who walks may have left already.
+        let _ = wake.send(());
+    });
+    let driver = Driver::start(run, hands, by, tell);
+    let flush = || {
+        if io::stdin().is_terminal() {
+            // A terminal that cannot be flushed is asked all the same.
+            let _ = rustix::termios::tcflush(io::stdin(), rustix::termios::QueueSelector::IFlush);
+        }
+    };
+    let left = walk(&driver, &woken, &mut io::stdin().lock(), &mut io::stdout().lock(), &flush);
+    let view = driver.view();
+    drop(driver);
+    match left.map_err(|error| Failure::new(Exit::Failure, error))? {
+        Left::Waiting => {
+            say(&format!("it waits where it stands: howdah guide resume {id}\n"))?;
+            Ok(Exit::Ok)
+        }
+        Left::Over if view.state.phase == Phase::Over(Over::Finished) => Ok(Exit::Ok),
+        Left::Over => Ok(Exit::Failure),
+    }
+}
+
+fn list() -> Result<Exit, Failure> {
+    let mut out = String::new();
+    // Writing to a string cannot fail.
+    for guide in library::guides(&setup::paths()?.guides()).map_err(wrong)? {
+        let _ = writeln!(out, "{:<16} {}: {}", guide.id, guide.title, guide.about);
+    }
+    for run in runs()?.list().map_err(wrong)? {
+        match run {
+            Ok(run) if matches!(run.state.phase, Phase::Over(_)) => {}
+            Ok(run) => out += &row(&run),
+            Err(error) => super::say_failure(&wrong(error)),
+        }
+    }
+    say(&out)?;
+    Ok(Exit::Ok)
+}
+
+fn row(run: &Seen) -> String {
+    let page = page(&run.card, &run.state, None);
+    let began = run.card.began.strftime("%Y-%m-%d %H:%M:%SZ");
+    let driver = match &run.driver {
+        Some(driver) => format!("driven by {driver}"),
+        None => format!("nobody drives it: howdah guide resume {}", run.id),
+    };
+    format!(
+        "{}\n    begun {began} by {} on {}; step {}: {}; {driver}\n",
+        run.id,
+        run.card.who.in_words(),
+        run.card.on,
+        page.number,
+        page.line
+    )
+}
+
+fn shown(run: &Seen) -> String {
+    let page = page(&run.card, &run.state, None);
+    let mut out = row(run).into_bytes();
+    // Writing to memory cannot fail.
+    let _ = crate::guide::plain::write_page(&mut out, &page, true);
+    String::from_utf8_lossy(&out).into_owned()
+}

@@ -1,0 +1,48 @@
+//! The demo's own configuration file: with it a second terminal, and a guide's commands, find the demo as they
+//! would find any configured target.
+
+use std::path::{Path, PathBuf};
+
+use super::{SandboxError, demo::DATABASE, keeping};
+use crate::{
+    base::paths::write_private,
+    cluster::{Cluster, Via},
+};
+
+/// Its name, in the sandbox folder.
+const FILE: &str = "howdah.toml";
+/// The superuser's password, as libpq reads it.
+const PASSFILE: &str = "passfile";
+
+/// The configuration file of a sandbox folder.
+pub fn file(sandbox: &Path) -> PathBuf {
+    sandbox.join(FILE)
+}
+
+/// Writes it: one target, reached as superuser, with its repository.
+pub fn write(cluster: &Cluster) -> Result<(), SandboxError> {
+    let folder = cluster.folder();
+    let passfile = folder.join(PASSFILE);
+    let cannot = |path: &Path| SandboxError::io(format!("cannot write {}", path.display()));
+    let password = cluster.password().expose().to_owned();
+    write_private(&passfile, format!("*:*:*:*:{password}\n").as_bytes())
+        .map_err(cannot(&passfile))?;
+    let url = format!(
+        "{} dbname={DATABASE} passfile='{}'",
+        cluster.conninfo(Via::Tcp),
+        passfile.display()
+    );
+    let text = format!(
+        "default_target = {name}\n\n[target.{name}]\nurl = {url}\nenvironment = \"development\"\nrepository = {repository}\n",
+        name = quoted(keeping::NAME),
+        url = quoted(&url),
+        repository = quoted(&keeping::repository(folder).to_string_lossy()),
+    );
+    let file = file(folder);
+    write_private(&file, text.as_bytes()).map_err(cannot(&file))
+}
+
+/// A basic string of TOML.
+fn quoted(text: &str) -> String {
+    toml::Value::String(text.to_owned()).to_string()
+}
