@@ -88,7 +88,8 @@ impl Hands {
         };
         let printed = String::from_utf8_lossy(&printed);
         let mut plan = Plan::default();
-        for line in printed.lines() {
+        // How a person would go on by hand is not part of it.
+        for line in printed.lines().filter(|line| !line.contains("--apply")) {
             match line.strip_prefix(PLAN) {
                 Some(hash) => hash.trim().clone_into(&mut plan.hash),
                 None => plan.text.push(Text::foreign(line)),

@@ -209,7 +209,7 @@ fn command(card: &Card, state: &State, words: Option<&[String]>) -> Option<Line>
 }
 
 fn acting(id: &str, job: Option<&Job>) -> Vec<Line> {
-    let mut lines = vec![Line::Say(format!("job {id}").into())];
+    let mut lines = vec![Line::Command(format!("howdah jobs attach {id}").into())];
     let Some(job) = job else { return lines };
     if let Some(step) = &job.story.last_step {
         lines.push(Line::Say(format!("step: {step}").into()));

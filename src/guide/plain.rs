@@ -190,7 +190,8 @@ pub fn write_page(out: &mut dyn Write, page: &Page, anew: bool) -> io::Result<()
         writeln!(out, "\n{} · {} · {}", page.title, page.on, page.chunk)?;
         writeln!(out, "{}. {}", page.number, page.line)?;
     }
-    for line in &page.body {
+    let waits = matches!(page.ask, Ask::Wait(_));
+    for line in page.body.iter().filter(|line| !waits || matches!(line, Line::Command(_))) {
         writeln!(out, "   {}", in_line(line))?;
     }
     if let Some(rests) = &page.rests {

@@ -35,7 +35,7 @@ use crate::{
 
 /// How much of a dump is read at once.
 const PART: usize = 1 << 18;
-/// How long `pg_dump` waits for a table that somebody has locked, in milliseconds.
+/// How long `pg_dump`, and the inventory, wait for a table that somebody has locked, in milliseconds.
 const LOCK_WAIT: u32 = 300_000;
 
 /// What was taken.
@@ -88,11 +88,12 @@ fn globals(run: &Run<'_>, session: &Session, dumpall: &Program) -> Result<File> 
 /// One database: our session exports its snapshot, and stays to read the inventory and to count.
 fn one(run: &Run<'_>, dump: &Program, name: &str, counts: bool) -> Result<(File, Database)> {
     let session = Session::open_database(&run.settings, name)?;
-    session.run(
+    // Sizes and definitions wait for tables that somebody has locked, as pg_dump does.
+    session.run(&format!(
         "SET statement_timeout = 0; SET idle_in_transaction_session_timeout = 0; \
-         SET lock_timeout = 0; SET row_security = off; \
-         BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY",
-    )?;
+         SET lock_timeout = {LOCK_WAIT}; SET row_security = off; \
+         BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"
+    ))?;
     let snapshot: String = session.one("SELECT pg_export_snapshot()", &[])?.get(0);
     let mut found = inventory::database(&session, Members::LeftOut)?;
     let expected = Expected::of(&found.database, run.previous.as_ref());
