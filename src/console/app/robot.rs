@@ -14,7 +14,7 @@ use crate::{
     console::{
         command,
         input::keymap::KeySettings,
-        model::{Model, Overlay, Pane, Tone},
+        model::{Model, Overlay, Pane, Screen, Tone},
     },
     watch::snapshot::{
         Alert, AlertState, Breaker, BreakerState, Check, CheckState, Environment, Pool, PoolKind,
@@ -228,6 +228,24 @@ fn enter_goes_deeper_and_esc_comes_back_and_never_quits() {
 }
 
 #[test]
+fn screens_have_keys_and_esc_comes_back_to_the_overview() {
+    let mut robot = Robot::new();
+    for (keys, screen) in [
+        ("shift-tab enter", Screen::Recovery),
+        ("5", Screen::Guides),
+        ("1", Screen::Overview),
+        ("3", Screen::Recovery),
+        ("esc", Screen::Overview),
+    ] {
+        robot.press(keys);
+        assert_eq!(robot.model.state.screen, screen, "after {keys}");
+    }
+    assert_eq!(robot.model.state.focus, Pane::Backup, "the pane that it was entered by");
+    robot.press("tab enter tab tab tab");
+    assert_eq!(robot.model.state.zoom, Some(Pane::Pools), "three panes fill the overview");
+}
+
+#[test]
 fn beyond_the_last_alert_the_checks_scroll_and_come_back_first() {
     let mut robot = Robot::new();
     robot.press("tab tab enter");
@@ -437,6 +455,7 @@ mod properties {
             prop_assert_eq!(robot.effects.len(), 0);
             prop_assert_eq!(robot.model.state.overlay, Overlay::None);
             prop_assert_eq!(robot.model.state.zoom, None);
+            prop_assert_eq!(robot.model.state.screen, Screen::Overview);
             prop_assert!(robot.model.state.filter.is_empty());
             prop_assert!(robot.model.state.frozen.is_none());
         }

@@ -13,7 +13,7 @@ use crate::{
     console::{
         command::{self, Action, Move, Step},
         input::key::{Code, Key},
-        model::{Model, Overlay, Pane, Toast, Tone},
+        model::{Model, Overlay, Pane, Screen, Toast, Tone},
     },
     watch::snapshot::Snapshot,
 };
@@ -135,16 +135,16 @@ fn act(model: &mut Model, action: Action, now: Stamp) -> Vec<Effect> {
         }
         Action::Back => back(model),
         Action::Open => match model.state.zoom {
+            _ if model.state.screen != Screen::Overview => toggle(model, Overlay::Detail),
+            // More is known of backups than a pane could hold.
+            None if model.state.focus == Pane::Backup => show(model, Screen::Recovery),
             None => {
                 model.state.zoom = Some(model.state.focus);
                 model.state.below = 0;
             }
             Some(_) => toggle(model, Overlay::Detail),
         },
-        Action::Overview => {
-            open(model, Overlay::None);
-            model.state.zoom = None;
-        }
+        Action::Screen(screen) => show(model, screen),
         Action::Focus(to) => focus(model, to),
         Action::Select(step) => select(model, step),
         Action::Freeze => freeze(model, now),
@@ -175,11 +175,24 @@ fn toggle(model: &mut Model, overlay: Overlay) {
     open(model, if same { Overlay::None } else { overlay });
 }
 
-/// The newest thing goes first: overlay, filter, zoom, freeze.
+/// Opens a screen as it was left; the overview with its four panes.
+fn show(model: &mut Model, screen: Screen) {
+    open(model, Overlay::None);
+    model.state.screen = screen;
+    match screen {
+        Screen::Overview => model.state.zoom = None,
+        Screen::Recovery => model.state.focus = Pane::Backup,
+        Screen::Guides => {}
+    }
+}
+
+/// The newest thing goes first: overlay, screen, filter, zoom, freeze.
 fn back(model: &mut Model) {
     let state = &mut model.state;
     if state.overlay != Overlay::None {
         open(model, Overlay::None);
+    } else if state.screen != Screen::Overview {
+        state.screen = Screen::Overview;
     } else if !state.filter.is_empty() {
         state.filter.clear();
     } else if state.zoom.is_some() {
@@ -203,8 +216,12 @@ fn thaw(model: &mut Model) {
 }
 
 fn focus(model: &mut Model, to: Move) {
+    if model.state.screen != Screen::Overview {
+        return;
+    }
     let at = model.state.focus.place();
-    let count = Pane::ALL.len();
+    // The pane of the backups does not fill the overview: it has a screen of its own.
+    let count = if model.state.zoom.is_some() { Pane::Backup.place() } else { Pane::ALL.len() };
     // Two columns, filled row by row.
     let next = match to {
         Move::Next => (at + 1) % count,
@@ -212,7 +229,7 @@ fn focus(model: &mut Model, to: Move) {
         Move::Left => at - at % 2,
         Move::Right => at - at % 2 + 1,
     };
-    model.state.focus = Pane::ALL.get(next).copied().unwrap_or_default();
+    model.state.focus = Pane::ALL.get(next.min(count - 1)).copied().unwrap_or_default();
     if let Some(zoomed) = &mut model.state.zoom {
         *zoomed = model.state.focus;
     }
@@ -226,7 +243,7 @@ fn select(model: &mut Model, step: Step) {
         model.state.scroll = to as u16;
         return;
     }
-    if scrolls_below(model, step) {
+    if model.state.screen == Screen::Guides || scrolls_below(model, step) {
         return;
     }
     let pane = model.state.focus;
@@ -241,7 +258,7 @@ fn select(model: &mut Model, step: Step) {
 /// Below the zoomed alerts stand all checks, as one list with them: who goes on beyond the last alert moves
 /// the checks, and who comes back moves them first. True when they took the step.
 fn scrolls_below(model: &mut Model, step: Step) -> bool {
-    if model.state.zoom != Some(Pane::Alerts) {
+    if model.state.screen != Screen::Overview || model.state.zoom != Some(Pane::Alerts) {
         return false;
     }
     let (shown, lines) = model.room.below;

@@ -3,7 +3,7 @@
 use super::{Action, Command, Move, Step};
 use crate::{
     base::text::Text,
-    console::model::{Model, Overlay, Pane},
+    console::model::{Model, Overlay, Pane, Screen},
     watch::snapshot::{AlertState, Environment},
 };
 
@@ -13,7 +13,8 @@ pub const CATALOGUE: &[Command] = &[
     bar("quit", "Quit", "Leave the console.", &["q", "ctrl-c"], Action::Quit),
     bar("help", "Help", "Show all commands with their keys.", &["?"], Action::Help),
     bar("palette", "Command", "Find a command by its name.", &[":"], Action::Palette),
-    bar("filter", "Filter", "Show only rows that hold the words you type.", &["/"], Action::Filter),
+    bar("filter", "Filter", "Show only rows that hold the words you type.", &["/"], Action::Filter)
+        .when(can_filter),
     bar("open", "Open", "Let the pane fill the screen; then open the selected row.", &["enter"], Action::Open)
         .when(can_open),
     bar("back", "Back", "Go one step back; never leaves the console.", &["esc"], Action::Back)
@@ -25,7 +26,9 @@ pub const CATALOGUE: &[Command] = &[
     bar("retry-now", "Retry now", "Ask all sources now, without waiting for their turn.", &["r"], Action::RetryNow),
     more("detail", "Detail", "Show everything known of the selected row.", &["d"], Action::Detail).when(has_detail),
     more("sources", "Sources", "Show where the facts come from and how old they are.", &["s"], Action::Sources),
-    more("overview", "Overview", "Show the four panes.", &["1"], Action::Overview),
+    more("overview", "Overview", "Show the four panes.", &["1"], Action::Screen(Screen::Overview)),
+    more("recovery", "Recovery", "Show backups, the WAL timeline, jobs and proofs.", &["3"], Action::Screen(Screen::Recovery)),
+    more("guides", "Guides", "Show what walks you through.", &["5"], Action::Screen(Screen::Guides)),
     more("previous-pane", "Previous pane", "Move to the previous pane.", &["shift-tab"], Action::Focus(Move::Previous)),
     more("pane-left", "Pane on the left", "Move to the pane on the left.", &["left", "h"], Action::Focus(Move::Left)),
     more("pane-right", "Pane on the right", "Move to the pane on the right.", &["right", "l"], Action::Focus(Move::Right)),
@@ -103,12 +106,19 @@ const fn always(_: &Model) -> Result<(), Text> {
 
 /// The detail of the alerts goes on with all checks, so that there is always something to read.
 fn has_detail(model: &Model) -> Result<(), Text> {
+    only(model.state.screen != Screen::Guides, "there is no guide yet")?;
     let checks = model.state.focus == Pane::Alerts && !model.snapshot.checks.is_empty();
     only(checks || model.selected_row().is_some(), "the pane has no row")
 }
 
+fn can_filter(model: &Model) -> Result<(), Text> {
+    only(model.state.screen == Screen::Overview, "it narrows the panes of the overview")
+}
+
 fn can_open(model: &Model) -> Result<(), Text> {
-    if model.state.zoom.is_none() { Ok(()) } else { has_detail(model) }
+    only(model.state.screen != Screen::Guides, "there is no guide yet")?;
+    let shut = model.state.screen == Screen::Overview && model.state.zoom.is_none();
+    if shut { Ok(()) } else { has_detail(model) }
 }
 
 fn can_go_back(model: &Model) -> Result<(), Text> {
@@ -116,12 +126,14 @@ fn can_go_back(model: &Model) -> Result<(), Text> {
     let somewhere = state.overlay != Overlay::None
         || !state.filter.is_empty()
         || state.zoom.is_some()
+        || state.screen != Screen::Overview
         || state.frozen.is_some();
     only(somewhere, "this is the first screen")
 }
 
 fn can_acknowledge(model: &Model) -> Result<(), Text> {
-    only(model.state.focus == Pane::Alerts, "select an alert first")?;
+    let alerts = model.state.screen == Screen::Overview && model.state.focus == Pane::Alerts;
+    only(alerts, "select an alert first")?;
     let alert = model.selected_alert().ok_or(Text::ours("there is no alert"))?;
     match alert.state {
         AlertState::Firing => Ok(()),

@@ -11,7 +11,7 @@ use crate::{
     base::text::Text,
     console::{
         input::keymap::{KeyError, KeySettings, Keymap, Preset},
-        model::{Entry, Model},
+        model::{Entry, Model, Screen},
     },
 };
 
@@ -53,8 +53,8 @@ pub enum Action {
     Detail,
     /// Show where the facts come from.
     Sources,
-    /// Back to the overview.
-    Overview,
+    /// Open a screen.
+    Screen(Screen),
     /// Move the focus.
     Focus(Move),
     /// Move the selection, or scroll what lies over the panes.
@@ -81,7 +81,7 @@ impl Action {
     /// The heading that it stands under in the help.
     pub const fn group(self) -> &'static str {
         match self {
-            Self::Focus(_) | Self::Select(_) | Self::Open | Self::Back | Self::Overview => "Move",
+            Self::Focus(_) | Self::Select(_) | Self::Open | Self::Back | Self::Screen(_) => "Move",
             Self::Help | Self::Palette | Self::Filter | Self::Detail | Self::Sources => "Find",
             Self::RetryNow | Self::Acknowledge => "Act",
             Self::Freeze | Self::Theme | Self::Mouse | Self::Redraw => "Screen",
@@ -158,6 +158,12 @@ pub fn all(model: &Model) -> Vec<Entry> {
 pub fn bar(model: &Model) -> Vec<Entry> {
     let shown = |command: &&Command| command.in_bar;
     CATALOGUE.iter().filter(shown).map(|command| entry(command, model)).collect()
+}
+
+/// The commands that open the screens.
+pub fn screens(model: &Model) -> Vec<Entry> {
+    let opens = |command: &&Command| matches!(command.action, Action::Screen(_));
+    CATALOGUE.iter().filter(opens).map(|command| entry(command, model)).collect()
 }
 
 /// The commands that the palette finds for `words`: every word must stand in the title, the id or the

@@ -15,6 +15,42 @@ use crate::{
     watch::snapshot::{Alert, Snapshot},
 };
 
+/// The screens, in the order of their keys. Figures that are left out belong to screens that are still to
+/// come.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Screen {
+    /// Four panes: pools, breakers, alerts, backups.
+    #[default]
+    Overview,
+    /// What could be brought back: backups, the WAL timeline, jobs, proofs.
+    Recovery,
+    /// What walks a person through.
+    Guides,
+}
+
+impl Screen {
+    /// All screens, in the order of their keys.
+    pub const ALL: [Self; 3] = [Self::Overview, Self::Recovery, Self::Guides];
+
+    /// Its name on its tab.
+    pub const fn title(self) -> &'static str {
+        match self {
+            Self::Overview => "Overview",
+            Self::Recovery => "Recovery",
+            Self::Guides => "Guides",
+        }
+    }
+
+    /// The command that opens it.
+    pub const fn command(self) -> &'static str {
+        match self {
+            Self::Overview => "overview",
+            Self::Recovery => "recovery",
+            Self::Guides => "guides",
+        }
+    }
+}
+
 /// The panes of the overview, in reading order: two columns, two rows.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Pane {
@@ -97,9 +133,11 @@ pub struct Toast {
 /// What the person has done to the view.
 #[derive(Clone, Debug, Default)]
 pub struct UiState {
+    /// The screen that is open.
+    pub screen: Screen,
     /// The pane that has the keys.
     pub focus: Pane,
-    /// The pane that fills the screen.
+    /// The pane that fills the overview.
     pub zoom: Option<Pane>,
     /// The selected row of each pane, by the identity of its [`Row`], so that it stays the same thing
     /// when rows move. No entry: the first row.

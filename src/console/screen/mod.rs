@@ -1,6 +1,7 @@
 //! The screens: pure functions of the snapshot, of what the person has done to the view, and of now.
 
 mod detail;
+mod guides;
 mod header;
 mod help;
 mod lines;
@@ -9,6 +10,7 @@ mod painter;
 mod palette;
 mod pane;
 mod sources;
+mod switch;
 mod tabs;
 mod zoom;
 
@@ -19,7 +21,7 @@ use ratatui::{
 };
 
 use super::{
-    model::{Entry, Overlay, UiState},
+    model::{Entry, Overlay, Pane, Screen, UiState},
     theme::{Glyphs, Theme},
     view::{Sight, link},
     widget::{Canvas, sweep},
@@ -45,6 +47,8 @@ pub struct Ui<'a> {
     pub latest: &'a Snapshot,
     /// The commands of the key bar, the most wanted first.
     pub bar: &'a [Entry],
+    /// The commands that open the screens.
+    pub screens: &'a [Entry],
     /// What the overlay lists: all commands for the help, those that were found for the palette.
     pub entries: &'a [Entry],
 }
@@ -98,12 +102,17 @@ pub fn render(
     let body = frame(&mut canvas, &sight, &live, ui, area, &mut layout);
     if !body.is_empty() {
         match state.zoom {
+            _ if state.screen == Screen::Guides => guides::draw(&mut canvas, body),
+            _ if state.screen == Screen::Recovery => {
+                zoom::draw(&mut canvas, &sight, Pane::Backup, body, &mut layout);
+            }
             Some(pane) => zoom::draw(&mut canvas, &sight, pane, body, &mut layout),
             None if body.width >= FOUR_PANES.0 && body.height >= FOUR_PANES.1 => {
                 overview::draw(&mut canvas, &sight, body, &mut layout);
             }
             None => tabs::draw(&mut canvas, &sight, body, &mut layout),
         }
+        switch::draw(&mut canvas, ui, state.screen, body);
         match state.overlay {
             Overlay::None | Overlay::Filter => {}
             Overlay::Help => help::draw(&mut canvas, &sight, ui, body, &mut layout),

@@ -60,6 +60,7 @@ impl Painter {
             wall,
             latest: &model.latest,
             bar: &command::bar(model),
+            screens: &command::screens(model),
             entries: &entries,
         };
         render(&model.snapshot, state, &ui, area, buf)
