@@ -22,6 +22,7 @@ use tokio::sync::watch;
 use super::{
     effects::{self, Effect, Notice, Port},
     exit::ExitReason,
+    pace::Pace,
     update::{Msg, update},
 };
 use crate::{
@@ -33,8 +34,6 @@ use crate::{
     watch::snapshot::Snapshot,
 };
 
-/// Between two frames; 30 a second.
-const FRAME: Duration = Duration::from_millis(33);
 /// What is shown ages by the second.
 const TICK: Duration = Duration::from_secs(1);
 /// How much later than a second after facts the next ones are waited for: they make the frame that shows
@@ -118,6 +117,7 @@ pub struct Ui<W: Write> {
     clock: Clock,
     dirty: bool,
     whole: bool,
+    pace: Pace,
     drawn: Option<Stamp>,
     /// Facts have come since the last frame but one: more will.
     fed: bool,
@@ -146,6 +146,7 @@ impl<W: Write> Ui<W> {
             clock,
             dirty: true,
             whole: true,
+            pace: Pace::default(),
             drawn: None,
             fed: false,
         })
@@ -198,13 +199,13 @@ impl<W: Write> Ui<W> {
         if self.terminal.backend().frames().is_pending() {
             return RETRY;
         }
+        let now = self.clock.now();
+        if self.dirty {
+            return self.pace.wait(now);
+        }
         let Some(drawn) = self.drawn else { return Duration::ZERO };
-        let due = match (self.dirty, self.fed) {
-            (true, _) => FRAME,
-            (false, true) => TICK + LATE,
-            (false, false) => TICK,
-        };
-        due.saturating_sub(self.clock.now().since(drawn))
+        let due = if self.fed { TICK + LATE } else { TICK };
+        due.saturating_sub(now.since(drawn))
     }
 
     /// Draws if something may have changed, the last frame is out, and it is time.
@@ -241,6 +242,7 @@ impl<W: Write> Ui<W> {
         }
         self.model.room = drawn.room;
         self.dirty = false;
+        self.pace.drawn(moment.stamp);
         self.drawn = Some(moment.stamp);
         self.terminal.backend_mut().frames_mut().commit()
     }
@@ -272,7 +274,7 @@ mod tests {
     use super::*;
     use crate::{
         base::text::Text,
-        console::{command, input::keymap::KeySettings},
+        console::{app::pace::FRAME, command, input::keymap::KeySettings},
         watch::snapshot::Target,
     };
 
@@ -404,16 +406,25 @@ mod tests {
     }
 
     #[test]
-    fn frames_keep_their_distance() {
+    fn facts_right_after_the_first_frame_do_not_wait_and_a_storm_of_them_does() {
         let mut bench = bench(usize::MAX);
         bench.ui.draw_if_due().expect("drawn");
-        let drawn = bench.ui.drawn;
-        bench.ui.take(key("j"));
-        bench.ui.draw_if_due().expect("not yet");
-        assert_eq!(bench.ui.drawn, drawn);
-        bench.clock.advance(FRAME);
+        bench.sender.send_replace(named("second"));
+        bench.ui.take(Event::Facts);
         bench.ui.draw_if_due().expect("drawn");
-        assert_ne!(bench.ui.drawn, drawn);
+        assert!(bench.slow.got().contains("second"), "the first facts wait for nothing");
+
+        let frames = |bench: &Bench| bench.ui.terminal.backend().frames().counts().frames;
+        let before = frames(&bench);
+        for millis in 0..1000 {
+            let name = if millis % 2 == 0 { "even" } else { "odd" };
+            bench.sender.send_replace(named(name));
+            bench.ui.take(Event::Facts);
+            bench.ui.draw_if_due().expect("drawn or not yet");
+            bench.clock.advance(Duration::from_millis(1));
+        }
+        let drawn = frames(&bench) - before;
+        assert!((25..=32).contains(&drawn), "{drawn} frames a second");
     }
 
     #[test]
