@@ -127,6 +127,10 @@ fn must_say(name: &str) -> &'static [&'static str] {
             "proven L5",
             "logical DAMAGED",
         ],
+        "met" => {
+            &["PROD", "● live", "primary", "tl 3", "…4821", "— conns", "RPO —", "no check yet"]
+        }
+        "stale" => &["▲ STALE 7s", "STALE    7s", "alerts STALE", "prod-eu"],
         "down" => &["■ DOWN 8s, next try 1s", "connection refused", "STALE 9s", "alerts STALE"],
         "hung" => &["HUNG, STALE 12s", "STALE   12s", "no answer within 1s"],
         "refused" => {
@@ -270,10 +274,7 @@ fn the_link_is_told_live_while_the_screen_is_frozen() {
 
 #[test]
 fn silence_is_stale_even_when_the_link_seems_live() {
-    let mut snapshot = sights::healthy();
-    snapshot.link.last_answer = Some(NOW.minus(std::time::Duration::from_secs(7)));
-    snapshot.sources[0].last_good = snapshot.link.last_answer;
-    let screen = plain(&snapshot, &UiState::default(), (80, 24));
+    let screen = plain(&sights::stale(), &UiState::default(), (80, 24));
     assert!(screen.lines().next().is_some_and(|line| line.contains("▲ STALE 7s")), "{screen}");
 }
 

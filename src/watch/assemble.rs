@@ -13,7 +13,7 @@ use super::{
         run,
     },
     recoverability::{self, Evidence, LsnHistory},
-    server::{self, Facts, SERVER},
+    server::{self, Facts, SERVER, Standing},
     sources::{Reading, keeper::Keeper},
 };
 use crate::{
@@ -49,6 +49,8 @@ pub struct Assembler {
     clock: Clock,
     began: Stamp,
     link: Link,
+    /// Who answered first, before there were facts.
+    met: Option<Box<Standing>>,
     facts: Option<(Stamp, Box<Facts>)>,
     /// The connections, as [`Assembler::facts`] tell them.
     server: Known<Server>,
@@ -97,6 +99,7 @@ impl Assembler {
             clock,
             began,
             link: Link { since: began, ..Link::default() },
+            met: None,
             facts: None,
             server: Known::Unknown(unseen()),
             lsn: LsnHistory::default(),
@@ -124,6 +127,16 @@ impl Assembler {
             server::Event::Link { link, breaker } => {
                 self.link = link;
                 self.own = Some(breaker);
+            }
+            server::Event::Met { standing, link, breaker, checked } => {
+                self.own = Some(breaker);
+                self.checked(checked);
+                // What another connection told stays old until this one has told its own.
+                if self.facts.is_none() {
+                    self.link = link;
+                    self.met = Some(standing);
+                    self.server = Known::Unknown(untold());
+                }
             }
             server::Event::Facts { facts, link, cost, breaker, checked } => {
                 self.link = link;
@@ -253,14 +266,14 @@ impl Assembler {
     pub fn sight(&mut self, judging: bool) -> Arc<Snapshot> {
         let said = Said { pools: self.pools(), breakers: self.breakers(), sources: self.sources() };
         let facts = self.facts.as_ref().map(|(_, facts)| facts);
-        let archiver = facts.map_or_else(|| Known::Unknown(unseen()), |facts| facts.archiver());
+        let archiver = facts.map_or_else(|| self.silence(), |facts| facts.archiver());
         let recoverability = self.recoverability(&archiver);
         if judging {
             self.judge(&said, &recoverability);
         }
         let facts = self.facts.as_ref().map(|(_, facts)| facts);
-        let identity =
-            facts.map_or_else(|| Known::Unknown(unseen()), |facts| facts.standing.identity());
+        let standing = facts.map(|facts| &facts.standing).or(self.met.as_deref());
+        let identity = standing.map_or_else(|| Known::Unknown(unseen()), Standing::identity);
         Arc::new(Snapshot {
             at: self.clock.now(),
             wall: self.clock.wall(),
@@ -314,7 +327,7 @@ impl Assembler {
     /// As of the last answer.
     fn recoverability(&self, archiver: &Known<crate::watch::snapshot::Archiver>) -> Recoverability {
         let rpo = match &self.facts {
-            None => Known::Unknown(unseen()),
+            None => self.silence(),
             Some((at, facts)) => recoverability::rpo(&Evidence {
                 now: *at,
                 server_now: facts.server_now(),
@@ -334,6 +347,11 @@ impl Assembler {
             rpo_target: self.frame.rpo_target,
             rto_target: self.frame.rto_target,
         }
+    }
+
+    /// Why there are no facts.
+    fn silence<T>(&self) -> Known<T> {
+        Known::Unknown(if self.met.is_some() { untold() } else { unseen() })
     }
 
     /// A part of what the repository holds, or why it is not known.
@@ -414,6 +432,10 @@ impl Assembler {
 
 fn unseen() -> Text {
     Text::ours("the server has not answered yet")
+}
+
+fn untold() -> Text {
+    Text::ours("the server was not asked yet")
 }
 
 /// What a pool or breaker is called among those of all sources: applications often name theirs after

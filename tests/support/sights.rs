@@ -494,6 +494,29 @@ pub fn loading() -> Snapshot {
     }
 }
 
+/// The server has said who it is, and nothing else yet: the first data.
+pub fn met() -> Snapshot {
+    let (full, mut s) = (healthy(), loading());
+    let untold = || text("the server was not asked yet");
+    s.link = Link { state: LinkState::Live, since: NOW, last_answer: Some(NOW), ..Link::default() };
+    s.identity = full.identity;
+    s.server = Known::Unknown(untold());
+    s.recoverability.rpo = Known::Unknown(untold());
+    s.backup.archiver = Known::Unknown(untold());
+    s.sources[0].last_good = Some(NOW);
+    s.pools = full.pools.into_iter().filter(|pool| pool.kind == PoolKind::Own).collect();
+    s.breakers = full.breakers.into_iter().take(1).collect();
+    s
+}
+
+/// Our own engine has not told anything for 7 seconds, although nothing seems to be wrong.
+pub fn stale() -> Snapshot {
+    let mut s = healthy();
+    s.link.last_answer = Some(ago(7));
+    s.sources[0].last_good = Some(ago(7));
+    s
+}
+
 /// The server is gone since 8 seconds; the applications still tell of themselves.
 pub fn down() -> Snapshot {
     let mut s = healthy();
@@ -622,10 +645,12 @@ pub fn crowded() -> Snapshot {
 pub fn all() -> Vec<(&'static str, Snapshot)> {
     vec![
         ("loading", loading()),
+        ("met", met()),
         ("healthy", healthy()),
         ("degraded", degraded()),
         ("down", down()),
         ("hung", hung()),
+        ("stale", stale()),
         ("refused", refused()),
         ("blind", blind()),
         ("empty", empty()),

@@ -8,7 +8,7 @@ mod session;
 mod statements;
 mod trouble;
 
-pub use facts::Facts;
+pub use facts::{Facts, Standing};
 pub use probe::{Assignment, Checked, Event, Watcher};
 
 // Where the checks name it too, which know nothing of this room.

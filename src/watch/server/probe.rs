@@ -69,6 +69,18 @@ pub enum Event {
         /// Our own breaker.
         breaker: Breaker,
     },
+    /// A new connection is there, and who answers on it.
+    Met {
+        /// Who answers.
+        standing: Box<Standing>,
+        /// The connection.
+        link: Link,
+        /// Our own breaker.
+        breaker: Breaker,
+        /// The checks that will be asked. That they are to come is a fact, too: whoever waits for them
+        /// knows what to wait for.
+        checked: Checked,
+    },
     /// The server answered.
     Facts {
         /// What it said.
@@ -211,10 +223,16 @@ impl Watcher {
         self.within = CONNECT;
         self.book.meet(&self.on.specs, session.standing.for_checks());
         self.book.ask_again();
-        // That they are to come is a fact, too: whoever waits for them knows what to wait for.
-        self.say_checks().await;
+        self.link.last_answer = Some(self.on.clock.now());
         self.set(LinkState::Live, None);
         self.link.attempt = 0;
+        self.say(Event::Met {
+            standing: Box::new(session.standing.clone()),
+            link: self.link.clone(),
+            breaker: self.own(),
+            checked: self.checked(&[]),
+        })
+        .await;
         let mut next = Instant::now();
         let cancel = self.on.cancel.clone();
         loop {

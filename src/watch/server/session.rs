@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use tokio::time::timeout;
-use tokio_postgres::{Row, Statement};
+use tokio_postgres::{Row, SimpleQueryMessage, Statement};
 
 use super::{
     facts::{BackupRow, Ready, Standing},
@@ -45,19 +45,13 @@ impl Session {
     /// Connects within that limit, tames the session, and asks who answers.
     pub async fn open(settings: &Settings, within: Duration) -> Result<Self, Trouble> {
         let connection = connect(settings, within).await?;
-        let first = async {
-            connection.client.batch_execute(statements::SESSION).await?;
-            let (identity, read_only) = (statements::IDENTITY, statements::READ_ONLY);
-            let sql = format!("SELECT {identity}::text, {read_only}");
-            connection.client.query_one(&sql, &[]).await
-        };
-        let row = match timeout(CONNECT, first).await {
-            Ok(Ok(row)) => row,
+        let sql = statements::first();
+        let answer = match timeout(CONNECT, connection.client.simple_query(&sql)).await {
+            Ok(Ok(answer)) => answer,
             Ok(Err(error)) => return Err(Trouble::at_first_question(&connection, &error)),
             Err(_) => return Err(Trouble::silent()),
         };
-        let mut standing: Standing = read(&row, 0).ok_or_else(Trouble::unreadable)?;
-        standing.read_only = row.try_get(1).unwrap_or(standing.read_only);
+        let standing = standing(&answer).ok_or_else(Trouble::unreadable)?;
         Ok(Self {
             connection,
             standing,
@@ -103,10 +97,24 @@ impl Session {
     }
 }
 
+/// Who answered, from the answer to [`statements::first`].
+fn standing(answer: &[SimpleQueryMessage]) -> Option<Standing> {
+    let row = answer.iter().find_map(|message| match message {
+        SimpleQueryMessage::Row(row) => Some(row),
+        _ => None,
+    })?;
+    let mut standing: Standing = parse(0, row.get(0)?)?;
+    standing.read_only = row.get(1) == Some("t");
+    Some(standing)
+}
+
 /// Reads a JSON column; what cannot be read is logged and treated as not told.
 pub fn read<T: serde::de::DeserializeOwned>(row: &Row, column: usize) -> Option<T> {
-    let text: Option<&str> = row.try_get(column).ok()?;
-    match serde_json::from_str(text?) {
+    parse(column, row.try_get::<_, Option<&str>>(column).ok()??)
+}
+
+fn parse<T: serde::de::DeserializeOwned>(column: usize, text: &str) -> Option<T> {
+    match serde_json::from_str(text) {
         Ok(value) => Some(value),
         Err(error) => {
             tracing::error!(column, %error, "an answer of the server could not be read");

@@ -5,10 +5,22 @@ use super::facts::Standing;
 use crate::watch::checks::{Spec, run};
 
 /// Settings of our session: no statement of ours may burden or block a server in trouble.
-pub const SESSION: &str = "SET statement_timeout = '4s'; SET lock_timeout = '500ms'; \
-     SET idle_in_transaction_session_timeout = '10s'; SET default_transaction_read_only = on; \
-     SET client_encoding = 'UTF8'; SET search_path = pg_catalog; SET DateStyle = ISO; \
-     SET jit = off; SET max_parallel_workers_per_gather = 0";
+const SESSION: &str = "SET statement_timeout = '4s'; SET lock_timeout = '500ms'; \
+     SET idle_in_transaction_session_timeout = '10s'; SET client_encoding = 'UTF8'; \
+     SET search_path = pg_catalog; SET DateStyle = ISO; SET jit = off; \
+     SET max_parallel_workers_per_gather = 0";
+
+/// Tames the session and asks who answers, in one round trip: what it says is the first thing on screen.
+///
+/// Whether sessions are read-only is read before we say so of ours. Behind a pooler that may be what an
+/// earlier session of ours has left; the first tick asks for the value that new sessions get.
+pub fn first() -> String {
+    format!(
+        "{SESSION}; SELECT {IDENTITY}::text, pg_is_in_recovery() \
+         OR current_setting('default_transaction_read_only') = 'on'; \
+         SET default_transaction_read_only = on"
+    )
+}
 
 /// Who answers, and what our role may see. Runs on every connection and then every few seconds,
 /// because a standby may be promoted under an open connection.
@@ -17,7 +29,7 @@ pub const SESSION: &str = "SET statement_timeout = '4s'; SET lock_timeout = '500
 /// old one right after a promotion.
 ///
 /// Nothing here lists `pg_settings`: each time that makes all settings, which costs half a millisecond.
-pub const IDENTITY: &str = "json_build_object(
+const IDENTITY: &str = "json_build_object(
  'user', current_user, 'database', current_database(),
  'version', current_setting('server_version'), 'version_num', current_setting('server_version_num')::int,
  'recovery', pg_is_in_recovery(),
@@ -36,8 +48,8 @@ pub const IDENTITY: &str = "json_build_object(
  'stats', pg_has_role(current_user, 'pg_read_all_stats', 'USAGE'),
  'archive_status', has_function_privilege('pg_ls_archive_statusdir()', 'EXECUTE'))";
 
-/// What sessions get without our own [`SESSION`], which is why only the reset value tells it.
-pub const READ_ONLY: &str = "pg_is_in_recovery() OR (SELECT reset_val = 'on' FROM pg_settings \
+/// What sessions get without our own [`first`] words, which is why only the reset value tells it.
+const READ_ONLY: &str = "pg_is_in_recovery() OR (SELECT reset_val = 'on' FROM pg_settings \
      WHERE name = 'default_transaction_read_only')";
 
 /// What changes from second to second.
