@@ -45,24 +45,30 @@ fn a_black_hole_says_nothing_and_heals() {
     });
 }
 
-/// TCP repeats its first packet after one second and after three: who connects while the network comes back
-/// must not wait for that.
+/// TCP repeats its first packet after one second, after three and after seven: who connects while the
+/// network comes back must not wait for that, however long it was away.
 #[test]
 fn a_connection_stands_soon_after_the_network_is_well() {
     let name = "a_connection_stands_soon_after_the_network_is_well";
     black_hole::with_black_hole(name, |server, hole| {
         let runtime = tokio::runtime::Runtime::new().expect("a runtime");
         runtime.block_on(async {
-            let settings = database::target_at(server, hole.address());
-            hole.swallow();
-            let connecting =
-                tokio::spawn(async move { connect(&settings, Duration::from_secs(8)).await });
-            tokio::time::sleep(Duration::from_millis(1_300)).await;
-            assert!(!connecting.is_finished());
-            hole.heal();
-            let soon = timeout(Duration::from_secs(1), connecting).await;
-            let connection = soon.expect("in time").expect("no panic").expect("connected");
-            connection.client.query_one("select 1", &[]).await.expect("answered");
+            for lasts in [300, 1_300, 2_200, 3_600].map(Duration::from_millis) {
+                let settings = database::target_at(server, hole.address());
+                hole.swallow();
+                let connecting =
+                    tokio::spawn(async move { connect(&settings, Duration::from_secs(8)).await });
+                tokio::time::sleep(lasts).await;
+                assert!(!connecting.is_finished());
+                hole.heal();
+                let healed = tokio::time::Instant::now();
+                let soon = timeout(Duration::from_secs(5), connecting).await;
+                let connection = soon.expect("in time").expect("no panic").expect("connected");
+                let took = healed.elapsed();
+                println!("after {lasts:?} in a black hole: connected {took:?} after its end");
+                assert!(took <= Duration::from_millis(500), "after {lasts:?}: {took:?}");
+                connection.client.query_one("select 1", &[]).await.expect("answered");
+            }
         });
     });
 }

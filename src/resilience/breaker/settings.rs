@@ -47,7 +47,7 @@ impl Default for Settings {
             min_calls: 20,
             probes: 3,
             open_wait: Duration::from_millis(150),
-            open_wait_max: Duration::from_millis(300),
+            open_wait_max: Duration::from_millis(200),
             jitter: 0.5,
             dropped_counts_after: Duration::from_millis(10),
             probe_limit: Duration::from_secs(30),

@@ -1,6 +1,7 @@
 //! The wire below PostgreSQL's protocol: TCP or a unix socket.
 
 use std::{
+    collections::VecDeque,
     io,
     net::SocketAddr,
     path::{Path, PathBuf},
@@ -13,7 +14,7 @@ use rustix::net::sockopt;
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
     net::{TcpStream, UnixStream},
-    task::JoinSet,
+    task::{AbortHandle, JoinSet},
     time::timeout,
 };
 
@@ -21,10 +22,10 @@ use crate::resilience::conninfo::Tcp;
 
 /// An attempt that has heard nothing for so long gets company. TCP repeats its first packet only after a
 /// second (RFC 6298, 2.1), then after two more, and so on.
-const AGAIN: Duration = Duration::from_millis(250);
-/// Attempts on one address at most: by then the first one's second packet is out, and what the network
-/// swallows is asked four times a second by those that wait.
-const AT_ONCE: usize = 4;
+const AGAIN: Duration = Duration::from_millis(200);
+/// Attempts on one address that are under way at most. The first one stays, so that an answer that takes
+/// longer than all of them together still finds somebody; of the others the oldest makes room.
+const AT_ONCE: usize = 5;
 
 /// One address of a host.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -82,12 +83,21 @@ impl Socket {
 /// TCP repeats itself. One that fails speaks for all.
 async fn reach(address: SocketAddr) -> io::Result<TcpStream> {
     let mut attempts = JoinSet::new();
+    let mut companions = VecDeque::new();
+    attempts.spawn(TcpStream::connect(address));
     loop {
-        attempts.spawn(TcpStream::connect(address));
-        let patience = if attempts.len() < AT_ONCE { AGAIN } else { Duration::MAX };
-        if let Ok(Some(first)) = timeout(patience, attempts.join_next()).await {
-            return first.map_err(io::Error::other)?;
+        match timeout(AGAIN, attempts.join_next()).await {
+            Ok(Some(Ok(outcome))) => return outcome,
+            Ok(Some(Err(left))) if left.is_cancelled() => continue,
+            Ok(Some(Err(failed))) => return Err(io::Error::other(failed)),
+            Ok(None) | Err(_) => {}
         }
+        if companions.len() + 1 == AT_ONCE
+            && let Some(oldest) = companions.pop_front()
+        {
+            AbortHandle::abort(&oldest);
+        }
+        companions.push_back(attempts.spawn(TcpStream::connect(address)));
     }
 }
 
