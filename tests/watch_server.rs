@@ -5,7 +5,10 @@ mod support;
 #[path = "support/watching.rs"]
 mod watching;
 
-use std::time::Duration;
+use std::{
+    net::{SocketAddr, TcpStream},
+    time::Duration,
+};
 
 use howdah::{
     cluster::{Cluster, Server, Stop, Via},
@@ -192,24 +195,30 @@ async fn a_hung_server_is_told_and_goes_on_over_the_same_connection() {
     let cluster = cluster();
     let mut watched = Watched::live(plan(watcher(&cluster))).await;
     let ours = our_backend(&cluster);
-    for hang in [Duration::from_secs(4), Duration::from_secs(10)] {
+    for (seconds, crowded) in [(4, false), (10, true)] {
+        let hang = Duration::from_secs(seconds);
         let hung = watched.now();
         block_in_place(|| cluster.hang()).expect("hung");
         let (sight, _) = watched.until("hung", LIMIT, |s| state(s, LinkState::Hung)).await;
         let seen = sight.link.since.since(hung);
         assert!(sight.server.value().is_some(), "what was known stays");
         assert!(problem(&sight).0.contains("does not answer"), "{:?}", problem(&sight));
-        let left = hang.saturating_sub(seen);
+        // We look once whether the machine is there; then others crowd it.
+        tokio::time::sleep(Duration::from_millis(1_500)).await;
+        let queue = if crowded { block_in_place(|| fill_queue(&cluster)) } else { Vec::new() };
+        let left = hang.saturating_sub(watched.now().since(hung));
         let mut wrong = Vec::new();
         watched
             .throughout(left, |sight| {
-                if live(sight) {
+                if !state(sight, LinkState::Hung) {
                     wrong.push(sight.link.clone());
                 }
             })
             .await;
         assert!(wrong.is_empty(), "it was hung: {wrong:?}");
         let sight = watched.sight();
+        assert_eq!(problem(&sight).0.contains("queue is full"), crowded, "{:?}", problem(&sight));
+        drop(queue);
         assert!(matches!(sight.freshness("server", sight.at), Freshness::Stale(_)));
         assert!(alert(&sight, "server_unreachable").is_some(), "{:?}", sight.alerts);
 
@@ -224,6 +233,18 @@ async fn a_hung_server_is_told_and_goes_on_over_the_same_connection() {
             assert_eq!(our_backend(&cluster), ours, "the same connection");
         }
     }
+}
+
+/// Connects until the queue of connections that the server has not taken is full, as clients that try
+/// again do in time; the machine then drops whatever else comes.
+fn fill_queue(server: &Server) -> Vec<TcpStream> {
+    let address = SocketAddr::from(([127, 0, 0, 1], server.port()));
+    let mut queue = Vec::new();
+    while let Ok(stream) = TcpStream::connect_timeout(&address, Duration::from_millis(300)) {
+        queue.push(stream);
+        assert!(queue.len() < 5_000, "its queue has no end");
+    }
+    queue
 }
 
 /// What the server logs of each attempt that it refuses for want of a slot.

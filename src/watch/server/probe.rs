@@ -135,6 +135,8 @@ pub struct Watcher {
     on: Assignment,
     link: Link,
     within: Duration,
+    /// Since it answered last, the machine took a connection and the server was silent on it.
+    hangs: bool,
     book: run::Book,
     cost: Spending,
     breaker: Arc<breaker::Breaker>,
@@ -155,6 +157,7 @@ impl Watcher {
         Self {
             link: Link { since: on.clock.now(), ..Link::default() },
             within: CONNECT,
+            hangs: false,
             book: run::Book::default(),
             cost: Spending::default(),
             breaker: Arc::new(own::breaker(on.clock.clone())),
@@ -183,6 +186,9 @@ impl Watcher {
                 },
                 Err(CallError::Failed(trouble)) => {
                     self.within = limit_after(&trouble);
+                    self.hangs =
+                        trouble.state == LinkState::Hung || (self.hangs && trouble.cut_off);
+                    let trouble = if self.hangs { trouble.or_full_queue() } else { trouble };
                     self.lost(trouble.state, trouble.problem, trouble.pause).await;
                     trouble.pause
                 }
@@ -349,7 +355,11 @@ impl Watcher {
                             self.say_link().await;
                         }
                         // The machine is there: it is the server that hangs, or our statement is slow.
-                        Ok(_) | Err(_) => looking = false,
+                        Ok(_) => looking = false,
+                        Err(trouble) => {
+                            self.hangs = trouble.state == LinkState::Hung;
+                            looking = false;
+                        }
                     },
                     () = &mut given_up => return Err(Left::Lost(problem(
                         "the server did not answer for six seconds; the connection was given up",
@@ -460,6 +470,7 @@ impl Watcher {
         self.link.problem = problem;
         if state == LinkState::Live {
             self.link.next_try = None;
+            self.hangs = false;
         }
     }
 

@@ -44,6 +44,17 @@ impl Trouble {
         Self { state: LinkState::Hung, problem, pause: PAUSE_SHORT, cut_off: false }
     }
 
+    /// What a server that hangs comes to in time: new connections fill the queue in which it would take them,
+    /// and from then on its machine drops their first packets. That looks like a network that swallows
+    /// everything, so it is said only of a server that was seen to hang.
+    pub fn or_full_queue(self) -> Self {
+        if !self.cut_off {
+            return self;
+        }
+        let problem = problem(QUEUE_FULL, QUEUE_FULL_REMEDY);
+        Self { state: LinkState::Hung, problem, ..self }
+    }
+
     /// What answers is not a PostgreSQL server that we know.
     pub fn unreadable() -> Self {
         let problem = problem(
@@ -98,6 +109,10 @@ fn unheard(error: &ConnectError) -> bool {
 pub const HUNG: &str = "the server holds our connection and does not answer";
 /// What to do about it.
 pub const HUNG_REMEDY: &str = "is it stopped, swapping, out of I/O, or behind a dead network?";
+
+const QUEUE_FULL: &str =
+    "the server hangs, and by now nothing answers new connections: its queue is full";
+const QUEUE_FULL_REMEDY: &str = "is it stopped, swapping, or out of I/O? Or is the machine gone as well: does it answer a ping?";
 
 /// A problem in words.
 pub fn problem(what: &str, remedy: &str) -> Problem {
