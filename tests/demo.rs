@@ -245,9 +245,12 @@ fn a_second_terminal_finds_it_and_orderly_end_leaves_nothing() {
 }
 
 #[test]
-fn a_kept_one_stays_and_can_be_found_and_removed() {
+fn a_kept_one_stays_at_the_port_it_was_given_and_can_be_found_and_removed() {
     let notes = notes();
-    let options = DemoOptions { keep: true, ..options(&notes) };
+    let free = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+    let port = free.local_addr().expect("bound").port();
+    drop(free);
+    let options = DemoOptions { keep: true, port: Some(port), ..options(&notes) };
     let registry = options.registry.clone().expect("given");
     let demo = Demo::start(&options).expect("a demo");
     let (apps, postmaster) = (demo.helpers(), demo.cluster().postmaster());
@@ -257,7 +260,7 @@ fn a_kept_one_stays_and_can_be_found_and_removed() {
     let found = registry.running();
     assert_eq!(found.len(), 1);
     let server = found[0].server().expect("opened");
-    assert_eq!(server.postmaster(), postmaster);
+    assert_eq!((server.postmaster(), server.port()), (postmaster, port));
     assert!(fs::read_to_string(&kept.password_file).is_ok());
     assert!(matches!(Incident::LongLock.inject(&found[0]), Err(SandboxError::App { .. })));
     Incident::Hang.inject(&found[0]).expect("hung");

@@ -228,7 +228,9 @@ fn notes(sight: &Sight<'_>, pane: Pane, width: usize) -> Vec<Line> {
             });
         }
     };
-    if filtered && rows(sight.snapshot, pane, &sight.state.filter).is_empty() {
+    // Where there is nothing to filter, that there is nothing remains the thing to say.
+    let nothing_with = |filter: &str| rows(sight.snapshot, pane, filter).is_empty();
+    if filtered && nothing_with(&sight.state.filter) && !nothing_with("") {
         say(None, "Nothing matches the filter. Esc shows all.");
         return out;
     }
