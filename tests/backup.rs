@@ -32,6 +32,7 @@ use howdah::{
         repository::{
             self,
             catalogue::State,
+            claim::CLAIM,
             manifest::{BackupId, Database, Level, Manifest, Role, Verification},
             sealed::Sight,
             storage::Overwrite,
@@ -349,12 +350,15 @@ fn what_cannot_work_is_refused_before_it_is_begun() {
 
     let whole = take(&logical(Wish::Database(None)), &cluster, &repository);
     let other = support::cluster_with(&[]);
-    // Copies of one template share their identifier: the manifest is made to be of another.
+    // Copies of one template share their identifier: the manifest is made to be of another, in a repository
+    // of the time before there were claims.
     let key = repository.backup_key(&whole.id).and_then(|key| key.join("manifest.json"));
     let key = key.expect("a name");
     let mut foreign = whole.clone();
     foreign.cluster.system_identifier ^= 1;
     repository.write_json(&key, &foreign, Overwrite::Replace).expect("written");
+    let claim = repository.target().join(CLAIM).expect("a name");
+    repository.storage().remove(&claim).expect("removed");
     let refusal = refused(&logical(Wish::Database(None)), &target(&other, Via::Unix));
     assert_eq!(refusal.kind, Kind::Refused, "{refusal}");
     assert!(refusal.to_string().contains(&whole.cluster.system_identifier.to_string()));

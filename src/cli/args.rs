@@ -128,7 +128,14 @@ pub struct PlaceArgs {
 #[derive(Debug, Subcommand)]
 pub enum RepoCommand {
     /// Make the folder, or check the bucket; with --target also write down whose it is
-    Init(PlaceArgs),
+    Init {
+        /// Which one
+        #[command(flatten)]
+        place: PlaceArgs,
+        /// Keep what comes in from now on as it is, though it was encrypted before
+        #[arg(long)]
+        unencrypted: bool,
+    },
     /// Check layout, permissions, space, writing, and that what is there can be read back
     Check {
         /// Which one

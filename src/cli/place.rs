@@ -68,10 +68,15 @@ pub fn whereabouts<'a>(
     Ok((location, name))
 }
 
+/// The public keys for which everything new is encrypted.
+pub fn recipients(config: &Config) -> Result<Recipients, Failure> {
+    let words = config.recipients.iter().map(String::as_str).filter(|word| !word.is_empty());
+    Ok(Recipients::parse(words)?)
+}
+
 /// With the keys and the habits that the configuration gives it.
 fn equipped(config: &Config, repository: Repository) -> Result<Repository, Failure> {
-    let recipients = config.recipients.iter().map(String::as_str).filter(|word| !word.is_empty());
-    let repository = repository.sealing_for(Recipients::parse(recipients)?).with_md5(config.md5);
+    let repository = repository.sealing_for(recipients(config)?).with_md5(config.md5);
     Ok(match &config.identity {
         Some(path) => repository.opening_with(Keys::of_file(path)),
         None => repository,

@@ -35,7 +35,7 @@ const STALE: Duration = Duration::from_hours(24);
 /// Makes, checks or describes a repository.
 pub fn run(cli: &Cli, what: &RepoCommand) -> Result<Exit, Failure> {
     match what {
-        RepoCommand::Init(place) => init(cli, place),
+        RepoCommand::Init { place, unencrypted } => init(cli, place, *unencrypted),
         RepoCommand::Check { place, all, clean, json } => {
             let config = setup::config(cli)?;
             let repository = place::repository(&config, place)?;
@@ -63,14 +63,21 @@ pub fn run(cli: &Cli, what: &RepoCommand) -> Result<Exit, Failure> {
     }
 }
 
-fn init(cli: &Cli, args: &PlaceArgs) -> Result<Exit, Failure> {
+fn init(cli: &Cli, args: &PlaceArgs, unencrypted: bool) -> Result<Exit, Failure> {
     let config = setup::config(cli)?;
+    if unencrypted && !place::recipients(&config)?.is_empty() {
+        let what = "--unencrypted: the configuration has recover.recipients";
+        return Err(Failure::new(Exit::Usage, what));
+    }
     let (location, target) = place::whereabouts(&config, args)?;
     // One that holds a secret is refused before it is written down.
     Address::parse(location)?;
-    let details = json!({ "repository": location, "name": target });
+    let details = json!({ "repository": location, "name": target, "unencrypted": unencrypted });
     recorded(cli, &config, Act::new("repo.init").with(details), || {
         let repository = place::new_repository(&config, args)?;
+        if unencrypted {
+            repository.stop_encrypting()?;
+        }
         if args.target.is_some() {
             claim(&place::place(&config, args)?)?;
         }
@@ -83,9 +90,7 @@ fn init(cli: &Cli, args: &PlaceArgs) -> Result<Exit, Failure> {
 /// Writes down whose the repository is.
 fn claim(place: &place::Place) -> Result<(), Failure> {
     let session = Session::open(&place.settings)?;
-    let row = session.one("SELECT system_identifier FROM pg_control_system()", &[])?;
-    let identifier: i64 = row.get(0);
-    place.repository.claim(identifier.cast_unsigned(), session.version)?;
+    place.repository.claim(&session.cluster()?)?;
     Ok(())
 }
 
@@ -121,7 +126,7 @@ fn verdict(findings: &[Finding]) -> Exit {
     kinds.next().map_or(Exit::Ok, Exit::from)
 }
 
-fn table(findings: &[Finding]) -> String {
+pub fn table(findings: &[Finding]) -> String {
     let mut out = String::new();
     for finding in findings {
         let word = match finding.verdict {

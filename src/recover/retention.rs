@@ -440,6 +440,7 @@ mod tests {
             "00000002.history",
             "00000002.history.abc.zst",
             "cluster.json",
+            "target.json",
             "000000010000000100000004x",
             "",
         ] {

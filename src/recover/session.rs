@@ -5,7 +5,7 @@ use std::time::Duration;
 use tokio::runtime::{Builder, Runtime};
 use tokio_postgres::{Row, types::ToSql};
 
-use super::{Fault, Kind, Result};
+use super::{Fault, Kind, Result, repository::claim::Cluster};
 use crate::resilience::{
     connect::{Connection, connect},
     conninfo::{Host, Settings},
@@ -45,6 +45,21 @@ impl Session {
         let mut settings = settings.clone();
         database.clone_into(&mut settings.dbname);
         Self::open(&settings)
+    }
+
+    /// Which cluster the server serves.
+    pub fn cluster(&self) -> Result<Cluster> {
+        let row = self.one(
+            "SELECT system_identifier, bytes_per_wal_segment \
+             FROM pg_control_system(), pg_control_init()",
+            &[],
+        )?;
+        Ok(Cluster {
+            // The server shows it as a signed number.
+            system_identifier: row.get::<_, i64>(0).cast_unsigned(),
+            version: self.version,
+            segment_size: u64::try_from(row.get::<_, i32>(1)).ok(),
+        })
     }
 
     /// Which of the hosts answered.

@@ -30,7 +30,7 @@ use self::{lock::Lock, run::Run};
 use super::{
     Repository, Result,
     repository::{
-        catalogue::MANIFEST,
+        catalogue::{Entry, MANIFEST},
         manifest::{BackupId, FORMAT, File, Inventory, Manifest, Method, Origin, WalSpan},
         storage::Overwrite,
     },
@@ -146,11 +146,10 @@ fn free_moment(repository: &Repository, method: Method, clock: &Clock) -> Result
 }
 
 fn taken(request: &Request, run: &mut Run<'_>) -> Result<Taken> {
-    let mut newest = newest(run.repository)?;
     let session = Session::open(&run.settings)?;
     let origin = preflight::origin(&session)?;
-    preflight::same_cluster(&origin, newest.first())?;
-    run.previous = newest.drain(..).find(|manifest| manifest.method == run.method);
+    run.repository.claim(&origin.cluster())?;
+    run.previous = newest(run.repository, run.method)?;
     match &request.kind {
         Kinds::Logical { wish, counts } => {
             let databases = preflight::databases(&session, wish, &run.settings)?;
@@ -179,10 +178,10 @@ pub fn remove_backup(repository: &Repository, id: &BackupId) -> Result<()> {
     run::remove_files(repository, id)
 }
 
-/// The whole backups of a target, newest first. One that cannot be understood is none.
-fn newest(repository: &Repository) -> Result<Vec<Manifest>> {
-    let entries = repository.backups()?;
-    Ok(entries.into_iter().rev().filter_map(|entry| entry.manifest().cloned()).collect())
+/// The newest whole backup of a kind. One that cannot be understood is none.
+fn newest(repository: &Repository, method: Method) -> Result<Option<Manifest>> {
+    let whole = |entry: Entry| entry.manifest().filter(|m| m.method == method).cloned();
+    Ok(repository.backups()?.into_iter().rev().find_map(whole))
 }
 
 /// Writes the manifest: from here on the backup exists.

@@ -52,22 +52,6 @@ pub(super) fn origin(session: &Session) -> Result<Origin> {
     })
 }
 
-/// Refuses another cluster than the one that the repository has backups of under this name.
-pub(super) fn same_cluster(origin: &Origin, newest: Option<&Manifest>) -> Result<()> {
-    let Some(newest) = newest else { return Ok(()) };
-    let (now, then) = (origin.system_identifier, newest.cluster.system_identifier);
-    if now == then {
-        return Ok(());
-    }
-    Err(Fault::new(
-        Kind::Refused,
-        format!(
-            "this is the cluster {now}, but the repository has backups of the cluster {then} under this name"
-        ),
-    )
-    .remedy("give another --name, or another repository"))
-}
-
 /// Refuses when there is certainly too little room.
 pub(super) fn room(repository: &Repository, previous: Option<&Manifest>, size: u64) -> Result<u64> {
     let (needed, by) = match previous {

@@ -168,6 +168,16 @@ impl Repository {
         })
     }
 
+    /// The same; none where there is no such object. That is asked for only when reading failed: what stands
+    /// in the way of every segment must be quick.
+    pub fn read_if_there<T: DeserializeOwned>(&self, key: &Key) -> Result<Option<T>> {
+        match self.read_json(key) {
+            Ok(value) => Ok(Some(value)),
+            Err(_) if self.storage().stat(key)?.is_none() => Ok(None),
+            Err(fault) => Err(fault),
+        }
+    }
+
     /// Writes a small object as JSON, made for people to read, too.
     pub fn write_json<T: Serialize>(
         &self,

@@ -15,6 +15,7 @@ use super::{
     Repository,
     catalogue::State,
     claim::CLAIM,
+    key::Key,
     manifest::Manifest,
     sealed::{Sight, Stored},
     storage::{Leftover, Overwrite},
@@ -60,7 +61,12 @@ pub enum Verdict {
 }
 
 impl Finding {
-    fn new(what: &'static str, verdict: Verdict, detail: impl Into<Text>) -> Self {
+    /// What one look found.
+    pub(in crate::recover) fn new(
+        what: &'static str,
+        verdict: Verdict,
+        detail: impl Into<Text>,
+    ) -> Self {
         Self { what, verdict, detail: detail.into(), kind: None }
     }
 
@@ -69,7 +75,8 @@ impl Finding {
         Self { kind: Some(kind), ..Self::new(what, Verdict::Bad, detail) }
     }
 
-    fn of(what: &'static str, outcome: Result<Self>) -> Self {
+    /// What it found, or why it could not look.
+    pub(in crate::recover) fn of(what: &'static str, outcome: Result<Self>) -> Self {
         outcome.unwrap_or_else(|fault| Self::bad(what, fault.kind, fault.to_string()))
     }
 }
@@ -81,7 +88,7 @@ pub fn check(repository: &Repository, all: bool) -> Vec<Finding> {
         Finding::of("claim", claim(repository)),
         Finding::of("permissions", permissions(repository)),
         Finding::of("space", space(repository)),
-        Finding::of("writing", writing(repository)),
+        Finding::of("writing", writing(repository, repository.target())),
     ];
     match repository.backups() {
         Ok(entries) => {
@@ -121,7 +128,12 @@ fn claim(repository: &Repository) -> Result<Finding> {
         Some(claim) => Finding::new(
             "claim",
             Verdict::Good,
-            format!("the cluster {}, server version {}", claim.system_identifier, claim.version),
+            format!(
+                "the cluster {}, server version {}{}",
+                claim.cluster.system_identifier,
+                claim.cluster.version,
+                if claim.encrypted { ", encrypted" } else { "" }
+            ),
         ),
         None => Finding::new("claim", Verdict::Unknown, "no cluster has claimed it yet"),
     })
@@ -203,10 +215,10 @@ fn space(repository: &Repository) -> Result<Finding> {
     })
 }
 
-/// Writes an object, reads it back, compares, removes it.
-fn writing(repository: &Repository) -> Result<Finding> {
+/// Writes an object below a name, reads it back, compares, removes it.
+pub fn writing(repository: &Repository, below: &Key) -> Result<Finding> {
     let tail = Alphanumeric.sample_string(&mut rand::rng(), 12);
-    let key = repository.target().join(&format!("{PROBE}{tail}"))?;
+    let key = below.join(&format!("{PROBE}{tail}"))?;
     let storage = repository.storage();
     let words = format!("howdah wrote this to see whether it can: {tail}\n");
     let mut upload = storage.create(&key, Overwrite::Never)?;

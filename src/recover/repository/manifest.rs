@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, fmt, str::FromStr, time::Duration};
 
 use serde::{Deserialize, Serialize};
 
-use super::sealed::Stored;
+use super::{claim::Cluster, sealed::Stored};
 use crate::{
     base::clock::Timestamp,
     recover::{Fault, Kind as FaultKind},
@@ -156,6 +156,14 @@ pub struct Origin {
     pub data_directory: Option<String>,
     /// It was a standby.
     pub standby: bool,
+}
+
+impl Origin {
+    /// Which cluster it is.
+    pub fn cluster(&self) -> Cluster {
+        let (system_identifier, version) = (self.system_identifier, self.version);
+        Cluster { system_identifier, version, segment_size: None }
+    }
 }
 
 /// What a file of a backup is.

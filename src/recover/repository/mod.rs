@@ -1,12 +1,11 @@
 //! Where backups, WAL and proofs are kept.
 //!
 //! ```text
-//! TARGET/target.json                  whose it is
+//! TARGET/target.json                  whose it is, and whether it is encrypted
 //! TARGET/backups/ID/manifest.json     written last: a backup exists when this does
 //! TARGET/backups/ID/…                 its files
 //! TARGET/backups/ID/failed.json       in place of a manifest: why there is none
 //! TARGET/backups/ID/verified/…        the outcomes of its verifications
-//! TARGET/wal/cluster.json             the cluster whose WAL this is
 //! TARGET/wal/TIMELINE/FIRST22/NAME.SHA256.zst   a segment: its name, and the fingerprint of its content
 //! TARGET/proofs/…                     restores that were really made and measured
 //! ```
@@ -144,6 +143,11 @@ impl Repository {
     /// True when what is kept from now on is encrypted.
     pub fn encrypts(&self) -> bool {
         !self.recipients.is_empty()
+    }
+
+    /// The public keys for which it is encrypted; empty when it is not.
+    pub fn recipients(&self) -> Vec<String> {
+        self.recipients.names()
     }
 
     /// Bytes as they are kept under a name that no manifest describes: encrypted, if this repository is.

@@ -4,7 +4,6 @@
 //! without reading, and no folder holds more than 256 segments:
 //!
 //! ```text
-//! TARGET/wal/cluster.json                                    the cluster that archives here
 //! TARGET/wal/00000002/00000002.history.SHA256.zst
 //! TARGET/wal/00000002/0000000200000000000000/NAME.SHA256.zst     NAME: 24 digits, of which the folder
 //!                                                                has the first 22; .partial and .backup, too;

@@ -159,9 +159,9 @@ pub fn of(archive: &Archive, listing: &Listing, memory: &Memory) -> Result<Chain
 /// Bytes of a segment: by the claim, or by the first segment that says so.
 fn segment_size(archive: &Archive, listing: &Listing) -> Result<u64> {
     if let Some(repository) = archive.repository()
-        && let Some(claim) = repository.wal_claim()?
+        && let Some(size) = repository.claimed()?.and_then(|claim| claim.cluster.segment_size)
     {
-        return Ok(claim.segment_size);
+        return Ok(size);
     }
     let segments = listing.files.iter().filter(|l| matches!(l.kept.file, WalFile::Segment(_)));
     let heads = segments.filter_map(|l| page::head(&archive.read(&l.kept).ok()?).ok());

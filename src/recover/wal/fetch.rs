@@ -15,7 +15,6 @@ use rustix::fs::{FlockOperation, flock};
 
 use super::{
     archive::{Archive, Kept},
-    claim::Claim,
     history, page,
     segment::{Segment, USUAL_SIZE, WalFile},
 };
@@ -50,7 +49,7 @@ pub fn fetch(archive: &Archive, file: WalFile, to: &Path, spool: Option<&Spool>)
 }
 
 /// A file's content, checked as far as it can be alone.
-fn read_checked(archive: &Archive, kept: &Kept) -> Result<Vec<u8>> {
+pub(super) fn read_checked(archive: &Archive, kept: &Kept) -> Result<Vec<u8>> {
     let content = archive.read(kept)?;
     let damaged = |why: &dyn std::fmt::Display| {
         Fault::new(Kind::Damaged, format!("'{}' is damaged: {why}", kept.place()))
@@ -58,8 +57,8 @@ fn read_checked(archive: &Archive, kept: &Kept) -> Result<Vec<u8>> {
     match kept.file {
         WalFile::Segment(segment) => {
             let about = page::check(segment, &content).map_err(|flaw| damaged(&flaw))?;
-            if let (Some(own), Some(repository)) = (Claim::of(&about.head), archive.repository())
-                && let Some(why) = repository.wal_claim()?.and_then(|claimed| claimed.differs(&own))
+            if let (Some(own), Some(repository)) = (about.head.cluster(), archive.repository())
+                && let Some(why) = repository.claimed()?.and_then(|c| c.cluster.differs(&own))
             {
                 return Err(damaged(&why));
             }
@@ -154,9 +153,10 @@ impl Spool {
     /// Nothing when another process is at it. Returns how many were fetched.
     pub fn fill(&self, archive: &Archive, after: Segment) -> Result<u64> {
         let size = match archive.repository() {
-            Some(repository) => repository.wal_claim()?.map_or(USUAL_SIZE, |c| c.segment_size),
-            None => USUAL_SIZE,
+            Some(repository) => repository.claimed()?.and_then(|c| c.cluster.segment_size),
+            None => None,
         };
+        let size = size.unwrap_or(USUAL_SIZE);
         // At the end of the archive no spool is left behind.
         if archive.find(WalFile::Segment(after.next(size)))?.is_empty() {
             return Ok(0);

@@ -4,7 +4,6 @@
 //! |---|---|
 //! | [`segment`], [`history`], [`page`] | names and positions, timelines, page headers: pure |
 //! | [`archive`] | where archived files stand: in the repository, or in a plain folder |
-//! | [`claim`] | the one cluster that archives into a repository |
 //! | [`put`], [`fetch`] | `archive_command` and `restore_command` |
 //! | [`mod@chain`] | what is there and what is missing, by names: for proofs and windows |
 //! | [`verify`], [`verified`] | what reading it proves, and what was proven before |
@@ -14,7 +13,6 @@
 
 pub mod archive;
 pub mod chain;
-pub mod claim;
 pub mod dump;
 pub mod fetch;
 pub mod find;

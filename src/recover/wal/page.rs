@@ -6,7 +6,7 @@
 use std::fmt;
 
 use super::segment::{Segment, is_size};
-use crate::recover::repository::manifest::lsn;
+use crate::recover::repository::{claim::Cluster, manifest::lsn};
 
 /// Bytes of a page as PostgreSQL is built everywhere (`XLOG_BLCKSZ`).
 const USUAL_PAGE: u64 = 8192;
@@ -62,6 +62,17 @@ pub struct Head {
     pub segment_size: u64,
     /// Bytes of a page.
     pub page_size: u64,
+}
+
+impl Head {
+    /// The cluster; none where its version is not known.
+    pub fn cluster(&self) -> Option<Cluster> {
+        Some(Cluster {
+            system_identifier: self.system_identifier,
+            version: major_of(self.magic)? * 10_000,
+            segment_size: Some(self.segment_size),
+        })
+    }
 }
 
 /// What all page headers of a segment say together.

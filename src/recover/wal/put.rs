@@ -13,7 +13,6 @@ use std::{
 
 use super::{
     archive::{Archive, LIMIT, key_of},
-    claim::Claim,
     history,
     page::{self, About},
     segment::{Segment, WalFile},
@@ -85,15 +84,15 @@ fn check(repository: &Repository, file: WalFile, content: &[u8], path: &Path) ->
             return Err(Fault::new(Kind::Damaged, what));
         }
     };
-    let Some(own) = Claim::of(&head) else { return Err(flawed(page::Flaw::NoHeader(head.magic))) };
-    if let Some(server) = server_major(path).filter(|server| *server != own.major) {
+    let Some(own) = head.cluster() else { return Err(flawed(page::Flaw::NoHeader(head.magic))) };
+    if let Some(server) = server_major(path).filter(|server| *server != own.major()) {
         let what = format!(
             "{file} is not archived: it is of PostgreSQL {}, the server {server}",
-            own.major
+            own.major()
         );
         return Err(Fault::new(Kind::Damaged, what));
     }
-    repository.wal_claim_for(&file.to_string(), &own)
+    repository.claim(&own).map(drop).map_err(|fault| fault.during(&format!("{file} is refused")))
 }
 
 /// A segment all of whose pages are of an older timeline can only be the one in which its own timeline

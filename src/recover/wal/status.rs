@@ -5,7 +5,6 @@ use std::time::Duration;
 use super::{
     archive::Archive,
     chain::{self, Chain},
-    claim::Claim,
     dump::Dump,
     segment::{Segment, WalFile},
     verified::Memory,
@@ -82,7 +81,7 @@ pub fn status(repository: &Repository, session: &Session) -> Result<Status> {
                 Some(Duration::ZERO)
             } else {
                 let last = Segment::at(server.timeline, range.end - 1, chain.segment_size);
-                let since = last_commit(&archive, last, repository.wal_claim()?)?;
+                let since = last_commit(&archive, last, session.version / 10_000)?;
                 since
                     .map(|at| Duration::try_from(server.now.duration_since(at)).unwrap_or_default())
             };
@@ -94,12 +93,8 @@ pub fn status(repository: &Repository, session: &Session) -> Result<Status> {
 
 /// The last commit in a segment: everything behind it is younger. None when it holds none, or no program can
 /// read it.
-fn last_commit(
-    archive: &Archive,
-    segment: Segment,
-    claim: Option<Claim>,
-) -> Result<Option<Timestamp>> {
-    let dump = claim.and_then(|claim| Dump::find(claim.major).ok());
+fn last_commit(archive: &Archive, segment: Segment, major: u32) -> Result<Option<Timestamp>> {
+    let dump = Dump::find(major).ok();
     let kept = archive.find_one(WalFile::Segment(segment))?;
     let (Some(dump), Some(kept)) = (dump, kept) else { return Ok(None) };
     let content = archive.read(&kept)?;

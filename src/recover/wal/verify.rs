@@ -15,7 +15,6 @@ use serde::Serialize;
 use super::{
     archive::{Archive, Kept, Listed, Listing},
     chain::{self, Chain, Origin, Window},
-    claim::Claim,
     dump::{Dump, End, Scratch},
     page::{self, About, Flaw},
     segment::{Segment, WalFile},
@@ -29,7 +28,10 @@ use crate::{
         progress::{Observer, Progress},
         text::Text,
     },
-    recover::{Fault, Kind, Result, repository::manifest::lsn},
+    recover::{
+        Fault, Kind, Result,
+        repository::{claim::Cluster, manifest::lsn},
+    },
 };
 
 /// How many consecutive segments are read in one go: unpacked on disk they take 128 MB.
@@ -134,19 +136,19 @@ pub fn verify(archive: &Archive, depth: Depth, observer: &dyn Observer) -> Resul
         depth.all || seen.is_none_or(|seen| Some(&seen.sha256) != kept.sha256.as_ref())
     });
 
-    let claim = expected(archive, &todo)?;
+    let cluster = expected(archive, &todo)?;
     let dump = if depth.sample == 0 && !depth.all {
         Err(Fault::new(Kind::Usage, "records were not asked for"))
     } else {
-        claim.map_or_else(
+        cluster.map_or_else(
             || Err(Fault::new(Kind::Unavailable, "no segment tells its version")),
-            |claim| Dump::find(claim.major),
+            |cluster| Dump::find(cluster.major()),
         )
     };
     let reading = Reading {
         archive,
         chain: &names,
-        claim,
+        cluster,
         dump: dump.as_ref().ok(),
         cancel: observer.cancel().clone(),
     };
@@ -226,17 +228,17 @@ fn segments<'a>(
 
 /// The cluster that all segments should be of: the one that the repository belongs to; in a plain folder the
 /// one that most of a few segments say.
-fn expected(archive: &Archive, todo: &[(Segment, &Kept)]) -> Result<Option<Claim>> {
+fn expected(archive: &Archive, todo: &[(Segment, &Kept)]) -> Result<Option<Cluster>> {
     if let Some(repository) = archive.repository() {
-        return repository.wal_claim();
+        return Ok(repository.claimed()?.map(|claim| claim.cluster));
     }
     let step = (todo.len() / 5).max(1);
     let some = todo.iter().step_by(step).chain(todo.last());
-    let claims: Vec<Claim> = some
-        .filter_map(|(_, kept)| Claim::of(&page::head(&archive.read(kept).ok()?).ok()?))
+    let told: Vec<Cluster> = some
+        .filter_map(|(_, kept)| page::head(&archive.read(kept).ok()?).ok()?.cluster())
         .collect();
-    let count = |claim: &Claim| claims.iter().filter(|other| *other == claim).count();
-    Ok(claims.iter().max_by_key(|claim| count(claim)).copied())
+    let count = |one: &Cluster| told.iter().filter(|other| *other == one).count();
+    Ok(told.iter().max_by_key(|one| count(one)).copied())
 }
 
 /// Consecutive segments of one timeline, a few at a time.
@@ -259,7 +261,7 @@ fn batches<'a>(todo: &[(Segment, &'a Kept)], size: u64) -> Vec<Vec<(Segment, &'a
 struct Reading<'a> {
     archive: &'a Archive,
     chain: &'a Chain,
-    claim: Option<Claim>,
+    cluster: Option<Cluster>,
     dump: Option<&'a Dump>,
     cancel: Cancel,
 }
@@ -354,8 +356,8 @@ impl Reading<'_> {
     ) -> std::result::Result<About, (Wrong, String)> {
         let about =
             page::check(segment, content).map_err(|flaw| (kind(&flaw), flaw.to_string()))?;
-        if let (Some(claim), Some(own)) = (self.claim, Claim::of(&about.head))
-            && let Some(why) = claim.differs(&own)
+        if let (Some(cluster), Some(own)) = (self.cluster, about.head.cluster())
+            && let Some(why) = cluster.differs(&own)
         {
             return Err((Wrong::Foreign, why));
         }
