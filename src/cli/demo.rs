@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 use super::{
     Cli, Exit, Failure,
     args::{DemoArgs, DemoCommand, PlaceArgs},
+    guide::Ground,
     keeper, open, say, setup, target,
 };
 use crate::{
@@ -58,8 +59,11 @@ fn show(cli: &Cli, options: &DemoArgs) -> Result<Exit, Failure> {
         ..DemoOptions::default()
     })
     .map_err(unavailable)?;
-    let plan = plan(&config, demo.target())?;
-    let left = open::open(&config, plan, Some(demo.handle().clone()));
+    let target = demo.target();
+    // What guides do, they do as superuser, and by the demo's own configuration.
+    let ground = Ground::by(cli, Some(&target.config), PlaceArgs::default())?;
+    let plan = plan(&config, target)?;
+    let left = open::open(&config, plan, Some(demo.handle().clone()), ground);
     if let Some(kept) = demo.finish().map_err(unavailable)? {
         say(&farewell(&kept))?;
     }

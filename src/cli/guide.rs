@@ -3,18 +3,18 @@
 use std::{
     fmt::Write as _,
     io::{self, IsTerminal as _},
-    path::PathBuf,
-    sync::mpsc,
+    path::{Path, PathBuf},
+    sync::{Arc, mpsc},
 };
 
 use clap::{Args, Subcommand};
 
 use super::{Cli, Exit, Failure, args::PlaceArgs, place, say, setup};
 use crate::{
-    base::{clock::Clock, text::Text},
+    base::{clock::Clock, config::Config, ledger::Who, text::Text},
     guide::{
         GuideError,
-        driver::Driver,
+        driver::{Driver, View},
         hands::Hands,
         library,
         page::page,
@@ -59,7 +59,7 @@ pub fn run(cli: &Cli, command: &GuideCommand) -> Result<Exit, Failure> {
     match command {
         GuideCommand::List => list(),
         GuideCommand::Run(args) => {
-            let card = card(cli, &args.guide, &args.place)?;
+            let card = card(&Ground::of(cli, args.place.clone())?, &args.guide)?;
             drive(cli, runs()?.begin(&card).map_err(wrong)?)
         }
         GuideCommand::Resume { run } => {
@@ -81,7 +81,8 @@ pub fn runs() -> Result<Runs, Failure> {
     Ok(Runs::at(&setup::paths()?.runs(), &Clock::system()))
 }
 
-fn wrong(error: GuideError) -> Failure {
+/// What went wrong with a guide, as an end of this program.
+pub fn wrong(error: GuideError) -> Failure {
     let exit = match error {
         GuideError::Unknown { .. } | GuideError::NoRun(_) => Exit::Usage,
         GuideError::Spec(_) => Exit::Config,
@@ -92,11 +93,37 @@ fn wrong(error: GuideError) -> Failure {
     Failure::new(exit, error)
 }
 
+/// What runs begin on.
+#[derive(Clone, Debug)]
+pub struct Ground {
+    /// The configuration.
+    pub config: Config,
+    /// The target, and where its backups are.
+    pub place: PlaceArgs,
+    /// Words that every command gets.
+    pub common: Vec<String>,
+    /// Who walks.
+    pub who: Who,
+}
+
+impl Ground {
+    /// By the words of a call.
+    pub fn of(cli: &Cli, place: PlaceArgs) -> Result<Self, Failure> {
+        Self::by(cli, cli.config.as_deref(), place)
+    }
+
+    /// By another configuration file than the call names.
+    pub fn by(cli: &Cli, file: Option<&Path>, place: PlaceArgs) -> Result<Self, Failure> {
+        let config = setup::config_of(cli, file)?;
+        Ok(Self { config, place, common: common(cli, file)?, who: setup::who(cli) })
+    }
+}
+
 /// A run that begins now: the guide, and what is known.
-pub fn card(cli: &Cli, guide: &str, args: &PlaceArgs) -> Result<Card, Failure> {
-    let config = setup::config(cli)?;
+pub fn card(ground: &Ground, guide: &str) -> Result<Card, Failure> {
+    let Ground { config, place: args, common, who } = ground;
     let guide = library::guide(&setup::paths()?.guides(), guide).map_err(wrong)?;
-    let (location, name) = place::whereabouts(&config, args)?;
+    let (location, name) = place::whereabouts(config, args)?;
     let now = Clock::system().wall();
     let mut values = Values::default();
     values.set("name", name);
@@ -113,10 +140,10 @@ pub fn card(cli: &Cli, guide: &str, args: &PlaceArgs) -> Result<Card, Failure> {
         guide,
         values,
         began: now,
-        who: setup::who(cli),
+        who: who.clone(),
         host: rustix::system::uname().nodename().to_string_lossy().into_owned().into(),
         on: Text::one_line(name),
-        common: common(cli)?,
+        common: common.clone(),
     })
 }
 
@@ -132,9 +159,9 @@ fn place_words(args: &PlaceArgs) -> Vec<String> {
 }
 
 /// The words of this call that its commands need, too.
-fn common(cli: &Cli) -> Result<Vec<String>, Failure> {
+fn common(cli: &Cli, file: Option<&Path>) -> Result<Vec<String>, Failure> {
     let mut words = Vec::new();
-    if let Some(config) = &cli.config {
+    if let Some(config) = file {
         let path: PathBuf =
             std::path::absolute(config).map_err(|error| Failure::new(Exit::Usage, error))?;
         words.extend(["--config".to_owned(), path.to_string_lossy().into_owned()]);
@@ -154,22 +181,23 @@ fn free_port() -> Result<u16, Failure> {
 }
 
 /// The hands of a run.
-pub fn hands(cli: &Cli, run: &Run) -> Result<Hands, Failure> {
+pub fn hands(who: &Who, run: &Run) -> Result<Hands, Failure> {
     Ok(Hands {
         program: super::restore::cluster::program()?,
         common: run.card().common.clone(),
         jobs: setup::jobs()?,
-        who: setup::who(cli),
+        who: who.clone(),
         run: run.id().to_owned(),
     })
 }
 
 fn drive(cli: &Cli, run: Run) -> Result<Exit, Failure> {
     let (wake, woken) = mpsc::channel();
-    let hands = hands(cli, &run)?;
-    let by = Text::from(setup::who(cli).in_words());
+    let who = setup::who(cli);
+    let hands = hands(&who, &run)?;
+    let by = Text::from(who.in_words());
     let id = run.id().to_owned();
-    let tell = Box::new(move || {
+    let tell = Box::new(move |_: &Arc<View>| {
         // Who walks may have left already.
         let _ = wake.send(());
     });

@@ -1,6 +1,6 @@
 //! What every subcommand begins with: folders, configuration, log, runtime.
 
-use std::{collections::BTreeMap, env};
+use std::{collections::BTreeMap, env, path::Path};
 
 use super::{Cli, Exit, Failure};
 use crate::{
@@ -27,8 +27,13 @@ pub fn paths() -> Result<Paths, Failure> {
 /// The configuration in force, the flags of this call included. The theme that was last chosen in
 /// the console counts where nobody configured one.
 pub fn config(cli: &Cli) -> Result<Config, Failure> {
+    config_of(cli, cli.config.as_deref())
+}
+
+/// The same by another file than this call names.
+pub fn config_of(cli: &Cli, file: Option<&Path>) -> Result<Config, Failure> {
     let paths = paths()?;
-    let named = cli.config.clone();
+    let named = file.map(Path::to_owned);
     let flags = [
         ("console.theme", &cli.theme),
         ("console.color", &cli.color),

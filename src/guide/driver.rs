@@ -40,7 +40,7 @@ pub struct View {
 }
 
 /// Who is told that there is something new to draw.
-pub type Tell = Box<dyn Fn() + Send>;
+pub type Tell = Box<dyn Fn(&Arc<View>) + Send>;
 
 enum Said {
     Person(Input),
@@ -217,7 +217,8 @@ impl Drive {
         };
         let mut view = self.view.lock().unwrap_or_else(PoisonError::into_inner);
         *view = Arc::new(View { state, job, refusal, ..View::clone(&view) });
+        let new = Arc::clone(&view);
         drop(view);
-        (self.tell)();
+        (self.tell)(&new);
     }
 }

@@ -10,7 +10,7 @@ use super::{
 use crate::base::text::{Text, clean};
 
 /// What a look has seen.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Seen {
     /// The facts, in the order of the guide.
     pub facts: Vec<Observed>,
@@ -19,7 +19,7 @@ pub struct Seen {
 }
 
 /// A fact that was observed.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Observed {
     /// The value's name.
     pub name: String,
@@ -32,7 +32,7 @@ pub struct Observed {
 }
 
 /// A choice that was found.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Offer {
     /// What it is called.
     pub label: Text,

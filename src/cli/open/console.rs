@@ -4,18 +4,19 @@ use std::{fs, path::PathBuf, thread};
 
 use tokio::sync::mpsc;
 
+use super::guides::Guides;
 use crate::{
     base::{clock::Clock, config::Config, paths, text::Text},
-    cli::{Exit, Failure, setup},
+    cli::{Exit, Failure, guide::Ground, setup},
     console::{
         app::{
-            effects::{Notice, Port},
+            effects::{Notice, Port, Told},
             paint::Looks,
             run::{self, ConsoleError, ConsoleParams},
         },
         command,
         input::keymap::{Keymap, Keys},
-        model::Tone,
+        model::{GuideWish, Tone},
         theme::{Depth, Glyphs, TermEnv, Themes},
     },
     sandbox::{DemoHandle, Incident},
@@ -23,7 +24,12 @@ use crate::{
 };
 
 /// Starts watching, opens the console, and waits until it is left.
-pub fn open(config: &Config, plan: Plan, demo: Option<DemoHandle>) -> Result<Exit, Failure> {
+pub fn open(
+    config: &Config,
+    plan: Plan,
+    demo: Option<DemoHandle>,
+    ground: Ground,
+) -> Result<Exit, Failure> {
     let keys = keymap(config)?;
     let looks = looks(config)?;
     let log = setup::open_log(config);
@@ -33,7 +39,9 @@ pub fn open(config: &Config, plan: Plan, demo: Option<DemoHandle>) -> Result<Exi
         .block_on(async { sampler::start(plan, &clock) })
         .map_err(|error| Failure::new(Exit::Failure, error))?;
     let (say, notices) = mpsc::unbounded_channel();
-    let door = Door { orders: watch.orders(), say, demo, theme: setup::paths()?.chosen_theme() };
+    let guides = Guides::start(ground, say.clone());
+    let door =
+        Door { orders: watch.orders(), say, guides, demo, theme: setup::paths()?.chosen_theme() };
     let params = ConsoleParams {
         snapshots: watch.snapshots.clone(),
         notices,
@@ -129,7 +137,8 @@ fn looks(config: &Config) -> Result<Looks, Failure> {
 /// What the engine does for the console.
 struct Door {
     orders: mpsc::Sender<Order>,
-    say: mpsc::UnboundedSender<Notice>,
+    say: mpsc::UnboundedSender<Told>,
+    guides: Guides,
     demo: Option<DemoHandle>,
     theme: PathBuf,
 }
@@ -159,12 +168,17 @@ impl Port for Door {
             let done = name.parse::<Incident>().and_then(|incident| incident.inject(&demo));
             let notice = match done {
                 Ok(()) => {
-                    Notice { text: format!("incident {name}: done").into(), tone: Tone::Info }
+                    let text = format!("incident {name}: done").into();
+                    Told::Notice(Notice { text, tone: Tone::Info })
                 }
                 Err(error) => bad(format!("incident {name}: {error}")),
             };
             say.send(notice).ok();
         });
+    }
+
+    fn guide(&mut self, wish: &GuideWish) {
+        self.guides.wish(wish);
     }
 
     fn save_theme(&mut self, name: &str) {
@@ -179,6 +193,6 @@ impl Port for Door {
     }
 }
 
-fn bad(words: String) -> Notice {
-    Notice { text: words.into(), tone: Tone::Refusal }
+fn bad(words: String) -> Told {
+    Told::Notice(Notice { text: words.into(), tone: Tone::Refusal })
 }

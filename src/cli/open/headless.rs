@@ -2,7 +2,7 @@
 
 use crate::{
     base::config::Config,
-    cli::{Exit, Failure},
+    cli::{Exit, Failure, guide::Ground},
     sandbox::DemoHandle,
     watch::sampler::Plan,
 };
@@ -13,7 +13,7 @@ fn no_console() -> Failure {
 }
 
 /// There is no console to open.
-pub fn open(_: &Config, _: Plan, _: Option<DemoHandle>) -> Result<Exit, Failure> {
+pub fn open(_: &Config, _: Plan, _: Option<DemoHandle>, _: Ground) -> Result<Exit, Failure> {
     Err(no_console())
 }
 

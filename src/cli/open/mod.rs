@@ -5,8 +5,10 @@ mod console;
 #[cfg(not(feature = "console"))]
 #[path = "headless.rs"]
 mod console;
+#[cfg(feature = "console")]
+mod guides;
 
-use super::{Cli, Exit, Failure, keeper, setup, target};
+use super::{Cli, Exit, Failure, args::PlaceArgs, guide::Ground, keeper, setup, target};
 
 pub use console::{check_looks, check_terminal, keys, open};
 
@@ -16,5 +18,6 @@ pub fn run(cli: &Cli) -> Result<Exit, Failure> {
     let mut plan = target::plan(&config, cli.target.as_deref())?;
     plan.repository = keeper::of_target(&config, cli.target.as_deref());
     check_terminal()?;
-    open(&config, plan, None)
+    let place = PlaceArgs { target: cli.target.clone(), ..PlaceArgs::default() };
+    open(&config, plan, None, Ground::of(cli, place)?)
 }

@@ -1,6 +1,11 @@
 //! The one door from the console to the engine.
 
-use crate::{base::text::Text, console::model::Tone};
+use std::sync::Arc;
+
+use crate::{
+    base::text::Text,
+    console::model::{GuideWish, Sheet, Shelf, Tone},
+};
 
 /// Something that has to happen outside the model.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -21,6 +26,8 @@ pub enum Effect {
     Incident(&'static str),
     /// Keep this theme for the next time.
     SaveTheme(String),
+    /// Something about the guides.
+    Guide(GuideWish),
 }
 
 /// What the engine does for the console. Each call must return at once: longer work is begun, and its end
@@ -34,6 +41,8 @@ pub trait Port: Send {
     fn incident(&mut self, name: &'static str);
     /// Keeps this theme for the next time.
     fn save_theme(&mut self, name: &str);
+    /// Does something about the guides; what comes of it is [`Told`].
+    fn guide(&mut self, wish: &GuideWish);
 }
 
 /// Something that the engine tells the person in passing.
@@ -45,6 +54,17 @@ pub struct Notice {
     pub tone: Tone,
 }
 
+/// What the engine tells besides facts.
+#[derive(Clone, Debug)]
+pub enum Told {
+    /// Words in passing.
+    Notice(Notice),
+    /// Which guides there are, and which runs.
+    Shelf(Arc<Shelf>),
+    /// The page of the run that is open; none when it was left.
+    Sheet(Option<Arc<Sheet>>),
+}
+
 /// Does an effect of the engine's; false when it is the terminal's.
 pub fn pass(effect: &Effect, port: &mut dyn Port) -> bool {
     match effect {
@@ -52,6 +72,7 @@ pub fn pass(effect: &Effect, port: &mut dyn Port) -> bool {
         Effect::Acknowledge(alert) => port.acknowledge(alert),
         Effect::Incident(name) => port.incident(name),
         Effect::SaveTheme(name) => port.save_theme(name),
+        Effect::Guide(wish) => port.guide(wish),
         Effect::Quit | Effect::Redraw | Effect::Suspend | Effect::Mouse(_) => return false,
     }
     true

@@ -2,6 +2,7 @@
 
 pub mod effects;
 pub mod exit;
+mod guide;
 mod pace;
 pub mod paint;
 pub mod run;

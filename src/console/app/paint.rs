@@ -27,7 +27,12 @@ pub(super) fn painter(looks: Looks) -> Result<Render, ThemeError> {
     Ok(Box::new(move |model, Moment { stamp, wall }, area, buffer| {
         let layout = painter.paint(model, stamp, wall, area, buffer);
         Drawn {
-            room: Room { rows: layout.rows, below: layout.below, overlay: layout.overlay },
+            room: Room {
+                rows: layout.rows,
+                below: layout.below,
+                overlay: layout.overlay,
+                guide: layout.guide,
+            },
             cursor: layout.cursor,
             rest: layout.selection,
         }

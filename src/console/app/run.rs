@@ -23,7 +23,7 @@ use tokio_util::sync::CancellationToken;
 
 pub use super::exit::{ConsoleError, ExitReason};
 use super::{
-    effects::{Notice, Port},
+    effects::{Port, Told},
     paint::{Looks, painter},
     serve::serve,
     ui::{Event, Facts, Ui},
@@ -54,7 +54,7 @@ pub struct ConsoleParams {
     /// The newest snapshot, always. The console ends when the sender is dropped.
     pub snapshots: watch::Receiver<Arc<Snapshot>>,
     /// What the engine has to say in passing.
-    pub notices: queue::UnboundedReceiver<Notice>,
+    pub notices: queue::UnboundedReceiver<Told>,
     /// What the engine does for the console.
     pub port: Box<dyn Port>,
     /// The clock that ages are read from.
@@ -212,7 +212,7 @@ impl Threads {
     fn bridge(
         &self,
         mut snapshots: watch::Receiver<Arc<Snapshot>>,
-        mut notices: queue::UnboundedReceiver<Notice>,
+        mut notices: queue::UnboundedReceiver<Told>,
         told: Arc<AtomicBool>,
         events: Sender<Event>,
     ) -> io::Result<()> {
@@ -240,7 +240,7 @@ impl Threads {
                             }
                             Event::Signal(signal)
                         }
-                        Some(notice) = notices.recv() => Event::Notice(notice),
+                        Some(told) = notices.recv() => Event::Told(told),
                         changed = snapshots.changed() => match changed {
                             Err(_) => {
                                 let _ = events.send(Event::EngineStopped);

@@ -6,7 +6,7 @@ use std::{
 };
 
 use super::{
-    effects::Notice,
+    effects::{Notice, Told},
     exit::{ConsoleError, ExitReason},
     ui::{Event, Ui, Wish},
 };
@@ -73,7 +73,7 @@ fn grant(
         Wish::Continued => return_to_screen(ui, session, tty)?,
         Wish::Suspend if !signals::can_be_continued() => {
             let text = Text::ours("Suspend: no shell is there that could continue the console");
-            ui.take(Event::Notice(Notice { text, tone: Tone::Refusal }));
+            ui.take(Event::Told(Told::Notice(Notice { text, tone: Tone::Refusal })));
         }
         Wish::Suspend => {
             session.pause();

@@ -20,7 +20,7 @@ use ratatui::{
 use tokio::sync::watch;
 
 use super::{
-    effects::{self, Effect, Notice, Port},
+    effects::{self, Effect, Port, Told},
     exit::ExitReason,
     pace::Pace,
     update::{Msg, update},
@@ -73,7 +73,7 @@ pub enum Event {
     /// There is a newer snapshot in the channel.
     Facts,
     /// The engine says something.
-    Notice(Notice),
+    Told(Told),
     /// A signal.
     Signal(signals::Event),
     /// The engine is gone: nothing will ever change again.
@@ -159,7 +159,7 @@ impl<W: Write> Ui<W> {
             Event::Input(Input::Paste(text)) => Msg::Paste(text),
             Event::Input(Input::Wheel(down)) => Msg::Wheel(down),
             Event::Input(Input::Resized) => return vec![Wish::Measure],
-            Event::Notice(notice) => Msg::Notice(notice),
+            Event::Told(told) => Msg::Told(told),
             Event::Facts => {
                 self.facts.told.store(false, Ordering::Release);
                 self.fed = true;
@@ -274,7 +274,7 @@ mod tests {
     use super::*;
     use crate::{
         base::text::Text,
-        console::{app::pace::FRAME, command, input::keymap::KeySettings},
+        console::{app::pace::FRAME, command, input::keymap::KeySettings, model::GuideWish},
         watch::snapshot::Target,
     };
 
@@ -330,6 +330,9 @@ mod tests {
         }
         fn save_theme(&mut self, name: &str) {
             self.0.lock().expect("not poisoned").push(format!("theme {name}"));
+        }
+        fn guide(&mut self, wish: &GuideWish) {
+            self.0.lock().expect("not poisoned").push(format!("guide {wish:?}"));
         }
     }
 

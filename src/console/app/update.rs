@@ -4,7 +4,10 @@ use std::{sync::Arc, time::Duration};
 
 use tui_input::InputRequest;
 
-use super::effects::{Effect, Notice};
+use super::{
+    effects::{Effect, Told},
+    guide,
+};
 use crate::{
     base::{
         clock::Stamp,
@@ -13,8 +16,9 @@ use crate::{
     console::{
         command::{self, Action, Move, Step},
         input::key::{Code, Key},
-        model::{Model, Overlay, Pane, Screen, Toast, Tone},
+        model::{GuideWish, Model, Overlay, Pane, Screen, Toast, Tone},
     },
+    guide::state::Input,
     watch::snapshot::Snapshot,
 };
 
@@ -40,7 +44,7 @@ pub enum Msg {
     /// There is a new snapshot.
     Snapshot(Arc<Snapshot>),
     /// The engine says something.
-    Notice(Notice),
+    Told(Told),
     /// A second has passed.
     Tick,
 }
@@ -59,7 +63,9 @@ pub fn update(model: &mut Model, msg: Msg, now: Stamp) -> Vec<Effect> {
             }
             model.latest = snapshot;
         }
-        Msg::Notice(notice) => say(model, notice.text, notice.tone, now),
+        Msg::Told(Told::Notice(notice)) => say(model, notice.text, notice.tone, now),
+        Msg::Told(Told::Shelf(shelf)) => guide::shelved(model, shelf),
+        Msg::Told(Told::Sheet(sheet)) => guide::opened(model, sheet),
         // Ages are counted when drawn.
         Msg::Tick => {}
     }
@@ -104,6 +110,9 @@ fn act(model: &mut Model, action: Action, now: Stamp) -> Vec<Effect> {
         Action::Quit => return vec![Effect::Quit],
         Action::Redraw => return vec![Effect::Redraw],
         Action::Suspend => return vec![Effect::Suspend],
+        Action::RetryNow if in_run(model) => return guide::input(Input::Again),
+        Action::GuideBack => return guide::input(Input::Back),
+        Action::GuideLine(what) => guide::begin_line(model, what),
         Action::RetryNow => {
             say(model, Text::ours("Asking all sources now."), Tone::Info, now);
             return vec![Effect::RetryNow];
@@ -133,7 +142,9 @@ fn act(model: &mut Model, action: Action, now: Stamp) -> Vec<Effect> {
             open(model, Overlay::Filter);
             model.state.line = model.state.filter.clone().into();
         }
+        Action::Back if leaves_run(model) => return vec![Effect::Guide(GuideWish::Leave)],
         Action::Back => back(model),
+        Action::Open if model.state.screen == Screen::Guides => return guide::enter(model),
         Action::Open => match model.state.zoom {
             _ if model.state.screen != Screen::Overview => toggle(model, Overlay::Detail),
             // More is known of backups than a pane could hold.
@@ -144,12 +155,27 @@ fn act(model: &mut Model, action: Action, now: Stamp) -> Vec<Effect> {
             }
             Some(_) => toggle(model, Overlay::Detail),
         },
-        Action::Screen(screen) => show(model, screen),
+        Action::Screen(screen) => {
+            show(model, screen);
+            if screen == Screen::Guides {
+                return vec![Effect::Guide(GuideWish::List)];
+            }
+        }
         Action::Focus(to) => focus(model, to),
         Action::Select(step) => select(model, step),
         Action::Freeze => freeze(model, now),
     }
     Vec::new()
+}
+
+/// True while a run fills the screen.
+fn in_run(model: &Model) -> bool {
+    model.state.screen == Screen::Guides && model.state.guides.sheet.is_some()
+}
+
+/// True when the next step back leaves the run.
+fn leaves_run(model: &Model) -> bool {
+    in_run(model) && model.state.overlay == Overlay::None
 }
 
 fn acknowledge(model: &Model) -> Vec<Effect> {
@@ -243,7 +269,11 @@ fn select(model: &mut Model, step: Step) {
         model.state.scroll = to as u16;
         return;
     }
-    if model.state.screen == Screen::Guides || scrolls_below(model, step) {
+    if model.state.screen == Screen::Guides {
+        guide::select(model, step);
+        return;
+    }
+    if scrolls_below(model, step) {
         return;
     }
     let pane = model.state.focus;
@@ -277,7 +307,8 @@ fn scrolls_below(model: &mut Model, step: Step) -> bool {
     takes && step != Step::First
 }
 
-const fn stepped(from: usize, step: Step, page: usize, last: usize) -> usize {
+/// Where a step leads from a place, between the first and the last.
+pub(super) const fn stepped(from: usize, step: Step, page: usize, last: usize) -> usize {
     let to = match step {
         Step::Up => from.saturating_sub(1),
         Step::Down => from.saturating_add(1),
@@ -291,15 +322,23 @@ const fn stepped(from: usize, step: Step, page: usize, last: usize) -> usize {
 
 fn type_key(model: &mut Model, key: Key, now: Stamp) -> Vec<Effect> {
     let palette = model.state.overlay == Overlay::Palette;
+    let answering = match model.state.overlay {
+        Overlay::Answer(what) => Some(what),
+        _ => None,
+    };
     match key.code() {
-        Code::Esc => {
+        Code::Esc if answering.is_none() => {
             if !palette {
                 model.state.filter.clear();
             }
             open(model, Overlay::None);
         }
+        Code::Esc if answering.is_some() => open(model, Overlay::None),
         Code::Enter if palette => return choose(model, now),
-        Code::Enter => open(model, Overlay::None),
+        Code::Enter => match answering {
+            Some(what) => return guide::answer(model, what),
+            None => open(model, Overlay::None),
+        },
         Code::Up if palette => model.state.choice = model.state.choice.saturating_sub(1),
         Code::Down if palette => {
             let last = command::matching(model, model.state.line.value()).len().saturating_sub(1);

@@ -3,7 +3,7 @@
 use super::{Action, Command, Move, Step};
 use crate::{
     base::text::Text,
-    console::model::{Model, Overlay, Pane, Screen},
+    console::model::{Answering, Model, Overlay, Pane, Screen},
     watch::snapshot::{AlertState, Environment},
 };
 
@@ -43,6 +43,15 @@ pub const CATALOGUE: &[Command] = &[
         .when(can_use_mouse),
     more("redraw", "Redraw", "Draw everything again.", &["ctrl-l"], Action::Redraw),
     more("suspend", "Suspend", "Stop the console; 'fg' brings it back.", &["ctrl-z"], Action::Suspend),
+    more("guide-back", "Step back", "In a guide: go back to the step before.", &["b"], Action::GuideBack).when(in_run),
+    more("guide-skip", "Leave out", "In a guide: leave this step out, with a reason.", &["o"], Action::GuideLine(Answering::Skip))
+        .when(in_run),
+    more("guide-note", "Note", "In a guide: write a word into its record.", &["n"], Action::GuideLine(Answering::Note))
+        .when(in_run),
+    more("guide-pause", "Let it rest", "In a guide: let it rest; nothing can be confirmed meanwhile.", &["p"], Action::GuideLine(Answering::Pause))
+        .when(in_run),
+    more("guide-abort", "End it here", "In a guide: end it, with a reason; what was done is told.", &["x"], Action::GuideLine(Answering::Abort))
+        .when(in_run),
     incident("incident-stop", "Incident: stop", "Stop the demo's server.", "stop"),
     incident("incident-kill", "Incident: kill", "Kill the demo's server, as a crash does.", "kill"),
     incident("incident-hang", "Incident: hang", "Let the demo's server hang (SIGSTOP).", "hang"),
@@ -106,7 +115,7 @@ const fn always(_: &Model) -> Result<(), Text> {
 
 /// The detail of the alerts goes on with all checks, so that there is always something to read.
 fn has_detail(model: &Model) -> Result<(), Text> {
-    only(model.state.screen != Screen::Guides, "there is no guide yet")?;
+    only(model.state.screen != Screen::Guides, "a guide shows all that it has")?;
     let checks = model.state.focus == Pane::Alerts && !model.snapshot.checks.is_empty();
     only(checks || model.selected_row().is_some(), "the pane has no row")
 }
@@ -116,7 +125,9 @@ fn can_filter(model: &Model) -> Result<(), Text> {
 }
 
 fn can_open(model: &Model) -> Result<(), Text> {
-    only(model.state.screen != Screen::Guides, "there is no guide yet")?;
+    if model.state.screen == Screen::Guides {
+        return Ok(());
+    }
     let shut = model.state.screen == Screen::Overview && model.state.zoom.is_none();
     if shut { Ok(()) } else { has_detail(model) }
 }
@@ -141,6 +152,11 @@ fn can_acknowledge(model: &Model) -> Result<(), Text> {
         AlertState::Pending => Err(Text::ours("it does not fire yet")),
         AlertState::Resolving => Err(Text::ours("its cause is gone already")),
     }
+}
+
+fn in_run(model: &Model) -> Result<(), Text> {
+    let run = model.state.screen == Screen::Guides && model.state.guides.sheet.is_some();
+    only(run, "open a guide first")
 }
 
 fn has_themes(model: &Model) -> Result<(), Text> {

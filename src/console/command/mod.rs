@@ -11,7 +11,7 @@ use crate::{
     base::text::Text,
     console::{
         input::keymap::{KeyError, KeySettings, Keymap, Preset},
-        model::{Entry, Model, Screen},
+        model::{Answering, Entry, Model, Screen},
     },
 };
 
@@ -73,6 +73,10 @@ pub enum Action {
     Redraw,
     /// Stop by job control.
     Suspend,
+    /// In a run of a guide: to the step before.
+    GuideBack,
+    /// In a run of a guide: type this.
+    GuideLine(Answering),
     /// Cause an incident on a demo target.
     Incident(&'static str),
 }
@@ -86,6 +90,7 @@ impl Action {
             Self::RetryNow | Self::Acknowledge => "Act",
             Self::Freeze | Self::Theme | Self::Mouse | Self::Redraw => "Screen",
             Self::Quit | Self::Suspend => "Leave",
+            Self::GuideBack | Self::GuideLine(_) => "In a guide",
             Self::Incident(_) => "Incidents of the demo",
         }
     }

@@ -2,12 +2,14 @@
 //!
 //! The screens draw from it, `update` changes it. It knows neither keys nor terminal.
 
+mod guide;
 mod rows;
 
 use std::{collections::BTreeMap, sync::Arc};
 
 use tui_input::Input;
 
+pub use self::guide::{Answering, GuideWish, Guides, Offered, Sheet, Shelf, Waiting};
 pub use self::rows::{BackupRow, Row, Rows, backup_at, count, rows};
 use super::input::keymap::Keymap;
 use crate::{
@@ -101,12 +103,14 @@ pub enum Overlay {
     Detail,
     /// Where the facts come from, and how fresh they are.
     Sources,
+    /// A line to answer a guide with.
+    Answer(Answering),
 }
 
 impl Overlay {
     /// True while a line is being typed: letters are text then, not commands.
     pub const fn is_typing(self) -> bool {
-        matches!(self, Self::Palette | Self::Filter)
+        matches!(self, Self::Palette | Self::Filter | Self::Answer(_))
     }
 }
 
@@ -154,6 +158,8 @@ pub struct UiState {
     pub choice: usize,
     /// Only rows that hold these words are shown; empty shows all.
     pub filter: String,
+    /// The guides.
+    pub guides: Guides,
     /// Since when the screen stands still; the snapshot shown is the one of that moment.
     pub frozen: Option<Stamp>,
     /// A message that passes by.
@@ -194,6 +200,8 @@ pub struct Room {
     pub below: (u16, u16),
     /// Lines of the overlay that are shown, and how many it has.
     pub overlay: (u16, u16),
+    /// Lines of the guides' screen that are shown, and how many it has.
+    pub guide: (u16, u16),
 }
 
 impl Model {

@@ -1,14 +1,30 @@
-//! What walks a person through.
+//! What walks a person through: the guides and the runs that wait, or the page of the one that is open.
 
-use ratatui::layout::Rect;
+use ratatui::layout::{Position, Rect};
 
-use crate::console::{
-    theme::Meaning,
-    widget::{Canvas, grid, piece, wrap},
+use super::{Layout, Ui, lines::input};
+use crate::{
+    base::units,
+    console::{
+        model::{Answering, Overlay, Sheet, Shelf},
+        theme::Meaning,
+        view::Sight,
+        widget::{Canvas, Line as Words, Tone, grid, marked, piece, wrap, wrap_line},
+    },
+    guide::{
+        page::{Ask, Line, Page},
+        spec::Grade,
+    },
 };
 
 /// Draws the screen into `area`.
-pub fn draw(canvas: &mut Canvas<'_>, area: Rect) {
+pub fn draw(
+    canvas: &mut Canvas<'_>,
+    sight: &Sight<'_>,
+    ui: &Ui<'_>,
+    area: Rect,
+    layout: &mut Layout,
+) {
     if area.width < 6 || area.height < 3 {
         return;
     }
@@ -16,10 +32,255 @@ pub fn draw(canvas: &mut Canvas<'_>, area: Rect) {
     super::overview::edges(canvas, area);
     let inner =
         Rect { x: area.x + 2, y: area.y + 1, width: area.width - 4, height: area.height - 2 };
-    canvas
-        .line(Rect { y: area.y, height: 1, ..inner }, &[piece(" Guides ", Meaning::TitleFocused)]);
-    let words = wrap("There is no guide yet.", usize::from(inner.width));
-    for (y, line) in (inner.top()..inner.bottom()).zip(words) {
-        canvas.line(Rect { y, height: 1, ..inner }, &[piece(line, Meaning::Muted)]);
+    let head = Rect { y: area.y, height: 1, ..inner };
+    match &sight.state.guides.sheet {
+        None => {
+            canvas.line(head, &[piece(" Guides ", Meaning::TitleFocused)]);
+            shelf(canvas, sight, &sight.state.guides.shelf, inner, layout);
+        }
+        Some(sheet) => {
+            let page = &sheet.page;
+            let title = format!(" {} {} {} ", page.title, canvas.glyphs.dot(), page.on);
+            canvas.line(head, &[piece(title, Meaning::TitleFocused)]);
+            let since = ui.wall.duration_since(page.began);
+            if !since.is_negative() {
+                let clock = format!(" since the beginning {} ", units::clock(since.unsigned_abs()));
+                if usize::from(head.width) > clock.len() + 40 {
+                    canvas.line_right(head, &[piece(clock, Meaning::Muted)]);
+                }
+            }
+            self::sheet(canvas, sight, sheet, inner, layout);
+        }
     }
+}
+
+fn shelf(
+    canvas: &mut Canvas<'_>,
+    sight: &Sight<'_>,
+    shelf: &Shelf,
+    area: Rect,
+    layout: &mut Layout,
+) {
+    let choice = sight.state.guides.choice;
+    let mut lines: Vec<(Words, Option<usize>)> = Vec::new();
+    if let Some(trouble) = &shelf.trouble {
+        lines.push((vec![piece(trouble.to_string(), Meaning::Warning)], None));
+    }
+    if !shelf.runs.is_empty() {
+        lines.push((vec![piece("Begun, and not over", Meaning::Title)], None));
+    }
+    for (at, run) in shelf.runs.iter().enumerate() {
+        let began = run.began.strftime("%m-%d %H:%M:%SZ");
+        let state = match &run.driver {
+            Some(driver) => vec![piece(format!("  driven by {driver}"), Meaning::Warning)],
+            None => vec![piece("  waits", Meaning::Muted)],
+        };
+        let mut line = vec![piece(format!("{} ", run.title), Meaning::Strong)];
+        line.push(piece(format!("on {} since {began}: {}", run.on, run.step), Meaning::Text));
+        line.extend(state);
+        lines.push((line, Some(at)));
+    }
+    if !shelf.runs.is_empty() {
+        lines.push((Words::new(), None));
+        lines.push((vec![piece("To begin", Meaning::Title)], None));
+    }
+    for (at, guide) in shelf.guides.iter().enumerate() {
+        let line = vec![
+            piece(format!("{}  ", guide.title), Meaning::Strong),
+            piece(guide.about.to_string(), Meaning::Muted),
+        ];
+        lines.push((line, Some(shelf.runs.len() + at)));
+    }
+    if shelf.is_empty() && shelf.trouble.is_none() {
+        lines.push((vec![piece("reading", Meaning::Muted)], None));
+    }
+    let shown = usize::from(area.height);
+    let chosen = lines.iter().position(|(_, at)| *at == Some(choice)).unwrap_or(0);
+    let first = (chosen + 1).saturating_sub(shown);
+    layout.guide = (area.height, lines.len() as u16);
+    for (y, (line, at)) in (area.top()..area.bottom()).zip(lines.iter().skip(first)) {
+        let row = Rect { y, height: 1, ..area };
+        canvas.line(row, line);
+        if *at == Some(choice) {
+            canvas.select(row);
+            layout.selection = Some(Position { x: row.x, y });
+        }
+    }
+}
+
+fn sheet(
+    canvas: &mut Canvas<'_>,
+    sight: &Sight<'_>,
+    sheet: &Sheet,
+    area: Rect,
+    layout: &mut Layout,
+) {
+    let page = &sheet.page;
+    let cells = usize::from(area.width);
+    let mut head: Vec<Words> = vec![vec![piece(
+        format!("{} {} step {}", page.chunk, canvas.glyphs.dot(), page.number),
+        Meaning::Muted,
+    )]];
+    head.extend(wrap(&page.line, cells).into_iter().map(|line| vec![piece(line, Meaning::Strong)]));
+    let asks = asked(canvas, sight, sheet, cells);
+    let body: Vec<Words> = page.body.iter().flat_map(|line| told(canvas, line, cells)).collect();
+
+    let room = area.height.saturating_sub(head.len() as u16 + asks.lines.len() as u16 + 2);
+    layout.guide = (room, body.len() as u16);
+    let mut y = area.top();
+    let mut put = |canvas: &mut Canvas<'_>, line: &Words| {
+        if y < area.bottom() {
+            canvas.line(Rect { y, height: 1, ..area }, line);
+        }
+        y += 1;
+    };
+    for line in &head {
+        put(canvas, line);
+    }
+    put(canvas, &Words::new());
+    let first = sight.state.guides.scroll.min((body.len() as u16).saturating_sub(room));
+    for line in body.iter().skip(first.into()).take(room.into()) {
+        put(canvas, line);
+    }
+    let hidden = (body.len() as u16).saturating_sub(first + room);
+    let more = if hidden > 0 {
+        vec![piece(format!("{hidden} more lines: page-down"), Meaning::Muted)]
+    } else {
+        Words::new()
+    };
+    put(canvas, &more);
+    // The question stands at the bottom, always in the same place.
+    let mut y = area.bottom().saturating_sub(asks.lines.len() as u16).max(area.top());
+    for (nth, line) in asks.lines.iter().enumerate() {
+        let row = Rect { y, height: 1, ..area };
+        if y >= area.bottom() {
+            break;
+        }
+        if asks.typed == Some(nth) {
+            layout.cursor = input(canvas, sight, row, ">");
+        } else {
+            canvas.line(row, line);
+        }
+        if asks.chosen == Some(nth) {
+            canvas.select(row);
+            layout.selection = Some(Position { x: row.x, y });
+        }
+        y += 1;
+    }
+}
+
+/// The lines of a question.
+#[derive(Default)]
+struct Asked {
+    lines: Vec<Words>,
+    /// The line that is chosen.
+    chosen: Option<usize>,
+    /// The line that is being typed.
+    typed: Option<usize>,
+}
+
+fn asked(canvas: &Canvas<'_>, sight: &Sight<'_>, sheet: &Sheet, cells: usize) -> Asked {
+    let page = &sheet.page;
+    let mut asked = Asked::default();
+    if let Some(why) = &sheet.refusal {
+        let said = [
+            piece(canvas.glyphs.mark(Tone::WARN.mark), Meaning::Warning),
+            piece(format!(" {why}"), Meaning::Warning),
+        ];
+        asked.lines.extend(wrap_line(&said, cells));
+    }
+    if let Some(rests) = &page.rests {
+        asked.lines.push(vec![piece(rests.to_string(), Meaning::Warning)]);
+        asked.lines.push(vec![piece("Enter", Meaning::Key), piece(" goes on", Meaning::Text)]);
+        return asked;
+    }
+    if let Overlay::Answer(what) = sight.state.overlay {
+        asked.lines.push(vec![piece(prompt(what, page), Meaning::Text)]);
+        asked.typed = Some(asked.lines.len());
+        asked.lines.push(Words::new());
+        return asked;
+    }
+    let key =
+        |does: String| vec![piece("Enter", Meaning::Key), piece(format!(" {does}"), Meaning::Text)];
+    match &page.ask {
+        Ask::Wait(what) => asked.lines.push(vec![marked(canvas.glyphs, Tone::WAIT, what)]),
+        Ask::Accept(words) => asked.lines.push(key(words.to_string())),
+        Ask::Choose(options) if options.is_empty() => {
+            asked
+                .lines
+                .push(vec![piece("there is nothing to choose; r looks again", Meaning::Warning)]);
+        }
+        Ask::Choose(options) => {
+            for (nth, option) in options.iter().enumerate() {
+                if nth == sight.state.guides.choice {
+                    asked.chosen = Some(asked.lines.len());
+                }
+                asked.lines.push(vec![piece(format!(" {option}"), Meaning::Text)]);
+            }
+        }
+        Ask::Enter(default) => asked.lines.push(key(format!("to type it [{default}]"))),
+        Ask::Confirm { grade: Grade::Mild, .. } => asked.lines.push(key("does it".to_owned())),
+        Ask::Confirm { .. } => asked.lines.push(key("to confirm it".to_owned())),
+        Ask::Failed => {
+            asked.lines.push(key("once more; or b, o, x: back, leave out, end here".to_owned()))
+        }
+        Ask::Over => asked.lines.push(key("to the guides".to_owned())),
+    }
+    asked
+}
+
+fn prompt(what: Answering, page: &Page) -> String {
+    match (what, &page.ask) {
+        (Answering::Answer, Ask::Confirm { grade: Grade::Severe, challenge, .. }) => {
+            let challenge = challenge.as_ref().map_or("", |text| text.as_str());
+            format!("Type {challenge} to do it")
+        }
+        (Answering::Answer, Ask::Confirm { .. }) => "Type y to do it".to_owned(),
+        (Answering::Answer, _) => "Type it; Enter takes it".to_owned(),
+        (Answering::Reason, _) => "Why? It goes into the ledger".to_owned(),
+        (Answering::Skip, _) => "Why is this left out?".to_owned(),
+        (Answering::Pause, _) => "Why does it rest?".to_owned(),
+        (Answering::Abort, _) => "Why does it end here?".to_owned(),
+        (Answering::Note, _) => "A word for the record".to_owned(),
+    }
+}
+
+fn told(canvas: &Canvas<'_>, line: &Line, cells: usize) -> Vec<Words> {
+    let sign = |tone: Tone| piece(format!("{} ", canvas.glyphs.mark(tone.mark)), tone.meaning);
+    let words = match line {
+        Line::Say(words) => vec![piece(words.to_string(), Meaning::Text)],
+        Line::Fact { label, value, well } => {
+            let tone = match well {
+                None => Tone { mark: Tone::RUNS.mark, meaning: Meaning::Muted },
+                Some(true) => Tone::GOOD,
+                Some(false) => Tone::BAD,
+            };
+            let value = match value {
+                Some(value) => piece(value.to_string(), Meaning::Strong),
+                None => piece(canvas.glyphs.unknown(), Meaning::Unknown),
+            };
+            let mut line = vec![sign(tone), piece(format!("{label}: "), Meaning::Muted), value];
+            if *well == Some(false) {
+                line.push(piece("  not as it has to be", Meaning::Critical));
+            }
+            line
+        }
+        Line::Plan(words) => {
+            // A plan keeps its columns: it is cut rather than broken.
+            return vec![vec![
+                piece("  ", Meaning::Muted),
+                piece(words.to_string(), Meaning::Text),
+            ]];
+        }
+        Line::Command(words) => {
+            vec![piece("$ ", Meaning::Muted), piece(words.to_string(), Meaning::Key)]
+        }
+        Line::Undo(Some(undo)) => {
+            vec![piece("undo: ", Meaning::Muted), piece(undo.to_string(), Meaning::Text)]
+        }
+        Line::Undo(None) => vec![piece("NO UNDO", Meaning::Critical)],
+        Line::Bad(words) => vec![sign(Tone::BAD), piece(words.to_string(), Meaning::Critical)],
+        Line::Done(words) => vec![sign(Tone::GOOD), piece(words.to_string(), Meaning::Text)],
+    };
+    wrap_line(&words, cells)
 }

@@ -63,6 +63,8 @@ pub struct Layout {
     pub below: (u16, u16),
     /// How many lines the overlay shows of how many; a page is the first figure.
     pub overlay: (u16, u16),
+    /// How many lines of the guides' screen are shown of how many.
+    pub guide: (u16, u16),
     /// Where the cursor of the line being typed stands.
     pub cursor: Option<Position>,
     /// Where the selected row stands, for terminals whose reader follows the cursor.
@@ -102,7 +104,9 @@ pub fn render(
     let body = frame(&mut canvas, &sight, &live, ui, area, &mut layout);
     if !body.is_empty() {
         match state.zoom {
-            _ if state.screen == Screen::Guides => guides::draw(&mut canvas, body),
+            _ if state.screen == Screen::Guides => {
+                guides::draw(&mut canvas, &sight, ui, body, &mut layout);
+            }
             _ if state.screen == Screen::Recovery => {
                 zoom::draw(&mut canvas, &sight, Pane::Backup, body, &mut layout);
             }
@@ -114,7 +118,7 @@ pub fn render(
         }
         switch::draw(&mut canvas, ui, state.screen, body);
         match state.overlay {
-            Overlay::None | Overlay::Filter => {}
+            Overlay::None | Overlay::Filter | Overlay::Answer(_) => {}
             Overlay::Help => help::draw(&mut canvas, &sight, ui, body, &mut layout),
             Overlay::Palette => palette::draw(&mut canvas, &sight, ui, body, &mut layout),
             Overlay::Detail => detail::draw(&mut canvas, &sight, body, &mut layout),

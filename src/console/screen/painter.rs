@@ -51,7 +51,11 @@ impl Painter {
         let entries: Vec<Entry> = match state.overlay {
             Overlay::Palette => command::matching(model, state.line.value()),
             Overlay::Help => command::all(model),
-            Overlay::None | Overlay::Filter | Overlay::Detail | Overlay::Sources => Vec::new(),
+            Overlay::None
+            | Overlay::Filter
+            | Overlay::Detail
+            | Overlay::Sources
+            | Overlay::Answer(_) => Vec::new(),
         };
         let ui = Ui {
             theme: &self.theme,

@@ -1,0 +1,153 @@
+//! The guides of the console: one run at a time, driven on a thread of its own.
+
+use std::{
+    sync::{Arc, mpsc},
+    thread,
+};
+
+use tokio::sync::mpsc::UnboundedSender;
+
+use crate::{
+    base::text::Text,
+    cli::{
+        Failure,
+        guide::{self, Ground, runs},
+        setup,
+    },
+    console::{
+        app::effects::{Notice, Told},
+        model::{GuideWish, Offered, Sheet, Shelf, Tone, Waiting},
+    },
+    guide::{
+        driver::{Driver, View},
+        library,
+        page::page,
+        run::{Run, Seen},
+        state::Phase,
+    },
+};
+
+/// The way to the thread that keeps them.
+#[derive(Debug)]
+pub struct Guides(mpsc::Sender<GuideWish>);
+
+impl Guides {
+    /// Starts the thread. It ends, and leaves its run where it stands, when this is dropped.
+    pub fn start(ground: Ground, say: UnboundedSender<Told>) -> Self {
+        let (send, wishes) = mpsc::channel();
+        thread::spawn(move || {
+            let mut desk = Desk { ground, say, driver: None };
+            for wish in wishes {
+                if let Err(failure) = desk.grant(wish) {
+                    let text = Text::one_line(&failure.to_string());
+                    desk.tell(Told::Notice(Notice { text, tone: Tone::Refusal }));
+                }
+            }
+        });
+        Self(send)
+    }
+
+    /// Passes a wish on.
+    pub fn wish(&self, wish: &GuideWish) {
+        // The thread ends with us, never before.
+        let _ = self.0.send(wish.clone());
+    }
+}
+
+struct Desk {
+    ground: Ground,
+    say: UnboundedSender<Told>,
+    driver: Option<Driver>,
+}
+
+impl Desk {
+    fn tell(&self, told: Told) {
+        // A console that has ended needs no more.
+        let _ = self.say.send(told);
+    }
+
+    fn grant(&mut self, wish: GuideWish) -> Result<(), Failure> {
+        match wish {
+            GuideWish::List => self.tell(Told::Shelf(Arc::new(shelf()))),
+            GuideWish::Begin(id) => {
+                let card = guide::card(&self.ground, &id)?;
+                let run = runs()?.begin(&card).map_err(guide::wrong)?;
+                self.drive(run)?;
+            }
+            GuideWish::Resume(id) => {
+                let run = runs()?.drive(&id).map_err(guide::wrong)?;
+                self.drive(run)?;
+            }
+            GuideWish::Input(input) => {
+                if let Some(driver) = &self.driver {
+                    driver.input(input);
+                }
+            }
+            GuideWish::Leave => {
+                self.driver = None;
+                self.tell(Told::Sheet(None));
+                self.tell(Told::Shelf(Arc::new(shelf())));
+            }
+        }
+        Ok(())
+    }
+
+    fn drive(&mut self, run: Run) -> Result<(), Failure> {
+        // One at a time: the one before waits where it stands.
+        self.driver = None;
+        let hands = guide::hands(&self.ground.who, &run)?;
+        let by = Text::from(self.ground.who.in_words());
+        let say = self.say.clone();
+        let tell = move |view: &Arc<View>| {
+            let _ = say.send(Told::Sheet(Some(Arc::new(sheet(view)))));
+        };
+        self.driver = Some(Driver::start(run, hands, by, Box::new(tell)));
+        Ok(())
+    }
+}
+
+fn sheet(view: &View) -> Sheet {
+    Sheet {
+        run: view.run.clone(),
+        page: page(&view.card, &view.state, view.job.as_ref()),
+        refusal: view.refusal.clone(),
+    }
+}
+
+fn shelf() -> Shelf {
+    let read = || -> Result<Shelf, Failure> {
+        let guides = library::guides(&setup::paths()?.guides()).map_err(guide::wrong)?;
+        let offered = |guide: crate::guide::spec::Guide| Offered {
+            id: guide.id.as_str().into(),
+            title: guide.title.as_str().into(),
+            about: guide.about.as_str().into(),
+        };
+        let all = runs()?.list().map_err(guide::wrong)?;
+        let (runs, bad): (Vec<_>, Vec<_>) = all.into_iter().partition(Result::is_ok);
+        let trouble = bad.into_iter().find_map(Result::err);
+        Ok(Shelf {
+            guides: guides.into_iter().map(offered).collect(),
+            runs: runs.into_iter().flatten().filter_map(waiting).collect(),
+            trouble: trouble.map(|error| Text::one_line(&error.to_string())),
+        })
+    };
+    read().unwrap_or_else(|failure| Shelf {
+        trouble: Some(Text::one_line(&failure.to_string())),
+        ..Shelf::default()
+    })
+}
+
+fn waiting(run: Seen) -> Option<Waiting> {
+    if let Phase::Over(_) = run.state.phase {
+        return None;
+    }
+    let page = page(&run.card, &run.state, None);
+    Some(Waiting {
+        id: run.id.as_str().into(),
+        title: page.title,
+        on: page.on,
+        step: page.line,
+        began: page.began,
+        driver: run.driver,
+    })
+}

@@ -1,0 +1,140 @@
+//! The guides as the console shows them: those that there are, runs that wait, and the page of the one that is
+//! open.
+
+use std::sync::Arc;
+
+use crate::{
+    base::{clock::Timestamp, text::Text},
+    guide::{
+        page::{Ask, Page},
+        spec::Grade,
+    },
+};
+
+/// What there is to begin, and to go on with.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Shelf {
+    /// The guides.
+    pub guides: Vec<Offered>,
+    /// Runs that are not over, the latest first.
+    pub runs: Vec<Waiting>,
+    /// Why they cannot be read.
+    pub trouble: Option<Text>,
+}
+
+/// A guide.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Offered {
+    /// Its name.
+    pub id: Text,
+    /// What it is called.
+    pub title: Text,
+    /// What it is for.
+    pub about: Text,
+}
+
+/// A run that is not over.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Waiting {
+    /// Its name.
+    pub id: Text,
+    /// What its guide is called.
+    pub title: Text,
+    /// On what.
+    pub on: Text,
+    /// The step where it stands.
+    pub step: Text,
+    /// When it began.
+    pub began: Timestamp,
+    /// Who drives it; none when nobody does.
+    pub driver: Option<Text>,
+}
+
+impl Shelf {
+    /// How many rows it has.
+    pub fn len(&self) -> usize {
+        self.runs.len() + self.guides.len()
+    }
+
+    /// True without a row.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}
+
+/// The page of the run that is open.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Sheet {
+    /// The run's name.
+    pub run: Text,
+    /// What is to be drawn.
+    pub page: Page,
+    /// Why the last input was not taken.
+    pub refusal: Option<Text>,
+}
+
+impl Sheet {
+    /// True when another question stands there than on the one before.
+    pub fn asks_anew(&self, before: Option<&Self>) -> bool {
+        before.is_none_or(|before| {
+            self.run != before.run
+                || self.page.number != before.page.number
+                || self.page.ask != before.page.ask
+        })
+    }
+
+    /// True when the answer is typed.
+    pub const fn is_typed(&self) -> bool {
+        matches!(
+            self.page.ask,
+            Ask::Enter(_) | Ask::Confirm { grade: Grade::Moderate | Grade::Severe, .. }
+        )
+    }
+}
+
+/// What the person has done to the guides' screen.
+#[derive(Clone, Debug, Default)]
+pub struct Guides {
+    /// What there is.
+    pub shelf: Arc<Shelf>,
+    /// The run that is open.
+    pub sheet: Option<Arc<Sheet>>,
+    /// The chosen row of the shelf, or the choice of the page.
+    pub choice: usize,
+    /// The first line of the page that is shown.
+    pub scroll: u16,
+    /// What was typed to confirm, while the reason is typed.
+    pub typed: Option<String>,
+}
+
+/// What is being typed for a run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Answering {
+    /// The answer to the page's question.
+    Answer,
+    /// Why a deed is done, behind its confirmation.
+    Reason,
+    /// Why a step is left out.
+    Skip,
+    /// Why the run rests.
+    Pause,
+    /// Why the run ends here.
+    Abort,
+    /// A word for the record.
+    Note,
+}
+
+/// What is wished of the engine about guides.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum GuideWish {
+    /// To be told anew what there is.
+    List,
+    /// Begin a guide.
+    Begin(Text),
+    /// Go on with a run.
+    Resume(Text),
+    /// What the person does in the run that is open.
+    Input(crate::guide::state::Input),
+    /// Leave the run where it stands.
+    Leave,
+}
