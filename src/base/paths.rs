@@ -55,6 +55,11 @@ impl Paths {
         self.state.join("guides")
     }
 
+    /// The folder of what `wal setup` changed, one file for each cluster.
+    pub fn setups(&self) -> PathBuf {
+        self.state.join("wal-setup")
+    }
+
     /// The log.
     pub fn log_file(&self) -> PathBuf {
         self.state.join("howdah.log")

@@ -30,6 +30,7 @@ fn places(cli: &Cli) -> Result<String, Failure> {
         ("log", paths.log_file()),
         ("ledger", ledger),
         ("jobs", paths.jobs()),
+        ("WAL set-ups", paths.setups()),
     ] {
         let note = if path.exists() { "" } else { "  (not there yet)" };
         // Writing to a string cannot fail.

@@ -273,7 +273,7 @@ fn confirm(
 
 fn again(guide: &Guide, next: State, event: &Event) -> Result<State, Refusal> {
     match next.phase {
-        Phase::Asking if next.seen == Default::default() => refuse("there is nothing to look at"),
+        Phase::Asking if !looks => refuse("there is nothing to look at"),
         Phase::Asking
         | Phase::LookFailed(_)
         | Phase::PlanFailed(_)

@@ -3,6 +3,7 @@
 use std::{
     fs,
     ops::Deref,
+    os::unix::fs::chown,
     path::{Path, PathBuf},
     process::{Command, Output},
     time::Duration,
@@ -51,10 +52,7 @@ impl Archived {
             fs::create_dir(folder.path().join(name)).expect("made");
             folder.give(&folder.path().join(name)).expect("given");
         }
-        let archive_command = format!(
-            "{HOWDAH} wal archive --repository {}/repo --name {NAME} %p",
-            folder.path().display()
-        );
+        let archive_command = archive_command(&folder.path().join("repo"));
         let mut all = vec![
             ("archive_mode".to_owned(), "on".to_owned()),
             ("archive_command".to_owned(), archive_command),
@@ -64,6 +62,23 @@ impl Archived {
         let binaries = Binaries::find().expect("programs");
         let cluster = Cluster::start_in(folder, binaries, &options).expect("a cluster");
         Self { cluster, account }
+    }
+
+    /// The account that the server runs as, when it is not ours.
+    pub fn account(&self) -> Option<&Account> {
+        self.account.as_ref()
+    }
+
+    /// Gives a file or folder to that account.
+    pub fn give(&self, path: &Path) {
+        if let Some(account) = &self.account {
+            chown(path, Some(account.uid), Some(account.gid)).expect("given");
+        }
+    }
+
+    /// An `archive_command` into its repository.
+    pub fn archive_command(&self) -> String {
+        archive_command(&self.repo())
     }
 
     /// The repository's folder.
@@ -158,6 +173,10 @@ impl Archived {
             self.psql("SELECT pg_is_in_recovery()").is_ok_and(|says| says.trim() == "f")
         });
     }
+}
+
+fn archive_command(repo: &Path) -> String {
+    format!("{HOWDAH} wal archive --repository {} --name {NAME} %p", repo.display())
 }
 
 /// What it said, and its exit code.

@@ -1,7 +1,7 @@
 //! `howdah restore`: a plan by default, the deed with `--apply` and the target's name.
 
 pub mod cluster;
-mod confirm;
+pub mod confirm;
 mod database;
 mod table;
 
@@ -153,8 +153,17 @@ fn act<T>(
     if let Some(reason) = &args.reason {
         act = act.because(reason);
     }
+    recorded(cli, act, || deed(&*observer))
+}
+
+/// Does something as one act of the ledger: begun before, ended after.
+pub fn recorded<T>(
+    cli: &Cli,
+    act: Act,
+    deed: impl FnOnce() -> crate::recover::Result<T>,
+) -> Result<T, Failure> {
     let entry = setup::ledger(cli, &setup::config(cli)?)?.begin(act).map_err(unrecorded)?;
-    match deed(&*observer) {
+    match deed() {
         Ok(done) => {
             entry.done(serde_json::Value::Null).map_err(unrecorded)?;
             Ok(done)
@@ -184,7 +193,7 @@ fn which(words: &str) -> Result<Which, String> {
 }
 
 /// A value as JSON for people and programs.
-fn json<T: serde::Serialize>(value: &T) -> Result<String, Failure> {
+pub fn json<T: serde::Serialize>(value: &T) -> Result<String, Failure> {
     let text = serde_json::to_string_pretty(value)
         .map_err(|error| Failure::new(Exit::Failure, format!("no JSON: {error}")))?;
     Ok(text + "\n")

@@ -1,14 +1,21 @@
 //! The words behind `howdah wal`.
 
-use std::path::PathBuf;
+use std::{path::PathBuf, time::Duration};
 
 use clap::{Args, Subcommand};
 
-use crate::cli::args::PlaceArgs;
+use crate::{
+    base::units::parse_span,
+    cli::{args::PlaceArgs, restore::ApplyArgs},
+};
 
 /// What `wal` does.
 #[derive(Debug, Subcommand)]
 pub enum WalCommand {
+    /// Let the server archive with this program: shows what would change unless told to --apply it
+    Setup(SetupArgs),
+    /// Send a segment through the archive and back: does WAL arrive, is it whole, how long does it take
+    Canary(CanaryArgs),
     /// Archive one file: the server's archive_command, with %p
     Archive(ArchiveArgs),
     /// Bring one file back: the server's restore_command, with %f and %p
@@ -22,6 +29,63 @@ pub enum WalCommand {
     /// Fetch the segments behind one into a spool; started by `fetch`
     #[command(hide = true)]
     Ahead(AheadArgs),
+    /// Try as the server's account what `archive` would need; started by the server for `setup`
+    #[command(hide = true)]
+    Trial(TrialArgs),
+}
+
+/// What `wal setup` takes.
+#[derive(Args, Debug)]
+pub struct SetupArgs {
+    /// Which server, and where its WAL is to be kept
+    #[command(flatten)]
+    pub place: PlaceArgs,
+    /// This program on the server's machine [default: where it is here]
+    #[arg(long, value_name = "FILE", conflicts_with = "undo")]
+    pub program: Option<PathBuf>,
+    /// End a segment at the latest after this time [default: half of the RPO target]
+    #[arg(long, value_name = "DURATION", value_parser = span, conflicts_with = "undo")]
+    pub timeout: Option<Duration>,
+    /// Take the last set-up back
+    #[arg(long)]
+    pub undo: bool,
+    /// What may really happen
+    #[command(flatten)]
+    pub apply: ApplyArgs,
+}
+
+/// What `wal canary` takes.
+#[derive(Args, Debug)]
+pub struct CanaryArgs {
+    /// Which server, and its archive
+    #[command(flatten)]
+    pub place: PlaceArgs,
+    /// How long to wait for the segment
+    #[arg(long, value_name = "DURATION", default_value = "2m", value_parser = span)]
+    pub within: Duration,
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// What `wal trial` takes.
+#[derive(Args, Debug)]
+pub struct TrialArgs {
+    /// Where WAL would be kept
+    #[command(flatten)]
+    pub place: PlaceArgs,
+    /// The server's program
+    #[arg(long)]
+    pub postgres: PathBuf,
+    /// Its data folder
+    #[arg(long)]
+    pub data: PathBuf,
+    /// Its configuration file
+    #[arg(long)]
+    pub config_file: PathBuf,
+    /// The settings whose next values are asked for
+    #[arg(long, value_delimiter = ',')]
+    pub settings: Vec<String>,
 }
 
 /// What `wal archive` takes.
@@ -149,6 +213,11 @@ pub struct FindArgs {
     /// Print JSON
     #[arg(long)]
     pub json: bool,
+}
+
+fn span(text: &str) -> Result<Duration, String> {
+    let span = parse_span(text).filter(|span| *span >= Duration::from_secs(1));
+    span.ok_or_else(|| "a duration of a second or more is expected, such as '5m'".to_owned())
 }
 
 fn position(text: &str) -> Result<u64, String> {

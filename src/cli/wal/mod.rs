@@ -1,12 +1,14 @@
 //! `howdah wal`: the WAL archive.
 
 mod args;
+mod canary;
 mod find;
 mod server;
+mod setup;
 mod status;
 mod verify;
 
-use super::{Cli, Exit, Failure, args::PlaceArgs, place, setup};
+use super::{Cli, Exit, Failure, args::PlaceArgs, place, setup as calls};
 use crate::recover::{Repository, repository, wal::Archive};
 
 pub use args::WalCommand;
@@ -15,6 +17,9 @@ pub use server::{asks_for_fetch, for_recovery};
 /// Runs one of them.
 pub fn run(cli: &Cli, command: &WalCommand) -> Result<Exit, Failure> {
     match command {
+        WalCommand::Setup(args) => setup::run(cli, args),
+        WalCommand::Canary(args) => canary::run(cli, args),
+        WalCommand::Trial(args) => setup::trial(cli, args),
         WalCommand::Archive(args) => server::archive(cli, args),
         WalCommand::Fetch(args) => for_recovery(server::fetch(cli, args)),
         WalCommand::Verify(args) => verify::run(cli, args),
@@ -32,12 +37,12 @@ fn repository(cli: &Cli, args: &PlaceArgs) -> Result<Repository, Failure> {
         (Some(location), Some(name)) if cli.config.is_none() && has_no_configuration() => {
             Ok(repository::open(location, name)?)
         }
-        _ => place::repository(&setup::config(cli)?, args),
+        _ => place::repository(&calls::config(cli)?, args),
     }
 }
 
 fn has_no_configuration() -> bool {
-    setup::paths().map_or(true, |paths| {
+    calls::paths().map_or(true, |paths| {
         let about = std::fs::metadata(paths.config_file());
         about.is_err_and(|error| error.kind() == std::io::ErrorKind::PermissionDenied)
     })

@@ -9,9 +9,12 @@
 //! | [`verify`], [`verified`] | what reading it proves, and what was proven before |
 //! | [`dump`] | PostgreSQL's `pg_waldump` |
 //! | [`find`] | from 'the table is gone' to the position just before |
+//! | [`setup`] | lets a server archive: plan, trial, apply, undo |
+//! | [`canary`] | a segment sent through the archive and back: is it there, is it whole, how long did it take |
 //! | [`status`] | the archive beside the server: what would be lost now |
 
 pub mod archive;
+pub mod canary;
 pub mod chain;
 pub mod dump;
 pub mod fetch;
@@ -20,6 +23,7 @@ pub mod history;
 pub mod page;
 pub mod put;
 pub mod segment;
+pub mod setup;
 pub mod status;
 pub mod verified;
 pub mod verify;
