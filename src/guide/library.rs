@@ -5,7 +5,11 @@ use std::{fs, io, path::Path};
 use super::{GuideError, error::io as io_error, spec::Guide};
 
 /// Those that come with howdah.
-const OURS: [&str; 1] = [include_str!("../../assets/guides/restore.toml")];
+const OURS: [&str; 3] = [
+    include_str!("../../assets/guides/restore.toml"),
+    include_str!("../../assets/guides/wal-check.toml"),
+    include_str!("../../assets/guides/wal-setup.toml"),
+];
 
 /// All guides, ours first.
 ///

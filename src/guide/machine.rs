@@ -272,6 +272,7 @@ fn confirm(
 }
 
 fn again(guide: &Guide, next: State, event: &Event) -> Result<State, Refusal> {
+    let looks = guide.steps.get(next.at).is_some_and(|step| step.look.is_some());
     match next.phase {
         Phase::Asking if !looks => refuse("there is nothing to look at"),
         Phase::Asking

@@ -10,7 +10,10 @@ use std::{
 
 use super::{SandboxError, small_disk};
 use crate::{
-    base::{cancel::Cancel, exec::Tool},
+    base::{
+        cancel::Cancel,
+        exec::{Tool, quoted},
+    },
     cluster::{
         Server, Via,
         folder::{Account, PrivateFolder},
@@ -78,10 +81,8 @@ impl Keeper {
 
     /// The server's `archive_command`.
     pub fn archive_command(&self) -> String {
-        // For the shell in single quotes, and `%` doubled for the server.
-        let quoted = |path: &Path| {
-            format!("'{}'", path.to_string_lossy().replace('\'', r"'\''").replace('%', "%%"))
-        };
+        // For the shell, and `%` doubled for the server.
+        let quoted = |path: &Path| quoted(path.as_os_str()).replace('%', "%%");
         let (program, place) = (quoted(&self.program), quoted(&repository(&self.sandbox)));
         format!("{program} wal archive --repository {place} --name {NAME} %p")
     }

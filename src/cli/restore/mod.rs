@@ -107,12 +107,12 @@ pub fn run(cli: &Cli, what: &RestoreCommand) -> Result<Exit, Failure> {
 }
 
 /// The line that names a plan by what it says.
-fn named(mark: &str) -> String {
+pub fn named(mark: &str) -> String {
     format!("plan       {mark}\n")
 }
 
 /// Goes on only with the plan that was shown.
-fn agreed(shown: Option<&str>, mark: &str) -> Result<(), Failure> {
+pub fn agreed(shown: Option<&str>, mark: &str) -> Result<(), Failure> {
     match shown {
         Some(shown) if shown != mark => {
             let what = format!(

@@ -12,13 +12,14 @@ use super::{
 use crate::{
     base::{
         config::Config,
+        digest::mark,
         ledger::{self, Ledger},
         text::clean,
     },
     cli::{
         place::{self, Place},
         repo::table,
-        restore::{cluster::program, confirm::confirm, json as as_json},
+        restore::{agreed, cluster::program, confirm::confirm, json as as_json, named},
         say, work,
     },
     recover::{
@@ -74,8 +75,12 @@ impl Call<'_> {
         let timeout = self.args.timeout.unwrap_or_else(usual);
         let wish = Wish { archiver: archiver.clone(), timeout };
         let plan = setup::plan(session, &self.place.repository, &wish)?;
+        let mark = mark(&json!([plan.server.system_identifier, plan.changes]));
         if !self.args.apply.apply || plan.changes.is_empty() {
             self.show(&plan)?;
+            if !self.args.apply.json {
+                say(&named(&mark))?;
+            }
             return Ok(if plan.refusal().is_some() { Exit::Refused } else { Exit::Ok });
         }
         if !self.args.apply.json {
@@ -84,6 +89,7 @@ impl Call<'_> {
         if let Some(fault) = plan.refusal() {
             return Err(fault.into());
         }
+        agreed(self.args.apply.plan.as_deref(), &mark)?;
         confirm(&self.args.apply, &self.name)?;
         let observer = work::observer(cli, self.args.apply.json)?;
         let record = self.with_authority(cli, config, &plan.server, |by| {

@@ -161,7 +161,12 @@ pub fn all(model: &Model) -> Vec<Entry> {
 
 /// The commands of the key bar, the most wanted first.
 pub fn bar(model: &Model) -> Vec<Entry> {
-    let shown = |command: &&Command| command.in_bar;
+    let walks = model.state.screen == Screen::Guides && model.state.guides.sheet.is_some();
+    let shown = |command: &&Command| match command.action {
+        Action::GuideBack | Action::GuideLine(_) => walks,
+        Action::Open | Action::Back | Action::Help => command.in_bar,
+        _ => command.in_bar && !walks,
+    };
     CATALOGUE.iter().filter(shown).map(|command| entry(command, model)).collect()
 }
 
