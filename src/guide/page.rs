@@ -26,6 +26,8 @@ pub struct Page {
     pub line: Text,
     /// What stands below it.
     pub body: Vec<Line>,
+    /// How the act that waits to be confirmed is undone.
+    pub undo: Option<Undo>,
     /// What is asked.
     pub ask: Ask,
     /// When the run began.
@@ -52,12 +54,19 @@ pub enum Line {
     Plan(Text),
     /// A command, as a person would type it.
     Command(Text),
-    /// How an act is undone; none: not at all.
-    Undo(Option<Text>),
     /// Something that went wrong.
     Bad(Text),
     /// Something that was done.
     Done(Text),
+}
+
+/// How an act is undone.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Undo {
+    /// So.
+    By(Text),
+    /// Not at all.
+    Never,
 }
 
 /// What is asked of the person.
@@ -111,6 +120,7 @@ pub fn page(card: &Card, state: &State, job: Option<&Job>) -> Page {
         number: state.answers.len() + 1,
         line: line.into(),
         body,
+        undo: step.and_then(|step| undo(state, step)),
         ask,
         began: card.began,
         rests: state.paused.as_ref().map(|rest| {
@@ -180,6 +190,17 @@ fn turn(state: &State, step: &Step) -> Ask {
     }
 }
 
+/// How the act of a step is undone, while it waits to be confirmed.
+fn undo(state: &State, step: &Step) -> Option<Undo> {
+    match (&state.phase, &step.kind) {
+        (Phase::Confirming { .. }, Kind::Act { undo, .. }) => Some(match undo {
+            Some(undo) => Undo::By(state.values.fill(undo).into()),
+            None => Undo::Never,
+        }),
+        _ => None,
+    }
+}
+
 fn confirming(
     card: &Card,
     state: &State,
@@ -187,11 +208,10 @@ fn confirming(
     body: &mut Vec<Line>,
     since: Timestamp,
 ) -> Ask {
-    let Kind::Act { command: words, grade, challenge, undo, .. } = &step.kind else {
+    let Kind::Act { command: words, grade, challenge, .. } = &step.kind else {
         return Ask::Failed;
     };
     body.extend(command(card, state, Some(words)));
-    body.push(Line::Undo(undo.as_ref().map(|undo| state.values.fill(undo).into())));
     let challenge = challenge.as_ref().map(|text| state.values.fill(text).into());
     Ask::Confirm { grade: *grade, challenge, since }
 }

@@ -13,7 +13,7 @@ use std::{
 use super::{
     driver::Driver,
     machine::{DEAD, SHORT},
-    page::{Ask, Line, Page, page},
+    page::{Ask, Line, Page, Undo, page},
     spec::Grade,
     state::Input,
 };
@@ -197,6 +197,11 @@ pub fn write_page(out: &mut dyn Write, page: &Page, anew: bool) -> io::Result<()
     if let Some(rests) = &page.rests {
         writeln!(out, "   {rests}")?;
     }
+    match &page.undo {
+        Some(Undo::By(undo)) => writeln!(out, "   undo: {undo}")?,
+        Some(Undo::Never) => writeln!(out, "   NO UNDO")?,
+        None => {}
+    }
     match &page.ask {
         Ask::Choose(options) if options.is_empty() => {
             writeln!(out, "   there is nothing to choose")?
@@ -226,8 +231,6 @@ fn in_line(line: &Line) -> String {
         }
         Line::Plan(words) => format!("| {words}"),
         Line::Command(words) => format!("$ {words}"),
-        Line::Undo(Some(undo)) => format!("undo: {undo}"),
-        Line::Undo(None) => "NO UNDO".to_owned(),
         Line::Bad(words) => format!("! {words}"),
         Line::Done(words) => format!("- {words}"),
     }

@@ -35,6 +35,8 @@ impl Guides {
     /// Starts the thread. It ends, and leaves its run where it stands, when this is dropped.
     pub fn start(ground: Ground, say: UnboundedSender<Told>) -> Self {
         let (send, wishes) = mpsc::channel();
+        // Alerts name the guide that answers them from the first moment.
+        let _ = send.send(GuideWish::List);
         thread::spawn(move || {
             let mut desk = Desk { ground, say, driver: None };
             for wish in wishes {
@@ -121,6 +123,7 @@ fn shelf() -> Shelf {
             id: guide.id.as_str().into(),
             title: guide.title.as_str().into(),
             about: guide.about.as_str().into(),
+            answers: guide.answers.iter().map(|check| check.as_str().into()).collect(),
         };
         let all = runs()?.list().map_err(guide::wrong)?;
         let (runs, bad): (Vec<_>, Vec<_>) = all.into_iter().partition(Result::is_ok);

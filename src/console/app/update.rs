@@ -111,6 +111,13 @@ fn act(model: &mut Model, action: Action, now: Stamp) -> Vec<Effect> {
         Action::Redraw => return vec![Effect::Redraw],
         Action::Suspend => return vec![Effect::Suspend],
         Action::RetryNow if in_run(model) => return guide::input(Input::Again),
+        Action::GuideForAlert => {
+            let alert = model.selected_alert().map(|alert| alert.check.clone());
+            let shelf = Arc::clone(&model.state.guides.shelf);
+            let guide = alert.and_then(|check| shelf.answer(&check).map(|guide| guide.id.clone()));
+            show(model, Screen::Guides);
+            return guide.map(|id| Effect::Guide(GuideWish::Begin(id))).into_iter().collect();
+        }
         Action::GuideBack => return guide::input(Input::Back),
         Action::GuideLine(what) => guide::begin_line(model, what),
         Action::RetryNow => {
@@ -345,6 +352,10 @@ fn type_key(model: &mut Model, key: Key, now: Stamp) -> Vec<Effect> {
             model.state.choice = (model.state.choice + 1).min(last);
         }
         Code::Tab if palette => complete(model),
+        Code::PageUp | Code::PageDown if answering.is_some() => {
+            let down = key.code() == Code::PageDown;
+            guide::select(model, if down { Step::PageDown } else { Step::PageUp });
+        }
         _ => {
             if let Some(request) = editing(key) {
                 edit(model, request);

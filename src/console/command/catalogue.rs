@@ -24,6 +24,8 @@ pub const CATALOGUE: &[Command] = &[
     bar("acknowledge", "Acknowledge", "Take the selected alert: it is yours now.", &["a"], Action::Acknowledge)
         .when(can_acknowledge),
     bar("retry-now", "Retry now", "Ask all sources now, without waiting for their turn.", &["r"], Action::RetryNow),
+    bar("way-out", "Way out", "Begin the guide that answers the selected alert.", &["w"], Action::GuideForAlert)
+        .when(has_way_out),
     more("detail", "Detail", "Show everything known of the selected row.", &["d"], Action::Detail).when(has_detail),
     more("sources", "Sources", "Show where the facts come from and how old they are.", &["s"], Action::Sources),
     more("overview", "Overview", "Show the four panes.", &["1"], Action::Screen(Screen::Overview)),
@@ -152,6 +154,13 @@ fn can_acknowledge(model: &Model) -> Result<(), Text> {
         AlertState::Pending => Err(Text::ours("it does not fire yet")),
         AlertState::Resolving => Err(Text::ours("its cause is gone already")),
     }
+}
+
+fn has_way_out(model: &Model) -> Result<(), Text> {
+    let alerts = model.state.screen == Screen::Overview && model.state.focus == Pane::Alerts;
+    only(alerts, "select an alert first")?;
+    let alert = model.selected_alert().ok_or(Text::ours("there is no alert"))?;
+    only(model.state.guides.shelf.answer(&alert.check).is_some(), "no guide answers this alert")
 }
 
 fn in_run(model: &Model) -> Result<(), Text> {

@@ -73,6 +73,8 @@ pub enum Action {
     Redraw,
     /// Stop by job control.
     Suspend,
+    /// Begin the guide that answers the selected alert.
+    GuideForAlert,
     /// In a run of a guide: to the step before.
     GuideBack,
     /// In a run of a guide: type this.
@@ -87,7 +89,7 @@ impl Action {
         match self {
             Self::Focus(_) | Self::Select(_) | Self::Open | Self::Back | Self::Screen(_) => "Move",
             Self::Help | Self::Palette | Self::Filter | Self::Detail | Self::Sources => "Find",
-            Self::RetryNow | Self::Acknowledge => "Act",
+            Self::RetryNow | Self::Acknowledge | Self::GuideForAlert => "Act",
             Self::Freeze | Self::Theme | Self::Mouse | Self::Redraw => "Screen",
             Self::Quit | Self::Suspend => "Leave",
             Self::GuideBack | Self::GuideLine(_) => "In a guide",

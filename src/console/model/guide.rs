@@ -31,6 +31,8 @@ pub struct Offered {
     pub title: Text,
     /// What it is for.
     pub about: Text,
+    /// Checks whose alerts it answers.
+    pub answers: Vec<Text>,
 }
 
 /// A run that is not over.
@@ -51,6 +53,11 @@ pub struct Waiting {
 }
 
 impl Shelf {
+    /// The guide that answers the alerts of a check.
+    pub fn answer(&self, check: &str) -> Option<&Offered> {
+        self.guides.iter().find(|guide| guide.answers.iter().any(|known| **known == *check))
+    }
+
     /// How many rows it has.
     pub fn len(&self) -> usize {
         self.runs.len() + self.guides.len()

@@ -12,7 +12,7 @@ use crate::{
         widget::{Canvas, Line as Words, Tone, grid, marked, piece, wrap, wrap_line},
     },
     guide::{
-        page::{Ask, Line, Page},
+        page::{Ask, Line, Page, Undo},
         spec::Grade,
     },
 };
@@ -70,14 +70,14 @@ fn shelf(
         lines.push((vec![piece("Begun, and not over", Meaning::Title)], None));
     }
     for (at, run) in shelf.runs.iter().enumerate() {
-        let began = run.began.strftime("%m-%d %H:%M:%SZ");
-        let state = match &run.driver {
-            Some(driver) => vec![piece(format!("  driven by {driver}"), Meaning::Warning)],
-            None => vec![piece("  waits", Meaning::Muted)],
-        };
-        let mut line = vec![piece(format!("{} ", run.title), Meaning::Strong)];
-        line.push(piece(format!("on {} since {began}: {}", run.on, run.step), Meaning::Text));
-        line.extend(state);
+        let began = run.began.strftime("%m-%d %H:%M");
+        let mut line = vec![piece(format!("{began} {} ", run.on), Meaning::Muted)];
+        line.push(match &run.driver {
+            Some(driver) => piece(format!("driven by {driver} "), Meaning::Warning),
+            None => piece("waits ", Meaning::Text),
+        });
+        line.push(piece(run.title.to_string(), Meaning::Strong));
+        line.push(piece(format!(": {}", run.step), Meaning::Text));
         lines.push((line, Some(at)));
     }
     if !shelf.runs.is_empty() {
@@ -189,6 +189,14 @@ fn asked(canvas: &Canvas<'_>, sight: &Sight<'_>, sheet: &Sheet, cells: usize) ->
         ];
         asked.lines.extend(wrap_line(&said, cells));
     }
+    match &page.undo {
+        Some(Undo::By(undo)) => {
+            let line = [piece("undo: ", Meaning::Muted), piece(undo.to_string(), Meaning::Text)];
+            asked.lines.extend(wrap_line(&line, cells));
+        }
+        Some(Undo::Never) => asked.lines.push(vec![piece("NO UNDO", Meaning::Critical)]),
+        None => {}
+    }
     if let Some(rests) = &page.rests {
         asked.lines.push(vec![piece(rests.to_string(), Meaning::Warning)]);
         asked.lines.push(vec![piece("Enter", Meaning::Key), piece(" goes on", Meaning::Text)]);
@@ -275,10 +283,6 @@ fn told(canvas: &Canvas<'_>, line: &Line, cells: usize) -> Vec<Words> {
         Line::Command(words) => {
             vec![piece("$ ", Meaning::Muted), piece(words.to_string(), Meaning::Key)]
         }
-        Line::Undo(Some(undo)) => {
-            vec![piece("undo: ", Meaning::Muted), piece(undo.to_string(), Meaning::Text)]
-        }
-        Line::Undo(None) => vec![piece("NO UNDO", Meaning::Critical)],
         Line::Bad(words) => vec![sign(Tone::BAD), piece(words.to_string(), Meaning::Critical)],
         Line::Done(words) => vec![sign(Tone::GOOD), piece(words.to_string(), Meaning::Text)],
     };

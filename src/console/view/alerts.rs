@@ -141,6 +141,10 @@ pub fn detail(sight: &Sight<'_>, index: usize) -> (String, Vec<Fact>) {
     if !alert.remedy.is_empty() {
         facts.push(fact("what to do", alert.remedy.to_string()));
     }
+    if let Some(guide) = sight.state.guides.shelf.answer(&alert.check) {
+        let words = format!("{} (guide '{}')", guide.title, guide.id);
+        facts.push(fact("the way out", words));
+    }
     if !alert.muted.is_empty() {
         let names: Vec<&str> = alert.muted.iter().map(|muted| &**muted).collect();
         facts.push(fact("also muted", format!("{}: {}", names.len(), names.join(", "))));
