@@ -152,6 +152,7 @@ impl Runs {
             journal,
             _lock: lock,
             clock: self.clock.clone(),
+            lines: (0, 0),
         })
     }
 
@@ -216,6 +217,8 @@ pub struct Run {
     journal: File,
     _lock: File,
     clock: Clock,
+    /// Lines that were written since we drive it, counted before and behind: for tests that end us there.
+    lines: (u32, u32),
 }
 
 impl Run {
@@ -253,6 +256,7 @@ impl Run {
     }
 
     fn write(&mut self, event: &Event) -> io::Result<()> {
+        die_if_asked("HOWDAH_TEST_DIE_BEFORE_LINE", &mut self.lines.0);
         let before = self.journal.metadata()?.len();
         let mut line = serde_json::to_vec(event)?;
         line.push(b'\n');
@@ -261,9 +265,24 @@ impl Run {
             // Half a line would hide the next one.
             let _ = self.journal.set_len(before);
         }
+        die_if_asked("HOWDAH_TEST_DIE_BEHIND_LINE", &mut self.lines.1);
         written
     }
 }
+
+/// A debug build dies on request, so that tests can see that nothing is lost: at the so manieth line that it
+/// writes.
+#[cfg(debug_assertions)]
+fn die_if_asked(variable: &str, written: &mut u32) {
+    *written += 1;
+    if std::env::var(variable).is_ok_and(|line| line == written.to_string()) {
+        crate::base::process::signal(std::process::id() as i32, rustix::process::Signal::KILL);
+        std::thread::park();
+    }
+}
+
+#[cfg(not(debug_assertions))]
+const fn die_if_asked(_: &str, _: &mut u32) {}
 
 /// Why an event was not taken.
 #[derive(Debug)]
