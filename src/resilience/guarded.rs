@@ -7,13 +7,7 @@
 //! A failed call is repeated when the server says that it did nothing, when nothing was sent, or when
 //! the caller said that doing it twice is the same as doing it once ([`Call::idempotent`]).
 
-use std::{
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering::Relaxed},
-    },
-    time::Duration,
-};
+use std::{future::poll_fn, pin::pin, sync::Arc, task::Poll, time::Duration};
 
 use tokio::time::{Instant, timeout_at};
 use tokio_postgres::Row;
@@ -308,27 +302,33 @@ impl Database {
         }
     }
 
-    /// A lease until the deadline, for who holds the breaker's permit.
+    /// A lease until the deadline, for who holds the breaker's permit. When one is free, no timer is set.
     pub(super) async fn session(
         &self,
         borrower: &'static str,
         now: Stamp,
         deadline: Stamp,
     ) -> Result<Lease, Error> {
-        match timeout_at(self.timer(deadline), self.0.pool.acquire_from(borrower, now)).await {
+        let mut acquiring = pin!(self.0.pool.acquire_from(borrower, now));
+        let at_once = poll_fn(|context| Poll::Ready(acquiring.as_mut().poll(context))).await;
+        let outcome = match at_once {
+            Poll::Ready(outcome) => Ok(outcome),
+            Poll::Pending => timeout_at(self.timer(deadline), acquiring).await,
+        };
+        match outcome {
             Ok(outcome) => outcome.map_err(Error::from),
-            Err(_) => Err(self.out_of_time(deadline.since(now), false)),
+            Err(_) => Err(self.out_of_time(deadline.since(now))),
         }
     }
 
-    /// The deadline passed. Without a session that says nothing about the server, unless nobody can get
+    /// The deadline passed without a session. That says nothing about the server, unless nobody can get
     /// a connection to it: a small pool would never see a hang otherwise, since most of its callers
     /// wait for those few who try to connect.
-    fn out_of_time(&self, after: Duration, sent: bool) -> Error {
-        if !sent && self.0.pool.opening_fails() {
+    fn out_of_time(&self, after: Duration) -> Error {
+        if self.0.pool.opening_fails() {
             AcquireError::Stuck.into()
         } else {
-            Error::Deadline { after, sent }
+            Error::Deadline { after, sent: false }
         }
     }
 
@@ -363,27 +363,14 @@ impl Database {
         want: Want,
     ) -> Result<Answer, Error> {
         let permit = self.0.breaker.try_acquire_at(now)?;
-        let has_session = AtomicBool::new(false);
-        let work = async {
-            let lease = self.0.pool.acquire_from(borrower, now).await?;
-            has_session.store(true, Relaxed);
-            let began = lease.since();
-            let (answer, ended) = match want {
-                Want::Rows => {
-                    let (rows, ended) = lease.query_from(began, sql, params).await?;
-                    (Answer::Rows(rows), ended)
-                }
-                Want::Count => {
-                    let (count, ended) = lease.execute_from(began, sql, params).await?;
-                    (Answer::Count(count), ended)
-                }
-            };
-            lease.give_back(ended);
-            Ok((answer, ended))
+        let outcome = match self.session(borrower, now, deadline).await {
+            Ok(lease) => {
+                let late = Error::Deadline { after: deadline.since(now), sent: true };
+                let asked = self.ask(lease, deadline, sql, params, want).await;
+                asked.unwrap_or(Err(late))
+            }
+            Err(error) => Err(error),
         };
-        let outcome = timeout_at(self.timer(deadline), work).await.unwrap_or_else(|_| {
-            Err(self.out_of_time(deadline.since(now), has_session.load(Relaxed)))
-        });
         match outcome {
             Ok((answer, ended)) => {
                 permit.settle_at(ended, Verdict::Success);
@@ -394,6 +381,35 @@ impl Database {
                 Err(self.noted(error))
             }
         }
+    }
+
+    /// Runs one statement on a lease, and says when it ended; `None` when the deadline passed.
+    async fn ask(
+        &self,
+        lease: Lease,
+        deadline: Stamp,
+        sql: &str,
+        params: Params<'_>,
+        want: Want,
+    ) -> Option<Result<(Answer, Stamp), Error>> {
+        let began = lease.since();
+        let work = async {
+            Ok(match want {
+                Want::Rows => {
+                    let (rows, ended) = lease.query_from(began, sql, params).await?;
+                    (Answer::Rows(rows), ended)
+                }
+                Want::Count => {
+                    let (count, ended) = lease.execute_from(began, sql, params).await?;
+                    (Answer::Count(count), ended)
+                }
+            })
+        };
+        let outcome = lease.until(self.timer(deadline), work).await?;
+        if let Ok((_, ended)) = &outcome {
+            lease.give_back(*ended);
+        }
+        Some(outcome)
     }
 }
 

@@ -13,7 +13,6 @@ use std::{
     time::Duration,
 };
 
-use tokio::time::timeout_at;
 use tokio_postgres::Row;
 
 use super::{
@@ -231,7 +230,9 @@ impl Database {
         let committing = AtomicBool::new(false);
         let work = work(Transaction(Arc::clone(&open)));
         let run = open.run(mode, work, &committing);
-        let outcome = timeout_at(self.timer(deadline), run)
+        let outcome = open
+            .lease
+            .until(self.timer(deadline), run)
             .await
             .unwrap_or(Err(Error::Deadline { after: limit, sent: true }));
         open.finished.store(true, Relaxed);

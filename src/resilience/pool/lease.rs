@@ -7,7 +7,7 @@ use std::{
 };
 
 use deadpool::managed::Object;
-use tokio::runtime::Handle;
+use tokio::{runtime::Handle, time::Instant};
 use tokio_postgres::{
     Client, Error, Row, Statement,
     types::{ToSql, Type},
@@ -83,6 +83,15 @@ impl Lease {
     /// Gives it back, for who knows what time it is.
     pub(in crate::resilience) fn give_back(mut self, now: Stamp) {
         self.until = Some(now);
+    }
+
+    /// Runs `work`, which uses this lease, until `deadline`; `None` when it was not done by then.
+    pub(in crate::resilience) async fn until<T>(
+        &self,
+        deadline: Instant,
+        work: impl Future<Output = T>,
+    ) -> Option<T> {
+        self.session().alarm.until(deadline, work).await
     }
 
     /// Runs a statement and returns its rows.
@@ -261,7 +270,7 @@ impl Call<'_> {
         self.ended = true;
         let now = self.lease.now();
         let took = now.since(self.began);
-        self.lease.shared().record.query.observe(took.as_secs_f64());
+        self.lease.shared().record.query.observe(took);
         match outcome {
             Ok(value) => Ok((value, now)),
             Err(error) => Err(self.lease.explain(error, self.sql, took, !self.was_closed).await),
@@ -291,7 +300,7 @@ impl Drop for Lease {
         let Some(session) = self.session.take() else { return };
         session.tenancy.end();
         let now = self.until.unwrap_or_else(|| session.shared.clock.now());
-        session.shared.record.hold.observe(now.since(self.since).as_secs_f64());
+        session.shared.record.hold.observe(now.since(self.since));
         let abandoned = self.in_flight.load(Relaxed) > 0;
         let broken = session.connection.client.is_closed();
         if abandoned || broken || self.ruined.load(Relaxed) {

@@ -11,6 +11,8 @@
 //! trip while nobody waits for it. A statement that was dropped in flight cannot be cleaned up: it is
 //! cancelled, and its session closed, because a late cancel would hit the next user's statement.
 
+mod alarm;
+mod histogram;
 mod lease;
 mod record;
 mod residue;
@@ -31,6 +33,7 @@ use deadpool::managed::{self, PoolError, QueueMode, TimeoutType, Timeouts};
 
 use self::session::{Manager, Tenancy};
 pub use self::{
+    histogram::Histogram,
     lease::{Lease, Params},
     record::Record,
     residue::leaves_something,
@@ -278,7 +281,7 @@ impl Pool {
             (got, shared.clock.now())
         };
         let waited = now.since(began);
-        shared.record.wait.observe(waited.as_secs_f64());
+        shared.record.wait.observe(waited);
         match got {
             Ok(session) => Ok(Lease::new(session, borrower, now)),
             Err(PoolError::Backend(error)) => Err(AcquireError::Connect(error)),

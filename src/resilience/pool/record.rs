@@ -1,16 +1,12 @@
 //! What a pool counts, ready for Prometheus.
 
 use prometheus::{
-    Histogram, HistogramOpts, IntCounter, IntCounterVec, Opts,
+    IntCounter, IntCounterVec, Opts,
     core::{Collector, Desc},
     proto::MetricFamily,
 };
 
-/// Upper bounds in seconds: from a round trip over a socket to a long outage.
-const BUCKETS: [f64; 16] = [
-    0.000_05, 0.000_1, 0.000_25, 0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5,
-    1.0, 2.5, 10.0,
-];
+use super::histogram::Histogram;
 
 /// Counters and histograms of one pool. Each carries the label `database`.
 #[derive(Debug)]
@@ -42,10 +38,7 @@ impl Record {
     pub fn new(database: &str) -> Result<Self, prometheus::Error> {
         let opts = |name: &str, help: &str| Opts::new(name, help).const_label("database", database);
         let counter = |name: &str, help: &str| IntCounter::with_opts(opts(name, help));
-        let histogram = |name: &str, help: &str| {
-            let common = opts(name, help);
-            Histogram::with_opts(HistogramOpts { common_opts: common, buckets: BUCKETS.to_vec() })
-        };
+        let histogram = |name: &str, help: &str| Histogram::new(&opts(name, help));
         Ok(Self {
             wait: histogram("db_connection_pool_wait_seconds", "Wait for a connection.")?,
             hold: histogram("db_connection_pool_hold_seconds", "Time a connection was held.")?,

@@ -12,7 +12,7 @@ use std::{
 use deadpool::managed::{self, Metrics, RecycleError, RecycleResult};
 use tokio_postgres::{Error, Statement};
 
-use super::{Shared, residue::leaves_something};
+use super::{Shared, alarm::Alarm, residue::leaves_something};
 use crate::{
     base::clock::Stamp,
     resilience::connect::{self, ConnectError, Connection, connect},
@@ -39,6 +39,7 @@ pub(super) struct Session {
     pub(super) shared: Arc<Shared>,
     statements: Mutex<HashMap<Box<str>, Prepared>>,
     pub(super) tenancy: Arc<Tenancy>,
+    pub(super) alarm: Alarm,
     expires: Stamp,
     generation: u64,
 }
@@ -169,6 +170,7 @@ impl managed::Manager for Manager {
             shared: Arc::clone(shared),
             statements: Mutex::default(),
             tenancy,
+            alarm: Alarm::default(),
             expires: shared.clock.now().plus(shared.settings.lifetime()),
             generation,
         }))
