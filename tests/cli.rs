@@ -5,11 +5,13 @@
 mod support;
 
 use std::{
+    io::{BufRead as _, BufReader},
     path::Path,
-    process::{Command, Output},
+    process::{Command, Output, Stdio},
 };
 
 use howdah::cluster::Via;
+use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 use support::cluster;
 
@@ -127,6 +129,23 @@ fn the_status_of_a_live_server_is_the_snapshot_without_secrets() {
     let (code, out, _) = call(&[]);
     assert!([0, 1, 2].contains(&code), "{out}");
     assert!(out.contains("primary") && out.contains("archiver"), "{out}");
+
+    // The same again and again, a line each, until it is asked to end.
+    let Call { home: _home, mut command } = howdah(&["status", &target, "--json", "--watch"]);
+    command.env("PGPASSWORD", password.expose()).stdout(Stdio::piped());
+    let mut watching = command.spawn().expect("it runs");
+    let lines = BufReader::new(watching.stdout.take().expect("a pipe")).lines().take(3);
+    let stamps: Vec<u64> = lines
+        .map(|line| {
+            let line: Value = serde_json::from_str(&line.expect("a line")).expect("JSON");
+            assert_eq!(line["snapshot"]["link"]["state"], "live", "{line}");
+            line["snapshot"]["link"]["last_answer"].as_u64().expect("it has answered")
+        })
+        .collect();
+    assert!(stamps.len() == 3 && stamps.is_sorted_by(|a, b| a < b), "{stamps:?}");
+    let pid = Pid::from_raw(watching.id() as i32).expect("a process id");
+    kill_process(pid, Signal::INT).expect("asked");
+    assert_eq!(watching.wait().expect("it ended").code(), Some(130));
 }
 
 #[test]
