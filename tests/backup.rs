@@ -42,7 +42,7 @@ use howdah::{
     },
     resilience::conninfo::Settings,
 };
-use support::{cluster, data, database::target};
+use support::{cluster, data, database::target, small_disk::SmallDisk};
 
 fn repository(home: &Path) -> Repository {
     repository::open(home.to_str().expect("a path"), "prod").expect("opened")
@@ -261,28 +261,6 @@ fn a_wish_to_stop_at_any_step_leaves_nothing_but_the_reason() {
     }
 }
 
-/// A file system of a few megabytes. We are root in tests.
-struct SmallDisk(tempfile::TempDir);
-
-impl SmallDisk {
-    fn mount(megabytes: u32) -> Self {
-        let folder = tempfile::tempdir().expect("a folder");
-        let mounted = Command::new("mount")
-            .args(["-t", "tmpfs", "-o", &format!("size={megabytes}m"), "tmpfs"])
-            .arg(folder.path())
-            .status()
-            .expect("mount");
-        assert!(mounted.success(), "a small file system can be mounted");
-        Self(folder)
-    }
-}
-
-impl Drop for SmallDisk {
-    fn drop(&mut self) {
-        let _ = Command::new("umount").arg("-l").arg(self.0.path()).status();
-    }
-}
-
 #[test]
 fn a_disk_that_fills_up_at_any_step_is_told_and_leaves_nothing() {
     let cluster = cluster();
@@ -291,8 +269,8 @@ fn a_disk_that_fills_up_at_any_step_is_told_and_leaves_nothing() {
     for (word, request) in requests() {
         for at in 1.. {
             let disk = SmallDisk::mount(200);
-            let repository = repository(disk.0.path());
-            let filler = disk.0.path().join("filler");
+            let repository = repository(disk.path());
+            let filler = disk.path().join("filler");
             // A little is left: for names, not for content.
             let act = move || {
                 let mut file = fs::File::create(&filler).expect("made");
@@ -307,7 +285,7 @@ fn a_disk_that_fills_up_at_any_step_is_told_and_leaves_nothing() {
             }
             let fault = taken.expect_err("the disk is full");
             assert_eq!(fault.kind, Kind::NoSpace, "{word}, step {at}: {fault}");
-            fs::remove_file(disk.0.path().join("filler")).expect("removed");
+            fs::remove_file(disk.path().join("filler")).expect("removed");
             let entries = repository.backups().expect("listed");
             assert!(entries.iter().all(|entry| entry.manifest().is_none()), "{entries:?}");
             assert_eq!(repository.storage().leftovers().expect("listed"), [], "{word}, step {at}");
@@ -344,7 +322,7 @@ fn what_cannot_work_is_refused_before_it_is_begun() {
     assert_eq!(refused(&physical(), &nowhere).kind, Kind::Unavailable);
 
     let disk = SmallDisk::mount(1);
-    let small = repository::open(disk.0.path().to_str().expect("a path"), "prod").expect("opened");
+    let small = repository::open(disk.path().to_str().expect("a path"), "prod").expect("opened");
     let full = backup::take(&physical(), &settings, &small, &Silent::default()).expect_err("small");
     assert_eq!(full.kind, Kind::NoSpace, "{full}");
 

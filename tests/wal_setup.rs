@@ -60,10 +60,10 @@ impl Call<'_> {
     fn json(&self, words: &[&str]) -> (i32, Value) {
         let output: Output = self.command(words).arg("--json").output().expect("ran");
         let said = String::from_utf8_lossy(&output.stdout);
-        let value = serde_json::from_str(&said).unwrap_or_else(|error| {
-            panic!("{error}: {said}{}", String::from_utf8_lossy(&output.stderr))
-        });
-        (output.status.code().expect("ended"), value)
+        let messages = String::from_utf8_lossy(&output.stderr);
+        let value = serde_json::from_str(&said);
+        assert!(value.is_ok(), "{said}{messages}");
+        (output.status.code().expect("ended"), value.expect("JSON"))
     }
 }
 

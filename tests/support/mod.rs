@@ -10,6 +10,7 @@ pub mod data;
 pub mod database;
 pub mod physical;
 pub mod pty;
+pub mod small_disk;
 
 use std::{
     path::PathBuf,

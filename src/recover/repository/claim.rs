@@ -121,15 +121,14 @@ impl Repository {
     /// would not encrypt.
     pub fn claim(&self, own: &Cluster) -> Result<Claim> {
         let key = self.claim_key()?;
-        let there = match self.claimed()? {
-            Some(there) => there,
-            None => {
-                let new = self.new_claim(*own, Clock::system().wall());
-                match self.write_json(&key, &new, Overwrite::Never) {
-                    // Somebody was faster; perhaps ourselves, in another process.
-                    Err(fault) if fault.kind == Kind::Refused => self.claimed()?.ok_or(fault)?,
-                    done => return done.map(|()| new),
-                }
+        let there = if let Some(there) = self.claimed()? {
+            there
+        } else {
+            let new = self.new_claim(*own, Clock::system().wall());
+            match self.write_json(&key, &new, Overwrite::Never) {
+                // Somebody was faster; perhaps ourselves, in another process.
+                Err(fault) if fault.kind == Kind::Refused => self.claimed()?.ok_or(fault)?,
+                done => return done.map(|()| new),
             }
         };
         self.may_write(&there, own)?;

@@ -242,7 +242,7 @@ impl<'a> Canary<'a> {
                 return Err(Fault::new(Kind::Cancelled, "the canary was called back"));
             }
             if latency >= limit {
-                return Err(self.lost(switched.segment, limit, failed));
+                return Err(lost(switched.segment, limit, failed));
             }
             let phase = format!("waiting for {file} in the archive");
             let waited = Progress::items(phase, latency.as_secs(), Some(limit.as_secs()));
@@ -250,26 +250,13 @@ impl<'a> Canary<'a> {
                 0 => "the server has reported no failure".to_owned(),
                 failed => format!("{failed} attempts of the server failed meanwhile"),
             }));
-            thread::sleep((latency / 20).clamp(LOOK.0, LOOK.1).min(limit - latency));
+            thread::sleep((latency / 20).clamp(LOOK.0, LOOK.1).min(limit.saturating_sub(latency)));
         }
     }
 
     fn failed(&self) -> Result<i64> {
         let row = self.session.one("SELECT failed_count FROM pg_stat_archiver", &[])?;
         Ok(row.get::<_, i64>(0).saturating_sub(self.failed_before).max(0))
-    }
-
-    fn lost(&self, segment: Segment, limit: Duration, failed: i64) -> Fault {
-        let limit = units::age(limit);
-        let what = format!("{segment} has not arrived in the archive within {limit}");
-        let fault = |what: String| Fault::new(Kind::Failed, what);
-        if failed > 0 {
-            let what = format!("{what}; {failed} attempts of the server failed meanwhile");
-            return fault(what).remedy("the server's log says why");
-        }
-        fault(format!("{what}, and the server has reported no failure")).remedy(
-            "a command that hangs, a queue (`howdah wal status`), or an archive_command that leads elsewhere",
-        )
     }
 
     /// Looks how far back the archive is whole.
@@ -358,4 +345,18 @@ impl<'a> Canary<'a> {
     pub fn verdict(&self, arrived: &Arrived, target: Duration) -> Verdict {
         Verdict { worst: self.timeout.map(|timeout| timeout + arrived.latency), target }
     }
+}
+
+/// What is said of a segment that did not arrive.
+fn lost(segment: Segment, limit: Duration, failed: i64) -> Fault {
+    let limit = units::age(limit);
+    let what = format!("{segment} has not arrived in the archive within {limit}");
+    let fault = |what: String| Fault::new(Kind::Failed, what);
+    if failed > 0 {
+        let what = format!("{what}; {failed} attempts of the server failed meanwhile");
+        return fault(what).remedy("the server's log says why");
+    }
+    fault(format!("{what}, and the server has reported no failure")).remedy(
+        "a command that hangs, a queue (`howdah wal status`), or an archive_command that leads elsewhere",
+    )
 }

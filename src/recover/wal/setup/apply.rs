@@ -176,11 +176,13 @@ fn write_all<'a>(
         if let Some(reason) = by.reason {
             act = act.because(reason);
         }
-        let entry = by.ledger.begin(act).map_err(unrecorded)?;
+        let entry = by.ledger.begin(act).map_err(|error| unrecorded(&error))?;
         match session.run(&write.statement()) {
-            Ok(()) => entry.done(Value::Null).map_err(unrecorded)?,
+            Ok(()) => entry.done(Value::Null).map_err(|error| unrecorded(&error))?,
             Err(fault) => {
-                entry.failed(&fault.to_string(), Value::Null).map_err(unrecorded)?;
+                entry
+                    .failed(&fault.to_string(), Value::Null)
+                    .map_err(|error| unrecorded(&error))?;
                 return Err(fault);
             }
         }
@@ -198,7 +200,7 @@ impl Write<'_> {
     }
 }
 
-fn unrecorded(error: LedgerError) -> Fault {
+fn unrecorded(error: &LedgerError) -> Fault {
     Fault::new(Kind::Failed, error.to_string())
 }
 

@@ -83,14 +83,12 @@ impl Server {
             let (version, rest) = rest.split_once('/')?;
             Some((version, rest.strip_suffix("/postgresql.conf")?))
         });
-        match debian {
-            Some((version, name)) => format!("pg_ctlcluster {version} {name} restart").into(),
-            None => {
-                let program = format!("{}/pg_ctl", self.programs);
-                let (program, data) = (quoted(program.as_ref()), quoted(self.data.as_ref()));
-                format!("{program} restart -D {data}").into()
-            }
+        if let Some((version, name)) = debian {
+            return format!("pg_ctlcluster {version} {name} restart").into();
         }
+        let program = format!("{}/pg_ctl", self.programs);
+        let (program, data) = (quoted(program.as_ref()), quoted(self.data.as_ref()));
+        format!("{program} restart -D {data}").into()
     }
 
     /// The file that `ALTER SYSTEM` writes.
