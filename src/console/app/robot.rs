@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::{
-    effects::{Effect, Notice},
+    effects::{Effect, Notice, Told},
     update::{Msg, update},
 };
 use crate::{
@@ -386,7 +386,8 @@ fn help_scrolls_and_closes_with_its_own_key() {
 #[test]
 fn a_notice_passes_by() {
     let mut robot = Robot::new();
-    robot.tell(Msg::Notice(Notice { text: "Done.".into(), tone: Tone::Info }));
+    let notice = Notice { text: "Done.".into(), tone: Tone::Info };
+    robot.tell(Msg::Told(Told::Notice(notice)));
     robot.tell(Msg::Tick);
     assert_eq!(robot.toast(), "Done.");
     for _ in 0..5 {

@@ -50,9 +50,9 @@ pub const CATALOGUE: &[Command] = &[
         .when(in_run),
     more("guide-note", "Note", "In a guide: write a word into its record.", &["n"], Action::GuideLine(Answering::Note))
         .when(in_run),
-    more("guide-pause", "Let it rest", "In a guide: let it rest; nothing can be confirmed meanwhile.", &["p"], Action::GuideLine(Answering::Pause))
+    more("guide-pause", "Rest", "In a guide: let it rest; nothing can be confirmed meanwhile.", &["p"], Action::GuideLine(Answering::Pause))
         .when(in_run),
-    more("guide-abort", "End it here", "In a guide: end it, with a reason; what was done is told.", &["x"], Action::GuideLine(Answering::Abort))
+    more("guide-abort", "End here", "In a guide: end it, with a reason; what was done is told.", &["x"], Action::GuideLine(Answering::Abort))
         .when(in_run),
     incident("incident-stop", "Incident: stop", "Stop the demo's server.", "stop"),
     incident("incident-kill", "Incident: kill", "Kill the demo's server, as a crash does.", "kill"),

@@ -1,0 +1,282 @@
+//! The guides on screen: the shelf, and a page in every phase, in every size, whatever foreign text says.
+#![cfg(feature = "console")]
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "fixtures of a test")]
+
+#[path = "support/dump.rs"]
+mod dump;
+#[expect(dead_code, reason = "another test draws the crowded one")]
+#[path = "support/sights.rs"]
+mod sights;
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use howdah::{
+    base::{
+        clock::Timestamp,
+        text::{Text, is_unsafe},
+    },
+    console::{
+        command,
+        model::{
+            Answering, Guides, Model, Offered, Overlay, Screen, Sheet, Shelf, UiState, Waiting,
+        },
+        screen::{Layout, Ui, render},
+        theme::{Depth, Glyphs, Theme, Themes},
+    },
+    guide::{
+        page::{Ask, Line, Page, Undo},
+        spec::Grade,
+    },
+};
+use proptest::prelude::*;
+use ratatui::{buffer::Buffer, layout::Rect};
+use sights::NOW;
+
+fn draw(state: &UiState, theme: &Theme, glyphs: Glyphs, size: (u16, u16)) -> (Buffer, Layout) {
+    let (_, snapshot) =
+        sights::all().into_iter().find(|(name, _)| *name == "healthy").expect("one");
+    let model = Model {
+        snapshot: snapshot.clone().into(),
+        latest: snapshot.clone().into(),
+        state: state.clone(),
+        keys: command::keymap(&BTreeMap::default()).expect("the keys are right"),
+        ..Model::default()
+    };
+    let ui = Ui {
+        theme,
+        glyphs,
+        now: NOW,
+        wall: sights::wall(),
+        latest: &snapshot,
+        bar: &command::bar(&model),
+        screens: &command::screens(&model),
+        entries: &[],
+    };
+    let area = Rect::new(0, 0, size.0, size.1);
+    let mut buf = Buffer::empty(area);
+    let layout = render(&snapshot, state, &ui, area, &mut buf);
+    (buf, layout)
+}
+
+fn began() -> Timestamp {
+    sights::wall().checked_sub(std::time::Duration::from_secs(83)).expect("a moment")
+}
+
+fn shelf() -> Shelf {
+    let guide = |id: &str, title: &str, about: &str| Offered {
+        id: id.into(),
+        title: title.into(),
+        about: about.into(),
+        answers: vec![],
+    };
+    let run = |id: &str, step: &str, driver: Option<&str>| Waiting {
+        id: id.into(),
+        title: "Bring lost data back".into(),
+        on: "prod-eu".into(),
+        step: step.into(),
+        began: began(),
+        driver: driver.map(Text::from),
+    };
+    Shelf {
+        guides: vec![
+            guide(
+                "restore",
+                "Bring lost data back",
+                "From 'a table is gone' to its rows back in place.",
+            ),
+            guide(
+                "wal-check",
+                "Verify the WAL archive",
+                "Settings, a segment there and back, continuity, verdict.",
+            ),
+        ],
+        runs: vec![
+            run(
+                "a",
+                "Bring the cluster back to just before it",
+                Some("anna (postgres), process 4711"),
+            ),
+            run("b", "Which table?", None),
+        ],
+        trouble: None,
+    }
+}
+
+fn sheet(body: Vec<Line>, ask: Ask) -> Sheet {
+    Sheet {
+        run: "20261109-031400-restore".into(),
+        page: Page {
+            title: "Bring lost data back".into(),
+            on: "prod-eu".into(),
+            chunk: "Back to where it was".into(),
+            number: 10,
+            line: "Bring public.orders back to where it was".into(),
+            body,
+            undo: None,
+            ask,
+            began: began(),
+            rests: None,
+        },
+        refusal: None,
+    }
+}
+
+fn fact(label: &str, value: Option<&str>, well: Option<bool>) -> Line {
+    Line::Fact { label: label.into(), value: value.map(Text::from), well }
+}
+
+fn plan(lines: usize) -> Vec<Line> {
+    let line =
+        |n| Line::Plan(format!("comes      entry number {n} of the table of contents").into());
+    (0..lines)
+        .map(line)
+        .chain([Line::Command("howdah restore table --target prod-eu --from-cluster /tmp/howdah-restored --database shop --table public.orders --in-place".into())])
+        .collect()
+}
+
+fn severe() -> Sheet {
+    let challenge = Some("prod-eu/4821".into());
+    let ask = Ask::Confirm { grade: Grade::Severe, challenge, since: began() };
+    let mut sheet = sheet(plan(4), ask);
+    sheet.page.undo = Some(Undo::By("DROP TABLE public.orders: it is a new one".into()));
+    sheet
+}
+
+/// Every phase of a page, and the shelf.
+fn sheets() -> Vec<(&'static str, Option<Sheet>, Overlay)> {
+    let facts = || {
+        vec![
+            Line::Say("Compare it with what you were called for.".into()),
+            fact("address", Some("db.example:5432/shop as postgres"), None),
+            fact("role", Some("standby"), Some(false)),
+            fact("gaps", Some("0"), Some(true)),
+            fact("proven", None, None),
+        ]
+    };
+    let mut refused = severe();
+    refused.refusal =
+        Some("it has stood there for a moment only: what is typed ahead does not count".into());
+    let mut rests = sheet(facts(), Ask::Accept("take these values".into()));
+    rests.page.rests = Some("rests since 03:20:00Z by anna: lunch".into());
+    let mut never =
+        sheet(plan(30), Ask::Confirm { grade: Grade::Mild, challenge: None, since: began() });
+    never.page.undo = Some(Undo::Never);
+    let choices = Ask::Choose(vec![
+        "transaction 2307, committed 2026-11-09T03:10:25Z".into(),
+        "transaction 1914, committed 2026-11-08T22:41:07Z".into(),
+    ]);
+    let running = vec![
+        Line::Command("howdah jobs attach 20261109-031522-ka".into()),
+        Line::Say("step: restore a cluster".into()),
+        Line::Say("replaying WAL  41.2 MB of 88.1 MB  47%  12 MB/s  4s left".into()),
+    ];
+    let account = vec![
+        Line::Done("03:14:05Z Which table?: public.orders".into()),
+        Line::Bad("begun, and not seen to its end: Bring it back: job 20261109-031522-ka".into()),
+    ];
+    let answering = Overlay::Answer(Answering::Answer);
+    vec![
+        ("shelf", None, Overlay::None),
+        ("accept", Some(sheet(facts(), Ask::Accept("take these values".into()))), Overlay::None),
+        ("choose", Some(sheet(vec![], choices)), Overlay::None),
+        ("nothing_to_choose", Some(sheet(vec![], Ask::Choose(vec![]))), Overlay::None),
+        ("enter", Some(sheet(vec![], Ask::Enter("shop".into()))), answering),
+        ("severe", Some(severe()), answering),
+        ("refused", Some(refused), Overlay::None),
+        ("no_undo_and_a_long_plan", Some(never), Overlay::None),
+        ("reason", Some(severe()), Overlay::Answer(Answering::Reason)),
+        (
+            "running",
+            Some(sheet(running, Ask::Wait("it runs, and goes on without this terminal".into()))),
+            Overlay::None,
+        ),
+        (
+            "failed",
+            Some(sheet(vec![Line::Bad("the plan is no longer a1b2 but c3d4".into())], Ask::Failed)),
+            Overlay::None,
+        ),
+        ("rests", Some(rests), Overlay::None),
+        ("over", Some(sheet(account, Ask::Over)), Overlay::None),
+    ]
+}
+
+fn state(sheet: Option<Sheet>, overlay: Overlay) -> UiState {
+    UiState {
+        screen: Screen::Guides,
+        overlay,
+        line: "prod-eu/48".into(),
+        guides: Guides {
+            shelf: Arc::new(shelf()),
+            sheet: sheet.map(Arc::new),
+            choice: 1,
+            ..Guides::default()
+        },
+        ..UiState::default()
+    }
+}
+
+#[test]
+fn every_page() {
+    let mono = Themes::built_in().pick("mono", Depth::None).expect("there");
+    for (name, sheet, overlay) in sheets() {
+        let state = state(sheet, overlay);
+        for size in [(80, 24), (120, 40)] {
+            let (buf, layout) = draw(&state, &Theme::default(), Glyphs::Unicode, size);
+            insta::assert_snapshot!(
+                format!("guides_{name}_{}x{}", size.0, size.1),
+                dump::styled(&buf)
+            );
+            assert_eq!(layout.cursor.is_some(), overlay != Overlay::None, "{name}");
+        }
+        let (buf, _) = draw(&state, &mono, Glyphs::Ascii, (80, 24));
+        insta::assert_snapshot!(format!("guides_{name}_80x24_mono"), dump::styled(&buf));
+    }
+}
+
+#[test]
+fn what_matters_before_a_deed_is_always_in_sight() {
+    for height in 10..40 {
+        let mut sheet = severe();
+        sheet.page.body = plan(30);
+        let state = state(Some(sheet), Overlay::Answer(Answering::Answer));
+        let (buf, _) = draw(&state, &Theme::default(), Glyphs::Unicode, (80, height));
+        let text = dump::text(&buf);
+        for words in ["undo: DROP TABLE", "Type prod-eu/4821 to do it", "PROD", "…4821"] {
+            assert!(text.contains(words), "{words} at 80x{height}:\n{text}");
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 300, ..ProptestConfig::default() })]
+
+    #[test]
+    fn any_page_at_any_size_with_any_text(
+        raw in "(\u{1b}|\\PC|\u{7}|\u{202e}|[a-z ]){0,60}",
+        which in 0_usize..13,
+        (width, height) in (1_u16..300, 1_u16..100),
+        (choice, scroll) in (0_usize..9, 0_u16..200),
+        ascii in any::<bool>(),
+    ) {
+        let (_, sheet, overlay) = sheets().swap_remove(which);
+        let sheet = sheet.map(|mut sheet| {
+            let text = || Text::foreign(&raw);
+            sheet.page.title = text();
+            sheet.page.on = text();
+            sheet.page.line = text();
+            sheet.page.body.push(Line::Say(text()));
+            sheet.page.body.push(fact(&raw, Some(&raw), Some(false)));
+            sheet.page.undo = Some(Undo::By(text()));
+            sheet.refusal = Some(text());
+            sheet
+        });
+        let mut state = state(sheet, overlay);
+        state.guides.choice = choice;
+        state.guides.scroll = scroll;
+        let glyphs = if ascii { Glyphs::Ascii } else { Glyphs::Unicode };
+        let (buf, _) = draw(&state, &Theme::default(), glyphs, (width, height));
+        for cell in &buf.content {
+            prop_assert!(!cell.symbol().chars().any(is_unsafe), "{:?}", cell.symbol());
+        }
+    }
+}
