@@ -115,6 +115,7 @@ fn sheet(body: Vec<Line>, ask: Ask) -> Sheet {
             undo: None,
             ask,
             began: began(),
+            budget: Some(3600),
             rests: None,
         },
         refusal: None,

@@ -143,6 +143,7 @@ pub fn card(ground: &Ground, guide: &str) -> Result<Card, Failure> {
         who: who.clone(),
         host: rustix::system::uname().nodename().to_string_lossy().into_owned().into(),
         on: Text::one_line(name),
+        budget: Some(place::promises(config, args).1.as_secs()),
         common: common.clone(),
     })
 }

@@ -32,6 +32,8 @@ pub struct Page {
     pub ask: Ask,
     /// When the run began.
     pub began: Timestamp,
+    /// Seconds that it may take.
+    pub budget: Option<u64>,
     /// It rests: since when, by whom, why.
     pub rests: Option<Text>,
 }
@@ -123,6 +125,7 @@ pub fn page(card: &Card, state: &State, job: Option<&Job>) -> Page {
         undo: step.and_then(|step| undo(state, step)),
         ask,
         began: card.began,
+        budget: card.budget,
         rests: state.paused.as_ref().map(|rest| {
             let note =
                 if rest.note.is_empty() { String::new() } else { format!(": {}", rest.note) };
@@ -258,15 +261,16 @@ fn account(card: &Card, state: &State) -> Vec<Line> {
         lines.extend(facts(&answer.seen));
     }
     let open = state.acts.iter().filter(|act| !matches!(act.end, Some(Ok(()))));
-    lines.extend(open.map(|act| left(card, act)));
+    lines.extend(open.map(|act| left(card, state, act)));
     if matches!(state.phase, Phase::Over(Over::Aborted(_))) && state.acts.is_empty() {
         lines.push(Line::Say(Text::ours("nothing was begun: all is as it was")));
     }
     lines
 }
 
-fn left(card: &Card, act: &Act) -> Line {
+fn left(card: &Card, state: &State, act: &Act) -> Line {
     let title = card.guide.steps.get(act.step).map_or("", |step| step.title.as_str());
+    let title = state.values.fill(title);
     Line::Bad(match (&act.end, &act.job) {
         (Some(Err(why)), _) => format!("not done: {title}: {why}").into(),
         (_, Some(job)) => format!(

@@ -48,6 +48,9 @@ pub struct Card {
     pub host: Text,
     /// On what, in words.
     pub on: Text,
+    /// Seconds that it may take: the promise for RTO.
+    #[serde(default)]
+    pub budget: Option<u64>,
     /// Words that every command of it gets, such as the configuration's file.
     pub common: Vec<String>,
 }

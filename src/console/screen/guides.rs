@@ -1,15 +1,17 @@
 //! What walks a person through: the guides and the runs that wait, or the page of the one that is open.
 
+use std::time::Duration;
+
 use ratatui::layout::{Position, Rect};
 
 use super::{Layout, Ui, lines::input};
 use crate::{
-    base::units,
+    base::{clock::Timestamp, units},
     console::{
         model::{Answering, Overlay, Sheet, Shelf},
         theme::Meaning,
         view::Sight,
-        widget::{Canvas, Line as Words, Tone, grid, marked, piece, wrap, wrap_line},
+        widget::{Canvas, Line as Words, Piece, Tone, grid, marked, piece, wrap, wrap_line},
     },
     guide::{
         page::{Ask, Line, Page, Undo},
@@ -42,16 +44,37 @@ pub fn draw(
             let page = &sheet.page;
             let title = format!(" {} {} {} ", page.title, canvas.glyphs.dot(), page.on);
             canvas.line(head, &[piece(title, Meaning::TitleFocused)]);
-            let since = ui.wall.duration_since(page.began);
-            if !since.is_negative() {
-                let clock = format!(" since the beginning {} ", units::clock(since.unsigned_abs()));
-                if usize::from(head.width) > clock.len() + 40 {
-                    canvas.line_right(head, &[piece(clock, Meaning::Muted)]);
+            if let Some(clock) = clock(page, ui.wall) {
+                if usize::from(head.width) > clock.text.len() + 40 {
+                    canvas.line_right(head, &[clock]);
                 }
             }
             self::sheet(canvas, sight, sheet, inner, layout);
         }
     }
+}
+
+/// How long it has taken, of what it may take: the promise for RTO. A warning from its half on, critical from
+/// four fifths.
+fn clock(page: &Page, wall: Timestamp) -> Option<Piece> {
+    let since = wall.duration_since(page.began);
+    if since.is_negative() || page.ask == Ask::Over {
+        return None;
+    }
+    let since = since.unsigned_abs();
+    let Some(budget) = page.budget.filter(|budget| *budget > 0) else {
+        return Some(piece(
+            format!(" since the beginning {} ", units::clock(since)),
+            Meaning::Muted,
+        ));
+    };
+    let of = units::clock(Duration::from_secs(budget));
+    let meaning = match since.as_secs() * 10 / budget {
+        8.. => Meaning::Critical,
+        5.. => Meaning::Warning,
+        _ => Meaning::Muted,
+    };
+    Some(piece(format!(" RTO {} of {of} ", units::clock(since)), meaning))
 }
 
 fn shelf(

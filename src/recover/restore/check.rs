@@ -139,7 +139,9 @@ fn against(session: &Session, relation: &Relation, checked: &mut Checked) -> Res
                 checked.findings.push(format!("'{name}' has lost its primary key"));
                 return Ok(());
             };
-            let sql = format!("SELECT {key}::text FROM ONLY {quoted} ORDER BY {key} DESC LIMIT 1");
+            // Without the alias ORDER BY would mean the text.
+            let sql =
+                format!("SELECT t.{key}::text FROM ONLY {quoted} t ORDER BY t.{key} DESC LIMIT 1");
             session.query(&sql, &[])?.first().and_then(|row| row.get(0))
         }
         _ => return Ok(()),
