@@ -480,6 +480,112 @@ fn whoever_drives_may_die_at_any_line_and_nothing_is_lost_or_done_twice() {
     println!("{} deaths, each resumed; no step ran twice", deaths.len() - 1);
 }
 
+/// The console on that guide's page, up to the given step, in a home that outlives it.
+#[cfg(feature = "console")]
+fn console_at(home: &Path, steps: usize) -> support::pty::Robot {
+    use support::pty::Robot;
+
+    let home = home.to_str().expect("UTF-8");
+    let mut robot = Robot::start(PROGRAM, &[], &[("HOME", home)]);
+    robot.wait_for(" live ");
+    robot.send("5");
+    robot.wait_for("Take two backups");
+    robot.send("G").send("\r");
+    for step in 0..steps {
+        on(&mut robot, step);
+    }
+    robot
+}
+
+/// Answers the page of a step.
+#[cfg(feature = "console")]
+fn on(robot: &mut support::pty::Robot, step: usize) {
+    let (title, ask) = [
+        ("Look", "Enter take these values"),
+        ("Which?", "logical"),
+        ("Take the first", "Enter does it"),
+        ("Take the second", "Enter does it"),
+        ("All well?", "so it is, I say"),
+    ][step];
+    robot.wait_until(title, |seen| {
+        let text = seen.text();
+        text.contains(title) && text.contains(ask)
+    });
+    thread::sleep(Duration::from_millis(if step == 2 || step == 3 { 800 } else { 0 }));
+    robot.send("\r");
+}
+
+#[cfg(feature = "console")]
+#[test]
+fn a_lost_session_goes_on_where_it_stood_at_every_step() {
+    use support::pty::Robot;
+
+    let cluster = support::cluster();
+    let left =
+        Mutex::new((0..5_usize).flat_map(|step| [(step, false), (step, true)]).collect::<Vec<_>>());
+    thread::scope(|scope| {
+        for _ in 0..3 {
+            scope.spawn(|| {
+                while let Some((step, answered)) = { left.lock().expect("whole").pop() } {
+                    let home = home_for(&cluster, TWO_BACKUPS);
+                    let mut robot = console_at(home.path(), step);
+                    // Lost with the page in sight, or in the very moment of the answer.
+                    if answered {
+                        on(&mut robot, step);
+                    } else {
+                        robot.wait_for(
+                            ["Look", "Which?", "Take the first", "Take the second", "All well?"]
+                                [step],
+                        );
+                    }
+                    robot.stop_reading();
+                    robot.close();
+                    robot.wait_exit();
+                    let from = if answered { step + 1 } else { step };
+                    if from < 5 {
+                        let path = home.path().to_str().expect("UTF-8");
+                        let mut robot = Robot::start(PROGRAM, &[], &[("HOME", path)]);
+                        robot.wait_for(" live ");
+                        robot.send("5");
+                        robot.wait_for("Begun, and not over");
+                        robot.send("g").send("\r");
+                        // Enter may have come too late to be taken, or in time.
+                        let titles =
+                            ["Look", "Which?", "Take the first", "Take the second", "All well?"];
+                        let mut stands = from;
+                        robot.wait_until("a page", |seen| {
+                            let text = seen.text();
+                            text.contains("step ")
+                                && titles.iter().any(|title| text.contains(title))
+                                && !text.contains("Begun, and not over")
+                        });
+                        thread::sleep(Duration::from_secs(1));
+                        if answered && robot.look(|seen| seen.text().contains(titles[step])) {
+                            stands = step;
+                        }
+                        for step in stands..5 {
+                            on(&mut robot, step);
+                        }
+                        robot.wait_for("Finished");
+                        robot.send("q");
+                        robot.wait_exit();
+                    }
+                    let backups = printed(home.path(), &["backup", "list", "--json"]);
+                    let backups: Value = serde_json::from_str(&backups).expect("JSON");
+                    assert_eq!(
+                        backups.as_array().map(Vec::len),
+                        Some(2),
+                        "step {step}, answered: {answered}"
+                    );
+                    println!(
+                        "session lost at step {step}, answered: {answered:<5}: finished, 2 backups"
+                    );
+                }
+            });
+        }
+    });
+}
+
 #[test]
 fn a_job_that_is_killed_is_told_and_the_run_ends_with_what_was_not_done() {
     let cluster = support::cluster();
