@@ -18,7 +18,8 @@ use howdah::{
     console::{
         command,
         model::{
-            Answering, Guides, Model, Offered, Overlay, Screen, Sheet, Shelf, UiState, Waiting,
+            Answering, Guides, Model, Offered, Overlay, Screen, Seat, Sheet, Shelf, UiState,
+            Waiting,
         },
         screen::{Layout, Ui, render},
         theme::{Depth, Glyphs, Theme, Themes},
@@ -119,6 +120,7 @@ fn sheet(body: Vec<Line>, ask: Ask) -> Sheet {
             rests: None,
         },
         refusal: None,
+        seat: Seat::Ours,
     }
 }
 
@@ -176,7 +178,11 @@ fn sheets() -> Vec<(&'static str, Option<Sheet>, Overlay)> {
         Line::Bad("begun, and not seen to its end: Bring it back: job 20261109-031522-ka".into()),
     ];
     let answering = Overlay::Answer(Answering::Answer);
+    let theirs = Sheet { seat: Seat::Theirs("anna (postgres), process 4711".into()), ..severe() };
+    let free = Sheet { seat: Seat::Free, ..rests.clone() };
     vec![
+        ("theirs", Some(theirs), Overlay::None),
+        ("free", Some(free), Overlay::None),
         ("shelf", None, Overlay::None),
         ("accept", Some(sheet(facts(), Ask::Accept("take these values".into()))), Overlay::None),
         ("choose", Some(sheet(vec![], choices)), Overlay::None),
@@ -254,7 +260,7 @@ proptest! {
     #[test]
     fn any_page_at_any_size_with_any_text(
         raw in "(\u{1b}|\\PC|\u{7}|\u{202e}|[a-z ]){0,60}",
-        which in 0_usize..13,
+        which in 0_usize..15,
         (width, height) in (1_u16..300, 1_u16..100),
         (choice, scroll) in (0_usize..9, 0_u16..200),
         ascii in any::<bool>(),

@@ -1,8 +1,13 @@
 //! The guides of the console: one run at a time, driven on a thread of its own.
 
 use std::{
-    sync::{Arc, mpsc},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+        mpsc,
+    },
     thread,
+    time::Duration,
 };
 
 use tokio::sync::mpsc::UnboundedSender;
@@ -16,9 +21,10 @@ use crate::{
     },
     console::{
         app::effects::{Notice, Told},
-        model::{GuideWish, Offered, Sheet, Shelf, Tone, Waiting},
+        model::{GuideWish, Offered, Seat, Sheet, Shelf, Tone, Waiting},
     },
     guide::{
+        GuideError,
         driver::{Driver, View},
         library,
         page::page,
@@ -38,7 +44,7 @@ impl Guides {
         // Alerts name the guide that answers them from the first moment.
         let _ = send.send(GuideWish::List);
         thread::spawn(move || {
-            let mut desk = Desk { ground, say, driver: None };
+            let mut desk = Desk { ground, say, driver: None, looking: None };
             for wish in wishes {
                 if let Err(failure) = desk.grant(wish) {
                     let text = Text::one_line(&failure.to_string());
@@ -60,6 +66,44 @@ struct Desk {
     ground: Ground,
     say: UnboundedSender<Told>,
     driver: Option<Driver>,
+    looking: Option<Looking>,
+}
+
+/// Looks on at a run that somebody else drives. Ends when it is dropped.
+struct Looking(Arc<AtomicBool>);
+
+/// How often a run of somebody else's is looked at.
+const LOOK: Duration = Duration::from_millis(500);
+
+impl Looking {
+    fn on(id: Text, say: UnboundedSender<Told>) -> Self {
+        let over = Arc::new(AtomicBool::new(false));
+        let ends = Arc::clone(&over);
+        thread::spawn(move || {
+            let mut shown = None;
+            while !ends.load(Ordering::Relaxed) {
+                let seen = runs().and_then(|runs| runs.look(&id).map_err(guide::wrong));
+                let Ok(seen) = seen else { return };
+                let sheet = Some(Arc::new(looked_on(&seen)));
+                if sheet != shown {
+                    // Told only while we look on.
+                    if ends.load(Ordering::Relaxed) || say.send(Told::Sheet(sheet.clone())).is_err()
+                    {
+                        return;
+                    }
+                    shown = sheet;
+                }
+                thread::sleep(LOOK);
+            }
+        });
+        Self(over)
+    }
+}
+
+impl Drop for Looking {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
 }
 
 impl Desk {
@@ -77,8 +121,14 @@ impl Desk {
                 self.drive(run)?;
             }
             GuideWish::Resume(id) => {
-                let run = runs()?.drive(&id).map_err(guide::wrong)?;
-                self.drive(run)?;
+                match runs()?.drive(&id) {
+                    Ok(run) => self.drive(run)?,
+                    Err(GuideError::Driven { .. }) => {
+                        self.driver = None;
+                        self.looking = Some(Looking::on(id, self.say.clone()));
+                    }
+                    Err(error) => return Err(guide::wrong(error)),
+                }
             }
             GuideWish::Input(input) => {
                 if let Some(driver) = &self.driver {
@@ -86,7 +136,7 @@ impl Desk {
                 }
             }
             GuideWish::Leave => {
-                self.driver = None;
+                (self.driver, self.looking) = (None, None);
                 self.tell(Told::Sheet(None));
                 self.tell(Told::Shelf(Arc::new(shelf())));
             }
@@ -96,7 +146,7 @@ impl Desk {
 
     fn drive(&mut self, run: Run) -> Result<(), Failure> {
         // One at a time: the one before waits where it stands.
-        self.driver = None;
+        (self.driver, self.looking) = (None, None);
         let hands = guide::hands(&self.ground.who, &run)?;
         let by = Text::from(self.ground.who.in_words());
         let say = self.say.clone();
@@ -113,6 +163,21 @@ fn sheet(view: &View) -> Sheet {
         run: view.run.clone(),
         page: page(&view.card, &view.state, view.job.as_ref()),
         refusal: view.refusal.clone(),
+        seat: Seat::Ours,
+    }
+}
+
+fn looked_on(seen: &Seen) -> Sheet {
+    let job = match &seen.state.phase {
+        Phase::Acting { job, .. } => job.parse().ok(),
+        _ => None,
+    };
+    let job = job.and_then(|id| setup::jobs().ok()?.get(&id).ok());
+    Sheet {
+        run: seen.id.as_str().into(),
+        page: page(&seen.card, &seen.state, job.as_ref()),
+        refusal: None,
+        seat: seen.driver.clone().map_or(Seat::Free, Seat::Theirs),
     }
 }
 

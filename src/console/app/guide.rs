@@ -6,7 +6,7 @@ use super::{effects::Effect, update::stepped};
 use crate::{
     console::{
         command::Step,
-        model::{Answering, GuideWish, Model, Overlay, Screen, Sheet, Shelf},
+        model::{Answering, GuideWish, Model, Overlay, Screen, Seat, Sheet, Shelf},
     },
     guide::{page::Ask, spec::Grade, state::Input},
 };
@@ -75,6 +75,11 @@ pub fn enter(model: &mut Model) -> Vec<Effect> {
         };
         return vec![Effect::Guide(wish)];
     };
+    match sheet.seat {
+        Seat::Ours => {}
+        Seat::Theirs(_) => return Vec::new(),
+        Seat::Free => return vec![Effect::Guide(GuideWish::Resume(sheet.run.clone()))],
+    }
     if sheet.page.rests.is_some() {
         return input(Input::Resume);
     }

@@ -3,7 +3,7 @@
 use super::{Action, Command, Move, Step};
 use crate::{
     base::text::Text,
-    console::model::{Answering, Model, Overlay, Pane, Screen},
+    console::model::{Answering, Model, Overlay, Pane, Screen, Seat},
     watch::snapshot::{AlertState, Environment},
 };
 
@@ -164,8 +164,9 @@ fn has_way_out(model: &Model) -> Result<(), Text> {
 }
 
 fn in_run(model: &Model) -> Result<(), Text> {
-    let run = model.state.screen == Screen::Guides && model.state.guides.sheet.is_some();
-    only(run, "open a guide first")
+    let sheet = model.state.guides.sheet.as_ref().filter(|_| model.state.screen == Screen::Guides);
+    let sheet = sheet.ok_or(Text::ours("open a guide first"))?;
+    only(sheet.seat == Seat::Ours, "somebody else drives this run: you look on")
 }
 
 fn has_themes(model: &Model) -> Result<(), Text> {

@@ -78,6 +78,20 @@ pub struct Sheet {
     pub page: Page,
     /// Why the last input was not taken.
     pub refusal: Option<Text>,
+    /// Who drives the run.
+    pub seat: Seat,
+}
+
+/// Who drives a run.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Seat {
+    /// We do.
+    #[default]
+    Ours,
+    /// Somebody else does, and we look on.
+    Theirs(Text),
+    /// Nobody does, and we look on.
+    Free,
 }
 
 impl Sheet {
@@ -85,17 +99,19 @@ impl Sheet {
     pub fn asks_anew(&self, before: Option<&Self>) -> bool {
         before.is_none_or(|before| {
             self.run != before.run
+                || self.seat != before.seat
                 || self.page.number != before.page.number
                 || self.page.ask != before.page.ask
         })
     }
 
-    /// True when the answer is typed.
-    pub const fn is_typed(&self) -> bool {
-        matches!(
+    /// True when the answer is typed, and ours to give.
+    pub fn is_typed(&self) -> bool {
+        let typed = matches!(
             self.page.ask,
             Ask::Enter(_) | Ask::Confirm { grade: Grade::Moderate | Grade::Severe, .. }
-        )
+        );
+        typed && self.seat == Seat::Ours && self.page.rests.is_none()
     }
 }
 

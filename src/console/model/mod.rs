@@ -9,7 +9,7 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use tui_input::Input;
 
-pub use self::guide::{Answering, GuideWish, Guides, Offered, Sheet, Shelf, Waiting};
+pub use self::guide::{Answering, GuideWish, Guides, Offered, Seat, Sheet, Shelf, Waiting};
 pub use self::rows::{BackupRow, Row, Rows, backup_at, count, rows};
 use super::input::keymap::Keymap;
 use crate::{

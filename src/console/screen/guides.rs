@@ -8,7 +8,7 @@ use super::{Layout, Ui, lines::input};
 use crate::{
     base::{clock::Timestamp, units},
     console::{
-        model::{Answering, Overlay, Sheet, Shelf},
+        model::{Answering, Overlay, Seat, Sheet, Shelf},
         theme::Meaning,
         view::Sight,
         widget::{Canvas, Line as Words, Piece, Tone, grid, marked, piece, wrap, wrap_line},
@@ -211,6 +211,22 @@ fn asked(canvas: &Canvas<'_>, sight: &Sight<'_>, sheet: &Sheet, cells: usize) ->
             piece(format!(" {why}"), Meaning::Warning),
         ];
         asked.lines.extend(wrap_line(&said, cells));
+    }
+    match &sheet.seat {
+        Seat::Ours => {}
+        Seat::Theirs(driver) => {
+            let words = format!("{driver} drives this run; you look on");
+            asked.lines.push(vec![piece(words, Meaning::Warning)]);
+            return asked;
+        }
+        Seat::Free => {
+            if let Some(rests) = &page.rests {
+                asked.lines.push(vec![piece(rests.to_string(), Meaning::Warning)]);
+            }
+            let words = " nobody drives this run: takes it over".to_owned();
+            asked.lines.push(vec![piece("Enter", Meaning::Key), piece(words, Meaning::Text)]);
+            return asked;
+        }
     }
     match &page.undo {
         Some(Undo::By(undo)) => {
