@@ -8,7 +8,7 @@
 
 use std::{
     env, fs,
-    path::Path,
+    path::{Path, PathBuf},
     process::{Command, Stdio},
     time::Instant,
 };
@@ -96,7 +96,7 @@ fn ways(cluster: &Cluster) -> Vec<Way<'_>> {
                 .args(["-euo", "pipefail", "-c", script])
                 .current_dir(folder)
                 .env("TO", cluster.conninfo(Via::Unix))
-                .env("BIN", cluster.binaries().folder())
+                .env("BIN", programs(cluster))
                 .env("PGPASSWORD", cluster.password().expose())
                 .stderr(Stdio::null())
                 .status();
@@ -140,6 +140,12 @@ fn ways(cluster: &Cluster) -> Vec<Way<'_>> {
         ),
         ours("howdah backup --physical", Kinds::Physical { spread: false, spool: None }),
     ]
+}
+
+/// The folder of PostgreSQL's programs: that of the server may hold links to a few of them.
+fn programs(cluster: &Cluster) -> PathBuf {
+    let dump = cluster.binaries().program("pg_dump");
+    dump.parent().expect("a folder").to_owned()
 }
 
 /// Bytes of all files below a folder.

@@ -3,6 +3,7 @@
 //! ledger of all that was changed.
 
 pub mod account;
+pub mod ahead;
 pub mod cancel;
 pub mod clock;
 pub mod config;

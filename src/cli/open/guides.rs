@@ -120,16 +120,14 @@ impl Desk {
                 let run = runs()?.begin(&card).map_err(guide::wrong)?;
                 self.drive(run)?;
             }
-            GuideWish::Resume(id) => {
-                match runs()?.drive(&id) {
-                    Ok(run) => self.drive(run)?,
-                    Err(GuideError::Driven { .. }) => {
-                        self.driver = None;
-                        self.looking = Some(Looking::on(id, self.say.clone()));
-                    }
-                    Err(error) => return Err(guide::wrong(error)),
+            GuideWish::Resume(id) => match runs()?.drive(&id) {
+                Ok(run) => self.drive(run)?,
+                Err(GuideError::Driven { .. }) => {
+                    self.driver = None;
+                    self.looking = Some(Looking::on(id, self.say.clone()));
                 }
-            }
+                Err(error) => return Err(guide::wrong(error)),
+            },
             GuideWish::Input(input) => {
                 if let Some(driver) = &self.driver {
                     driver.input(input);

@@ -17,6 +17,7 @@ use super::{
 };
 use crate::{
     base::{
+        ahead::Ahead,
         digest::{Hasher, hex},
         text::Text,
     },
@@ -37,6 +38,10 @@ pub enum Compression {
 /// Fast enough never to be the bottleneck beside one of PostgreSQL's tools, and smaller than gzip's
 /// default.
 const ZSTD_LEVEL: i32 = 1;
+
+/// From this size on, in bytes, an object is unpacked on a thread of its own while its content is hashed and
+/// used: two hashes, zstd and what is done with it are too much for one processor.
+const AHEAD: u64 = 32 << 20;
 
 /// How something new is sealed.
 #[derive(Clone, Debug, Default)]
@@ -330,6 +335,11 @@ impl Raw {
                 zstd::Decoder::new(opened)
                     .map_err(Fault::io(format!("cannot unpack '{}'", stored.key)))?,
             ),
+        };
+        let unpacked = if stored.content_size < AHEAD {
+            unpacked
+        } else {
+            Box::new(Ahead::of(unpacked).map_err(Fault::io("no thread to unpack on"))?)
         };
         // Decryption stops at its last block: what stands behind that, and whether all of it was right,
         // shows only at the end of the stored bytes.
