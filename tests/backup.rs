@@ -11,10 +11,6 @@ use std::{
     os::unix::fs::PermissionsExt as _,
     path::Path,
     process::{Command, Stdio},
-    sync::{
-        Mutex,
-        atomic::{AtomicUsize, Ordering},
-    },
     time::Duration,
 };
 
@@ -22,8 +18,7 @@ use howdah::{
     base::{
         cancel::Cancel,
         process::{self, Signal},
-        progress::{Cleanup, Ending, Observer, Progress, Silent, StepId, Unrecorded},
-        text::Text,
+        progress::Silent,
     },
     cluster::{Server, Via},
     recover::{
@@ -42,7 +37,7 @@ use howdah::{
     },
     resilience::conninfo::Settings,
 };
-use support::{cluster, data, database::target, small_disk::SmallDisk};
+use support::{cluster, data, database::target, mischief::Mischief, small_disk::SmallDisk};
 
 fn repository(home: &Path) -> Repository {
     repository::open(home.to_str().expect("a path"), "prod").expect("opened")
@@ -158,49 +153,6 @@ fn a_physical_backup_keeps_each_tablespace_as_an_archive_of_its_own() {
         |file| matches!(&file.role, Role::Tablespace { location: at, .. } if *at == location)
     ));
     assert!(!home.path().join("prod/spool").exists(), "nothing is left on the way");
-}
-
-/// Does something when a certain step begins, and passes on the wish to stop.
-struct Mischief {
-    silent: Silent,
-    at: usize,
-    begun: AtomicUsize,
-    act: Box<dyn Fn() + Send + Sync>,
-    notes: Mutex<Vec<String>>,
-}
-
-impl Mischief {
-    fn new(cancel: Cancel, at: usize, act: impl Fn() + Send + Sync + 'static) -> Self {
-        let (silent, begun, act) = (Silent::new(cancel), AtomicUsize::new(0), Box::new(act));
-        Self { silent, at, begun, act, notes: Mutex::default() }
-    }
-
-    fn steps(&self) -> usize {
-        self.begun.load(Ordering::SeqCst)
-    }
-}
-
-impl Observer for Mischief {
-    fn cancel(&self) -> &Cancel {
-        self.silent.cancel()
-    }
-
-    fn begin(&self, name: &Text, cleanup: &Cleanup) -> Result<StepId, Unrecorded> {
-        if self.begun.fetch_add(1, Ordering::SeqCst) == self.at {
-            (self.act)();
-        }
-        self.silent.begin(name, cleanup)
-    }
-
-    fn end(&self, step: StepId, name: &Text, ending: &Ending) -> Result<(), Unrecorded> {
-        self.silent.end(step, name, ending)
-    }
-
-    fn progress(&self, _: &Progress) {}
-
-    fn note(&self, words: &Text) {
-        self.notes.lock().expect("not poisoned").push(words.to_string());
-    }
 }
 
 /// Nothing of a run is left on the server.

@@ -11,7 +11,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-pub use jiff::Timestamp;
+pub use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
 
 /// A moment on the monotonic clock, in nanoseconds. Of the system's clock, [`PAST`] is when this process

@@ -10,7 +10,7 @@ use crate::{
         physical::archive,
         repository::{
             catalogue::{Entry, State},
-            manifest::Verification,
+            manifest::{Level, Verification},
         },
         window::{Reader, Recoverable, Told},
     },
@@ -71,7 +71,11 @@ fn seen(location: Text, backups: Vec<KeptBackup>, found: &Recoverable) -> Seen {
         end: reach.end,
         at: reach.archived,
     });
-    let rto = known(&found.rto, |rto| Rto { expected: rto.expected, measured: rto.measured });
+    let rto = known(&found.rto, |rto| Rto {
+        expected: rto.expected,
+        measured: rto.measured,
+        source: format!("{}: {}", rto.by.words(), rto.source).into(),
+    });
     let pitr = match &found.pitr {
         Told::Is(told) => match (told.windows.first(), told.windows.last()) {
             (Some(first), Some(last)) => {
@@ -118,6 +122,11 @@ fn backup(entry: &Entry) -> KeptBackup {
 /// What a verification found, in one line.
 fn wrong(verification: &Verification) -> Option<Text> {
     let first = verification.findings.first()?;
+    // The backup itself is whole.
+    let first = &match verification.reached {
+        Some(Level::L2) => format!("its WAL: {first}"),
+        _ => first.clone(),
+    };
     Some(match verification.findings.len() {
         1 => first.as_str().into(),
         many => format!("{first}, and {} more", many - 1).into(),

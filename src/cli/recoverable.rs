@@ -14,6 +14,7 @@ use super::{
 use crate::{
     base::{clock::Clock, units},
     recover::{
+        measured::By,
         physical::target::both,
         window::{Reader, Recoverable, Told},
     },
@@ -83,10 +84,9 @@ fn sources(out: &mut String, found: &Recoverable) -> std::fmt::Result {
     }
     match &found.rto {
         Told::Is(rto) => {
-            let drill = if rto.drill {
-                ", by a drill on fast settings: a real restore takes longer"
-            } else {
-                ""
+            let drill = match rto.by {
+                By::Drill => ", by a drill on fast settings: a real restore takes longer",
+                By::Restore => ", by a real restore",
             };
             let (least, most) = (units::clock(rto.spread.0), units::clock(rto.spread.1));
             writeln!(out, "rto      {} ({least} to {most}){drill}", rto.source)?;

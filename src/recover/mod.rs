@@ -9,6 +9,7 @@
 //! | [`base_backup`] | what stands inside a base backup of PostgreSQL's |
 //! | [`retention`] | which backups and which WAL may go |
 //! | [`verify`] | raising a backup's level of proof |
+//! | [`inspection`] | everything that is kept, looked at |
 //! | [`dump`] | dumps in `pg_dump`'s custom format, read by ourselves |
 //! | [`restore`] | databases and tables from logical backups: plan, run, check, compare, copy back, undo |
 //! | [`checkup`] | what is looked at after a restore, of whichever kind |
@@ -16,6 +17,7 @@
 //! | [`engines`] | pgBackRest, Barman and WAL-G: their history beside our own, their checks and restores |
 //! | [`drill`] | a backup restored into a scratch cluster, looked at, measured, thrown away |
 //! | [`proof`] | what such a restore proved |
+//! | [`measured`] | restores that really ran, as measures of the RTO |
 //! | [`window`] | what can be brought back now: RPO, RTO, the moments that can be restored |
 //! | [`repository`] | where backups, WAL and proofs are kept: layout, storage, manifests, catalogue |
 //! | [`wal`] | the WAL archive: archive, fetch, verify, find |
@@ -30,7 +32,9 @@ pub mod drill;
 pub mod dump;
 pub mod engines;
 pub mod fault;
+pub mod inspection;
 pub mod libpq;
+pub mod measured;
 pub mod physical;
 pub mod proof;
 pub mod repository;

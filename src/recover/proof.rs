@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     Fault, Repository, Result,
-    checkup::{Check, Verdict as Seen},
+    checkup::{Check, Counted, Verdict as Seen},
     physical::{recovering::Reached, restore::Times, target::both},
     repository::{
         key::Key,
@@ -62,6 +62,9 @@ pub struct Proof {
     pub settings: BTreeMap<String, String>,
     /// What was looked at.
     pub checks: Vec<Check>,
+    /// Rows of each table: the next proof compares.
+    #[serde(default)]
+    pub tables: Vec<Counted>,
 }
 
 /// What came of it.

@@ -3,26 +3,33 @@
 //! Cheap enough to be asked every few seconds: names are listed; a manifest, a proof, or the end of the
 //! newest segment is read once and remembered by its name.
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    path::Path,
+    sync::Arc,
+    time::Duration,
+};
 
 use serde::Serialize;
 
 use super::{
     Repository, Result,
+    measured::{By, Measured},
     physical::{
         Archive,
+        archive::Kept,
         chain::{Chain, Shelf},
         plan, survey,
     },
-    proof::{Proof, Verdict},
     repository::{
         catalogue::{Entry, State, VERIFIED},
+        key::Key,
         manifest::{BackupId, Level, Manifest, Method},
     },
 };
-use crate::base::{clock::Timestamp, units};
+use crate::base::{clock::Timestamp, text::Text, units};
 
-/// Proofs that the spread of the RTO is taken from.
+/// Measured restores that the spread of the RTO is taken from.
 const SPREAD: usize = 5;
 
 /// A figure, or why there is none.
@@ -65,9 +72,9 @@ pub struct Rto {
     pub spread: (Duration, Duration),
     /// When it was measured.
     pub measured: Timestamp,
-    /// By a drill on settings that a real cluster must not have: a real restore takes longer.
-    pub drill: bool,
-    /// The proof.
+    /// By which kind of restore.
+    pub by: By,
+    /// Its record, below the target's name in the repository.
     pub source: String,
 }
 
@@ -155,8 +162,10 @@ pub struct Recoverable {
 pub struct Reader {
     repository: Repository,
     archive: Option<Arc<dyn Archive>>,
-    entries: BTreeMap<BackupId, (usize, Entry)>,
-    proofs: BTreeMap<String, Option<Proof>>,
+    /// Each with the name of its newest verification.
+    entries: BTreeMap<BackupId, (Option<String>, Entry)>,
+    /// Proofs and records of restores, by their names; none for what measured nothing.
+    measured: BTreeMap<String, Option<Measured>>,
     last_commit: BTreeMap<String, Option<Timestamp>>,
 }
 
@@ -167,7 +176,7 @@ impl Reader {
             repository,
             archive,
             entries: BTreeMap::new(),
-            proofs: BTreeMap::new(),
+            measured: BTreeMap::new(),
             last_commit: BTreeMap::new(),
         }
     }
@@ -175,7 +184,7 @@ impl Reader {
     /// What can be brought back at this moment.
     pub fn read(&mut self, now: Timestamp) -> Result<Recoverable> {
         self.read_backups()?;
-        self.read_proofs()?;
+        self.read_measured()?;
         let chains = self.chains()?;
         let newest = self.newest(now);
         let pitr = self.pitr(&chains);
@@ -214,9 +223,9 @@ impl Reader {
         self.entries.retain(|id, _| ids.contains(id));
         for id in ids {
             let verified = self.repository.backup_key(&id)?.join(VERIFIED)?;
-            let verified = self.repository.storage().children(Some(&verified))?.len();
-            let known = self.entries.get(&id).is_some_and(|(count, entry)| {
-                *count == verified && matches!(entry.state, State::Complete { .. })
+            let verified = self.repository.storage().children(Some(&verified))?.pop();
+            let known = self.entries.get(&id).is_some_and(|(newest, entry)| {
+                *newest == verified && matches!(entry.state, State::Complete { .. })
             });
             if !known {
                 let entry = self.repository.backup(&id)?;
@@ -226,15 +235,26 @@ impl Reader {
         Ok(())
     }
 
-    fn read_proofs(&mut self) -> Result<()> {
-        let keys = self.repository.proofs()?;
-        self.proofs.retain(|name, _| keys.iter().any(|key| key.file() == name));
+    fn read_measured(&mut self) -> Result<()> {
+        let proofs = self.repository.proofs()?;
+        let restores = self.repository.storage().list(&self.repository.restores_key()?)?;
+        let keys: Vec<Key> =
+            proofs.into_iter().chain(restores.into_iter().map(|object| object.key)).collect();
+        self.measured.retain(|name, _| keys.iter().any(|key| key.as_str() == name));
+        let proofs = self.repository.proofs_key()?;
         for key in keys {
-            if !self.proofs.contains_key(key.file()) {
-                // One that cannot be read proves nothing.
-                let proof = self.repository.read_json(&key).ok();
-                self.proofs.insert(key.file().to_owned(), proof);
+            if self.measured.contains_key(key.as_str()) {
+                continue;
             }
+            // What cannot be read proves nothing.
+            let measured = if key.below(&proofs).is_some() {
+                let proof = self.repository.read_json(&key).ok();
+                proof.and_then(|proof| Measured::of_proof(key.file(), &proof))
+            } else {
+                let record = self.repository.read_json(&key).ok();
+                record.and_then(|record| Measured::of_restore(&record))
+            };
+            self.measured.insert(key.as_str().to_owned(), measured);
         }
         Ok(())
     }
@@ -243,15 +263,29 @@ impl Reader {
         self.entries().filter_map(Entry::manifest)
     }
 
+    /// Segments in which a verification found something wrong: recovery ends in front of them.
+    fn damaged(&self) -> BTreeSet<String> {
+        let findings = self.entries().filter_map(|entry| match &entry.state {
+            State::Complete { verified: Some(v), .. } if v.reached == Some(Level::L2) => {
+                Some(&v.findings)
+            }
+            _ => None,
+        });
+        // `NAME: what`, as `wal::verify` tells it.
+        let names = findings.flatten().filter_map(|finding| finding.split(':').next());
+        names.filter(|name| name.len() == SEGMENT_NAME).map(str::to_owned).collect()
+    }
+
     /// The WAL that follows each physical backup, oldest first.
     fn chains(&self) -> Result<Vec<(Manifest, Chain)>> {
         let Some(archive) = &self.archive else { return Ok(Vec::new()) };
+        let archive = Sound { archive: &**archive, without: self.damaged() };
         let mut chains = Vec::new();
         let mut sorted: Option<(u64, Shelf)> = None;
         for manifest in self.manifests() {
             let Some(base) = &manifest.wal else { continue };
             if sorted.as_ref().is_none_or(|(size, _)| *size != base.segment_size) {
-                sorted = Some((base.segment_size, Shelf::of(&**archive, base.segment_size)?));
+                sorted = Some((base.segment_size, Shelf::of(&archive, base.segment_size)?));
             }
             let Some((_, kept)) = &sorted else { continue };
             let newest = kept.timelines_after(base).into_iter().max().unwrap_or(base.timeline);
@@ -299,6 +333,7 @@ impl Reader {
             return Told::Unknown("there is no physical backup".to_owned());
         };
         let mut pitr = Pitr { windows: Vec::new(), gaps: Vec::new() };
+        let damaged = self.damaged();
         let mut from = None;
         for (at, (manifest, chain)) in chains.iter().enumerate() {
             let from = *from.get_or_insert(manifest.ended);
@@ -307,7 +342,9 @@ impl Reader {
                 continue;
             }
             if let Some(gap) = chain.gap {
-                pitr.gaps.push(format!("{} is missing", chain.name(gap.first)));
+                let name = chain.name(gap.first);
+                let how = if damaged.contains(&name) { "damaged" } else { "missing" };
+                pitr.gaps.push(format!("{name} is {how}"));
             }
             if next.is_some() {
                 let to = chain.archived().unwrap_or(manifest.ended).max(from);
@@ -355,54 +392,76 @@ impl Reader {
         }
     }
 
+    /// The newest restores of the kind that a disaster would take: of a physical backup where there is one.
     fn rto(&self, chains: &[(Manifest, Chain)]) -> Told<Rto> {
-        let Some(size) = self.manifests().last().map(Manifest::content_size) else {
-            return Told::Unknown("there is no whole backup".to_owned());
-        };
         let replay = chains.last().map_or(0, |(manifest, chain)| {
             chain.end.saturating_sub(manifest.wal.as_ref().map_or(chain.end, |wal| wal.start))
         });
-        let good =
-            |proof: &&Proof| matches!(proof.verdict, Verdict::Proven | Verdict::TargetMissed);
-        let measured: Vec<(&String, &Proof, Duration)> = self
-            .proofs
-            .iter()
-            .rev()
-            .filter_map(|(name, proof)| Some((name, proof.as_ref().filter(good)?)))
-            .filter_map(|(name, proof)| Some((name, proof, scaled(proof, size, replay)?)))
-            .take(SPREAD)
-            .collect();
-        let Some((name, proof, expected)) = measured.first() else {
+        let mut newest = [Method::Physical, Method::Logical].into_iter().filter_map(|method| {
+            let of = |m: &&Manifest| m.method == method;
+            Some((method, self.manifests().filter(of).last()?.content_size()))
+        });
+        let Some((first, size)) = newest.next() else {
+            return Told::Unknown("there is no whole backup".to_owned());
+        };
+        let (mut found, mut size) = (self.measured_of(first), size);
+        if let (true, Some((second, other))) = (found.is_empty(), newest.next()) {
+            (found, size) = (self.measured_of(second), other);
+        }
+        let scaled = |m: &Measured| m.scaled(size, replay);
+        let times: Vec<Duration> = found.iter().filter_map(|m| scaled(m)).collect();
+        let (Some(newest), Some(expected)) = (found.first(), times.first()) else {
             return Told::Unknown("no restore was measured yet: run `howdah prove`".to_owned());
         };
-        let times = || measured.iter().map(|(.., took)| *took);
         Told::Is(Rto {
             expected: *expected,
-            spread: (times().min().unwrap_or(*expected), times().max().unwrap_or(*expected)),
-            measured: proof.at,
-            drill: !proof.settings.is_empty(),
-            source: (*name).clone(),
+            spread: (
+                times.iter().min().copied().unwrap_or(*expected),
+                times.iter().max().copied().unwrap_or(*expected),
+            ),
+            measured: newest.at,
+            by: newest.by,
+            source: newest.record.clone(),
         })
+    }
+
+    /// What was measured of backups of a kind, newest first.
+    fn measured_of(&self, method: Method) -> Vec<&Measured> {
+        let mut found: Vec<&Measured> =
+            self.measured.values().flatten().filter(|m| m.method == method).collect();
+        found.sort_by_key(|measured| std::cmp::Reverse(measured.at));
+        found.truncate(SPREAD);
+        found
     }
 }
 
-/// A measured restore as it would be with today's sizes: copying grows with the backup, replaying with the
-/// WAL behind it, the rest not at all.
-fn scaled(proof: &Proof, bytes: u64, replay: u64) -> Option<Duration> {
-    let rto = proof.rto.as_ref()?;
-    let whole = rto.first_write?;
-    let ratio = |now: u64, then: u64| if then == 0 { 1.0 } else { now as f64 / then as f64 };
-    let phase = |name: &str| -> f64 {
-        rto.phases
-            .iter()
-            .filter(|phase| phase.name.starts_with(name))
-            .map(|phase| phase.seconds)
-            .sum()
-    };
-    let (copy, run) = (phase("copy"), phase("replay") + phase("check"));
-    let rest = (whole - copy - run).max(0.0);
-    let seconds = rest + copy * ratio(bytes, proof.bytes) + run * ratio(replay, proof.replayed);
-    Duration::try_from_secs_f64(seconds).ok()
+/// Digits of a segment's name.
+const SEGMENT_NAME: usize = 24;
+
+/// An archive without what is known to be damaged in it.
+struct Sound<'a> {
+    archive: &'a dyn Archive,
+    without: BTreeSet<String>,
+}
+
+impl Archive for Sound<'_> {
+    fn describe(&self) -> Text {
+        self.archive.describe()
+    }
+
+    fn files(&self) -> Result<Vec<Kept>> {
+        let mut files = self.archive.files()?;
+        files.retain(|kept| !self.without.contains(&kept.name));
+        Ok(files)
+    }
+
+    fn fetch(&self, name: &str, to: &Path) -> Result<()> {
+        self.archive.fetch(name, to)
+    }
+
+    fn command(&self) -> Result<String> {
+        self.archive.command()
+    }
 }
 
 fn since(now: Timestamp, then: Timestamp) -> Duration {
@@ -421,9 +480,10 @@ impl Recoverable {
             let met = mark(rto.expected <= rto_target);
             let age = units::age(since(self.at, rto.measured));
             format!(
-                "{} of {} {met} (measured {age} ago)",
+                "{} of {} {met} (measured {age} ago by {})",
                 units::clock(rto.expected),
-                units::clock(rto_target)
+                units::clock(rto_target),
+                rto.by.words()
             )
         });
         let pitr = self.pitr.value().map_or("—".to_owned(), |pitr| {

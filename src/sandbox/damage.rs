@@ -35,8 +35,7 @@ pub fn cause(incident: Incident, server: &Server) -> Result<(), SandboxError> {
                 return Ok(());
             }
             let segment = middle_segment(server)?;
-            let aside = notes.join("missing-segment");
-            fs::rename(&segment, &aside)
+            fs::rename(&segment, aside(server))
                 .map_err(SandboxError::io(format!("cannot move {}", segment.display())))?;
             write(&note, &segment.to_string_lossy())
         }
@@ -69,7 +68,7 @@ pub fn undo(server: &Server) -> Result<(), SandboxError> {
     }
     let note = notes.join(Incident::MissingWal.name());
     if let Ok(path) = fs::read_to_string(&note) {
-        let aside = notes.join("missing-segment");
+        let aside = aside(server);
         match fs::rename(&aside, &path) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => {
                 return Err(SandboxError::io(format!("cannot move {}", aside.display()))(error));
@@ -78,6 +77,11 @@ pub fn undo(server: &Server) -> Result<(), SandboxError> {
         }
     }
     Ok(())
+}
+
+/// Where a segment is moved to: in the same file system, and in no target's part of the repository.
+fn aside(server: &Server) -> PathBuf {
+    keeping::repository(server.folder()).join("missing-segment")
 }
 
 fn ballast(repository: &Path) -> PathBuf {

@@ -33,6 +33,9 @@ const COMMAND: &str = "archive_command";
 const LOG: &str = "keeping.log";
 /// A new physical backup is taken so often, and what is no longer needed for the newest ones is removed.
 const AGAIN: Duration = Duration::from_mins(30);
+/// How often everything that is kept is looked at: whoever damages it sees that on the screen in half a
+/// minute.
+const INSPECT: Duration = Duration::from_secs(15);
 /// How often the end is looked for meanwhile.
 const LOOK: Duration = Duration::from_millis(100);
 
@@ -108,7 +111,8 @@ pub struct Keeping {
 }
 
 impl Keeping {
-    /// Begins: a physical backup, a logical one, a proof; then a physical one every half hour.
+    /// Begins: a physical backup, a logical one, a proof; then a physical one every half hour, and a look at
+    /// everything that is kept in between.
     pub fn start(
         keeper: Keeper,
         server: &Server,
@@ -158,7 +162,14 @@ impl Work {
         {
             self.run(words);
         }
-        while self.pause(AGAIN) {
+        let mut since = Duration::ZERO;
+        while self.pause(INSPECT) {
+            self.run(&["verify", "--all", "--level", "L3", "--quiet"]);
+            since += INSPECT;
+            if since < AGAIN {
+                continue;
+            }
+            since = Duration::ZERO;
             self.run(&["backup", "run", "--physical"]);
             let expire =
                 ["backup", "expire", "--keep-days", "0", "--keep-at-least", "2", "--apply"];

@@ -8,8 +8,11 @@ pub mod backups;
 pub mod black_hole;
 pub mod data;
 pub mod database;
+pub mod mischief;
 pub mod physical;
 pub mod pty;
+pub mod readme;
+pub mod scene;
 pub mod small_disk;
 
 use std::{

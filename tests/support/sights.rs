@@ -179,7 +179,11 @@ fn repository() -> Repository {
             },
         ],
         wal: Known::Is(KeptWal { timeline: 3, end: 0xA_2D00_0000, at: wall_ago(42) }),
-        rto: Known::Is(Rto { expected: secs(190), measured: wall_ago(180_000) }),
+        rto: Known::Is(Rto {
+            expected: secs(190),
+            measured: wall_ago(180_000),
+            source: text("a drill: proofs/20261123T020000.000000Z.json"),
+        }),
         pitr: Known::Is(Pitr { from: wall_ago(14 * 86_400), to: wall_ago(42), gaps: 0 }),
     }
 }
@@ -240,7 +244,11 @@ pub fn healthy() -> Snapshot {
                     ),
                 ],
             }),
-            rto: Known::Is(Rto { expected: secs(190), measured: wall_ago(180_000) }),
+            rto: Known::Is(Rto {
+                expected: secs(190),
+                measured: wall_ago(180_000),
+                source: text("a drill: proofs/20261123T020000.000000Z.json"),
+            }),
             pitr: Known::Is(Pitr { from: wall_ago(14 * 86_400), to: wall_ago(42), gaps: 0 }),
             rpo_target: secs(900),
             rto_target: secs(3600),

@@ -30,6 +30,7 @@ use crate::{
             restore::{self, Restored, Stopwatch},
         },
         repository::manifest::{BackupId, Manifest, Method, parse_lsn},
+        restore::record::{self, Record, What},
     },
 };
 
@@ -94,7 +95,7 @@ pub struct ClusterArgs {
     /// Stop at the moment, for reading only: then `howdah restore promote` or `discard`
     #[arg(long)]
     pub inspect: bool,
-    /// SQL whose every row is a finding, run after the restore
+    /// SQL run in what was restored: each statement returns no row, or one truth value, true
     #[arg(long = "assert", value_name = "FILE")]
     pub assertions: Option<PathBuf>,
     /// Do it; without this the plan is shown and nothing is touched
@@ -165,7 +166,7 @@ pub fn run(cli: &Cli, args: &ClusterArgs) -> Result<Exit, Failure> {
     let manifest = pick(&repository, &args.backup, &target)?;
     let binaries = plan::binaries(&manifest)?;
     let observer = work::observer(cli, false)?;
-    let assertions = args.assertions.as_deref().map(checkup::read_assertions).transpose()?;
+    let assertions = args.assertions.as_deref().map(checkup::assertions::read).transpose()?;
     let mut watch = Stopwatch::start();
     let plan = Plan::make(args.order(target)?, manifest, &*archive, &binaries, &*observer)?;
     watch.lap("check the WAL");
@@ -176,6 +177,7 @@ pub fn run(cli: &Cli, args: &ClusterArgs) -> Result<Exit, Failure> {
         return Ok(Exit::Ok);
     }
     confirm(args, name, &plan.manifest)?;
+    let began = record::begin();
     let details = json!({ "backup": plan.manifest.id, "target": plan.order.target.to_string(), "folder": plan.folder });
     let entry = begin(cli, "restore.cluster", &details)?;
     let mut guard = Guard::start(&program()?).map_err(Fault::from)?;
@@ -209,10 +211,12 @@ pub fn run(cli: &Cli, args: &ClusterArgs) -> Result<Exit, Failure> {
         assertions: assertions.as_deref(),
         binaries: &binaries,
     };
-    let checks = checkup(&orders, &*observer)?;
-    let failures = checkup::failures(&checks);
+    let checks = checkup(&orders, &*observer)?.checks;
+    let mut failures = checkup::failures(&checks);
+    failures.extend(restored.doubt.iter().map(ToString::to_string));
     restored.note(State::Done)?;
     let (times, aside) = (restored.times.clone(), restored.aside.clone());
+    keep_record(&repository, &plan, &times, &checks, &failures, began)?;
     let reached = restored.reached.clone();
     let server = restored.open(&*observer)?;
     guard.release().map_err(Fault::from)?;
@@ -224,6 +228,35 @@ pub fn run(cli: &Cli, args: &ClusterArgs) -> Result<Exit, Failure> {
     let _ = report(&mut out, &plan, &server, &times, &reached, &aside, &failures);
     say(&out)?;
     Ok(if failures.is_empty() { Exit::Ok } else { Exit::Failure })
+}
+
+/// Keeps what was measured: the next answer to how long a restore takes.
+fn keep_record(
+    repository: &Repository,
+    plan: &Plan,
+    times: &restore::Times,
+    checks: &[checkup::Check],
+    failures: &[String],
+    (id, began): (String, Timestamp),
+) -> Result<(), Fault> {
+    let undone = checks.iter().filter(|check| check.verdict == checkup::Verdict::NotDone);
+    let what = What::Cluster {
+        target: plan.order.target.to_string(),
+        folder: plan.folder.clone(),
+        times: times.clone(),
+        replayed: plan.aim.replay,
+    };
+    repository.keep_restore(&Record {
+        id,
+        began,
+        what,
+        backup: Some(plan.manifest.id.clone()),
+        server: plan.places.data.to_string_lossy().into_owned(),
+        bytes: plan.manifest.content_size(),
+        phases: times.phases.clone(),
+        findings: failures.to_vec(),
+        unchecked: undone.map(|c| format!("{}: {}", c.name, c.findings.join("; "))).collect(),
+    })
 }
 
 fn report(

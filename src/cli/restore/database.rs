@@ -13,11 +13,14 @@ use crate::{
         units::{bytes, span},
     },
     cli::{Cli, Exit, Failure, say},
-    recover::restore::{
-        Source, Target,
-        database::{How, restore},
-        plan::{Plan, Wish, plan},
-        record::Record,
+    recover::{
+        checkup::assertions,
+        restore::{
+            Source, Target,
+            database::{How, restore},
+            plan::{Plan, Wish, plan},
+            record::Record,
+        },
     },
 };
 
@@ -36,7 +39,7 @@ pub struct DatabaseArgs {
     /// Move a database of that name aside, by renaming it with a time stamp, once the new one is there
     #[arg(long)]
     pub replace: bool,
-    /// SQL statements that must each return true in what was restored
+    /// SQL run in what was restored: each statement returns no row, or one truth value, true
     #[arg(long = "assert", value_name = "FILE")]
     pub assertions: Option<PathBuf>,
 }
@@ -44,10 +47,7 @@ pub struct DatabaseArgs {
 /// Shows the plan, and carries it out when that is wished.
 pub fn run(cli: &Cli, args: &DatabaseArgs) -> Result<Exit, Failure> {
     let from = &args.from;
-    let assertions = args.assertions.as_ref().map(std::fs::read_to_string).transpose();
-    let assertions = assertions.map_err(|error| {
-        Failure::new(Exit::Usage, format!("the assertions cannot be read: {error}"))
-    })?;
+    let assertions = args.assertions.as_deref().map(assertions::read).transpose()?;
     let place = resolve(cli, &from.place, from.server.as_deref())?;
     let source = Source::find(&place.repository, &from.backup, &args.database)?;
     let target = Target::open(&place.settings)?;

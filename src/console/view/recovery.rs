@@ -197,7 +197,7 @@ pub fn facts(sight: &Sight<'_>) -> Vec<Fact> {
         Known::Is(rto) => {
             let mut line = figure(sight, Level::Full, false, rto.expected, all.rto_target);
             line.push(piece(
-                format!("  measured by the restore of {}", sight.moment(rto.measured)),
+                format!("  measured {} by {}", sight.moment(rto.measured), rto.source),
                 Meaning::Muted,
             ));
             facts.push(fact_line("RTO", line));

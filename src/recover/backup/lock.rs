@@ -17,6 +17,8 @@ use crate::{
     },
 };
 
+/// The lock's name, directly below that of the target.
+pub const OBJECT: &str = "lock.json";
 /// Who takes over a stale lock looks once more after this long whether somebody else did, too.
 const CONFIRM: Duration = Duration::from_millis(250);
 
@@ -94,7 +96,7 @@ impl<'a> Lock<'a> {
         force: bool,
         clock: &Clock,
     ) -> Result<Self> {
-        let key = repository.target().join("lock.json")?;
+        let key = repository.target().join(OBJECT)?;
         let owner = Owner::own(what, clock)?;
         let mut lock = Self { repository, key, owner, taken_over: None };
         match repository.write_json(&lock.key, &lock.owner, Overwrite::Never) {
@@ -111,7 +113,15 @@ impl<'a> Lock<'a> {
         if let Some(guard) = &guard {
             guard.lock().map_err(Fault::io("cannot look at the lock"))?;
         }
-        let held = holder(self.repository)?;
+        let held = match holder(self.repository) {
+            Err(fault) if fault.kind == Kind::Damaged && force => None,
+            Err(fault) if fault.kind == Kind::Damaged => {
+                let what = format!("whether somebody is at work cannot be told: {}", fault.what());
+                return Err(Fault::new(Kind::Refused, what)
+                    .remedy("when nobody is, take it away with --break-lock"));
+            }
+            held => held?,
+        };
         if let Some(owner) = &held
             && owner.fate() != Fate::Gone
             && !force
@@ -147,7 +157,7 @@ impl Drop for Lock<'_> {
 /// # Errors
 /// [`Kind::Damaged`] when the lock cannot be understood.
 pub fn holder(repository: &Repository) -> Result<Option<Owner>> {
-    let key = repository.target().join("lock.json")?;
+    let key = repository.target().join(OBJECT)?;
     if repository.storage().stat(&key)?.is_none() {
         return Ok(None);
     }
@@ -180,7 +190,7 @@ mod tests {
     }
 
     fn plant(repository: &Repository, owner: &Owner) {
-        let key = repository.target().join("lock.json").expect("a name");
+        let key = repository.target().join(OBJECT).expect("a name");
         repository.write_json(&key, owner, Overwrite::Replace).expect("written");
     }
 

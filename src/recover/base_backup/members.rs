@@ -29,6 +29,8 @@ pub struct Members {
     pub tablespace_map: Option<Vec<u8>>,
     /// `backup_manifest`, where it stood in an archive.
     pub manifest: Option<Vec<u8>>,
+    /// The cluster that `pg_control` is of.
+    pub system_identifier: Option<u64>,
 }
 
 impl Members {
@@ -58,7 +60,10 @@ impl Members {
     }
 
     fn take(&mut self, entry: &mut impl Read, path: &[u8], buffer: &mut [u8]) -> Result<()> {
-        let keep = matches!(path, b"backup_label" | b"tablespace_map" | b"backup_manifest");
+        let keep = matches!(
+            path,
+            b"backup_label" | b"tablespace_map" | b"backup_manifest" | b"global/pg_control"
+        );
         let wal = path.strip_prefix(b"pg_wal/").and_then(segment_name);
         let (mut hasher, mut size, mut kept) = (Hasher::default(), 0, Vec::new());
         loop {
@@ -88,6 +93,10 @@ impl Members {
             }
             b"backup_label" => self.label = Some(kept),
             b"tablespace_map" => self.tablespace_map = Some(kept),
+            // Its first member (`ControlFileData` in pg_control.h), as this machine orders bytes.
+            b"global/pg_control" => {
+                self.system_identifier = kept.first_chunk().map(|first| u64::from_ne_bytes(*first));
+            }
             _ => {}
         }
         if self.files.insert(path.to_owned(), (size, hasher.finish())).is_some() {

@@ -83,6 +83,16 @@ impl Shelf {
             .collect()
     }
 
+    /// A later timeline than the backup's whose segments are there and whose history is not: nobody can tell
+    /// whether it leads on from the backup.
+    pub fn without_history(&self, base: &WalSpan) -> Option<u32> {
+        let unknown =
+            |timeline: &u32| *timeline > base.timeline && !self.paths.contains_key(timeline);
+        let begins = base.start / self.segment_size;
+        let later = self.segments.keys().filter(|segment| segment.number >= begins);
+        later.map(|segment| segment.timeline).filter(unknown).max()
+    }
+
     /// Segments on a timeline.
     pub fn on(&self, timeline: u32) -> impl Iterator<Item = (Segment, Timestamp)> + '_ {
         let bounds = Segment { timeline, number: 0 }..=Segment { timeline, number: u64::MAX };
@@ -280,6 +290,14 @@ mod tests {
         assert_eq!(shelf.timelines_after(&base()), [1, 2]);
         assert_eq!(shelf.abandoned(2, &base()), [], "the old timeline ends with the fork");
         assert_eq!(shelf.chain(&base(), 7).expect_err("unknown").kind, Kind::Refused);
+    }
+
+    #[test]
+    fn a_timeline_whose_history_is_gone_is_not_passed_over() {
+        let shelf = shelf(&[(1, 2..=4), (2, 4..=5)], &[]);
+        assert_eq!(shelf.without_history(&base()), Some(2));
+        let later = WalSpan { timeline: 2, ..base() };
+        assert_eq!(shelf.without_history(&later), None, "it begins on that timeline");
     }
 
     #[test]

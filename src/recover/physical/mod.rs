@@ -10,6 +10,7 @@
 //! | [`guards`] | what a restore must never touch |
 //! | [`plan`] | what would be done, before anything is |
 //! | [`unpack`] | a backup's files, checked, below a new folder |
+//! | `compare` | what was unpacked, held against PostgreSQL's own list |
 //! | [`configure`] | the settings of a restored cluster |
 //! | [`recovering`] | the server, from its start to its first write, asked and not believed |
 //! | [`restore`] | the whole of it, with its record |
@@ -22,6 +23,7 @@
 
 pub mod archive;
 pub mod chain;
+mod compare;
 pub mod configure;
 pub mod guards;
 pub mod plan;

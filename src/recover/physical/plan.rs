@@ -13,6 +13,7 @@ use super::{
     guards,
     survey::{self, Survey},
     target::{Aim, Reach, Target, both},
+    timeline::history_name,
     unpack::Places,
 };
 use crate::{
@@ -218,6 +219,13 @@ fn choose(
 ) -> Result<u32> {
     if let Some(fault) = shelf.unreadable.first().filter(|_| wanted.is_none()) {
         return Err(fault.clone().remedy("name the timeline with --timeline"));
+    }
+    if let Some(timeline) = shelf.without_history(base).filter(|_| wanted.is_none()) {
+        let what = format!(
+            "timeline {timeline} is in the archive without its history: '{}' is missing",
+            history_name(timeline)
+        );
+        return Err(Fault::new(Kind::Damaged, what).remedy("name the timeline with --timeline"));
     }
     let newest = shelf.timelines_after(base).into_iter().max().unwrap_or(base.timeline);
     let timeline = wanted.unwrap_or(newest);

@@ -87,6 +87,8 @@ pub struct Restored {
     pub folder: PathBuf,
     /// What was moved aside: from, to.
     pub aside: Vec<(PathBuf, PathBuf)>,
+    /// Why it was not compared with what PostgreSQL sent, if it was not.
+    pub doubt: Option<Fault>,
 }
 
 /// Restores, and leaves the server paused at its target, which was compared with the promise. What fails
@@ -148,7 +150,8 @@ impl Work<'_> {
         let record = self.record(&private, binaries);
         record.write(&plan.folder)?;
         self.move_aside()?;
-        unpack::unpack(repository, &plan.manifest, &plan.places, account.as_ref(), observer)?;
+        let doubt =
+            unpack::unpack(repository, &plan.manifest, &plan.places, account.as_ref(), observer)?;
         let control = control(&plan.places.data, binaries, observer)?;
         control.belongs_to(plan)?;
         watch.lap("copy");
@@ -163,7 +166,7 @@ impl Work<'_> {
             Times { phases: watch.phases.clone(), first_read, caught_up, first_write: None };
         let aside = self.aside.clone();
         let folder = plan.folder.clone();
-        Ok(Restored { server, session, settings, reached, times, record, folder, aside })
+        Ok(Restored { server, session, settings, reached, times, record, folder, aside, doubt })
     }
 
     fn record(&self, private: &Path, binaries: &Binaries) -> Record {

@@ -15,7 +15,7 @@ use std::{
     thread,
 };
 
-use super::configure::write_as;
+use super::{compare, configure::write_as};
 use crate::{
     base::{
         exec::Tool,
@@ -62,13 +62,15 @@ pub fn tablespaces(manifest: &Manifest) -> impl Iterator<Item = (u32, &str)> {
 /// # Errors
 /// [`Kind::Damaged`] when a file is not what was written, or something that belongs to a base backup is
 /// missing. What was made by then stays, for the caller to remove.
+///
+/// Returns why it was not compared with PostgreSQL's own list of what it sent, if it was not.
 pub fn unpack(
     repository: &Repository,
     manifest: &Manifest,
     places: &Places,
     account: Option<&Account>,
     observer: &dyn Observer,
-) -> Result<()> {
+) -> Result<Option<Fault>> {
     make_folder(&places.data, account)?;
     let mut work: Vec<(&File, PathBuf)> = Vec::new();
     for file in &manifest.files {
@@ -114,7 +116,9 @@ pub fn unpack(
         return Err(fault);
     }
     check(manifest, places)?;
-    point_tablespaces(manifest, places, account)
+    let doubt = compare::with_list(repository, manifest, places)?;
+    point_tablespaces(manifest, places, account)?;
+    Ok(doubt)
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {

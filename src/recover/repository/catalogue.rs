@@ -1,12 +1,7 @@
 //! The catalogue: what the manifests say, read from the repository each time. There is no second truth.
 
-use std::io::Read as _;
-
-use serde::{Serialize, de::DeserializeOwned};
-
 use super::{
     Repository,
-    key::Key,
     manifest::{BackupId, FORMAT, Failed, Level, Manifest, Verification},
     storage::Overwrite,
 };
@@ -18,8 +13,6 @@ pub const MANIFEST: &str = "manifest.json";
 pub const FAILED: &str = "failed.json";
 /// The folder of verifications, inside a backup.
 pub const VERIFIED: &str = "verified";
-/// No file of ours that is read whole is larger: a manifest holds some hundred bytes for each table.
-const LIMIT: u64 = 1 << 30;
 
 /// One backup of a catalogue.
 #[derive(Clone, Debug, PartialEq)]
@@ -37,7 +30,7 @@ pub enum State {
     Complete {
         /// What it is.
         manifest: Box<Manifest>,
-        /// The newest verification, if there was one.
+        /// What its verifications say together: see [`standing`].
         verified: Option<Verification>,
     },
     /// It failed, and says why.
@@ -57,7 +50,7 @@ impl Entry {
         }
     }
 
-    /// The level of proof that its newest verification reached, if that found nothing wrong.
+    /// The level of proof that it has, as long as nothing is found wrong.
     pub fn level(&self) -> Option<Level> {
         match &self.state {
             State::Complete { verified: Some(verified), .. } if verified.findings.is_empty() => {
@@ -89,7 +82,7 @@ impl Repository {
             match self.manifest(id) {
                 Ok(manifest) => State::Complete {
                     manifest: Box::new(manifest),
-                    verified: self.verifications(id)?.pop(),
+                    verified: standing(self.verifications(id)?),
                 },
                 Err(fault) if fault.kind == Kind::Damaged => State::Damaged(fault),
                 Err(fault) => return Err(fault),
@@ -133,65 +126,91 @@ impl Repository {
         Ok(manifest)
     }
 
-    /// All verifications of a backup, oldest first.
+    /// All verifications of a backup, oldest first. One that cannot be read says nothing;
+    /// [`crate::recover::verify::everything`] names it.
     pub fn verifications(&self, id: &BackupId) -> Result<Vec<Verification>> {
         let folder = self.backup_key(id)?.join(VERIFIED)?;
-        let objects = self.storage().list(&folder)?;
         let mut found: Vec<Verification> = Vec::new();
-        for object in objects {
-            found.push(self.read_json(&object.key)?);
+        for object in self.storage().list(&folder)? {
+            match self.read_json(&object.key) {
+                Ok(verification) => found.push(verification),
+                Err(fault) if fault.kind == Kind::Damaged => {}
+                Err(fault) => return Err(fault),
+            }
         }
+        found.retain(|verification| verification.id == *id);
         found.sort_by_key(|verification| verification.at);
         Ok(found)
     }
 
-    /// Keeps the outcome of a verification.
+    /// Keeps the outcome of a verification. Of several in a row with the same outcome only the first and the
+    /// last stay: a backup may be looked at every minute.
     pub fn keep_verification(&self, verification: &Verification) -> Result<()> {
-        let at = verification.at.strftime("%Y%m%dT%H%M%S%.6fZ");
-        let key = self.backup_key(&verification.id)?.join(VERIFIED)?.join(&format!("{at}.json"))?;
-        self.write_json(&key, verification, Overwrite::Never)
-    }
-
-    /// Reads a small object as JSON.
-    ///
-    /// # Errors
-    /// [`Kind::Damaged`] when it is not JSON of that shape.
-    pub fn read_json<T: DeserializeOwned>(&self, key: &Key) -> Result<T> {
-        let mut text = Vec::new();
-        self.storage()
-            .open(key)?
-            .take(LIMIT)
-            .read_to_end(&mut text)
-            .map_err(Fault::io(format!("cannot read '{key}'")))?;
-        serde_json::from_slice(&text).map_err(|error| {
-            Fault::new(Kind::Damaged, format!("'{key}' cannot be understood: {error}"))
-        })
-    }
-
-    /// The same; none where there is no such object. That is asked for only when reading failed: what stands
-    /// in the way of every segment must be quick.
-    pub fn read_if_there<T: DeserializeOwned>(&self, key: &Key) -> Result<Option<T>> {
-        match self.read_json(key) {
-            Ok(value) => Ok(Some(value)),
-            Err(_) if self.storage().stat(key)?.is_none() => Ok(None),
-            Err(fault) => Err(fault),
+        let folder = self.backup_key(&verification.id)?.join(VERIFIED)?;
+        let name = |v: &Verification| {
+            folder.join(&format!("{}.json", v.at.strftime("%Y%m%dT%H%M%S%.6fZ")))
+        };
+        self.write_json(&name(verification)?, verification, Overwrite::Never)?;
+        let all = self.verifications(&verification.id)?;
+        if let [.., first, middle, last] = all.as_slice()
+            && first.same_outcome(middle)
+            && middle.same_outcome(last)
+        {
+            self.storage().remove(&name(middle)?)?;
         }
+        Ok(())
+    }
+}
+
+/// What verifications say together, oldest first. What was found wrong stands until a later one has looked as
+/// far and found nothing. Without such a finding a level stands that was reached once: that the files are
+/// still those is what each later verification begins with.
+pub fn standing(verifications: Vec<Verification>) -> Option<Verification> {
+    verifications.into_iter().reduce(|before, mut later| {
+        if !later.findings.is_empty() {
+            later
+        } else if before.findings.is_empty() {
+            later.reached = later.reached.max(before.reached);
+            later
+        } else if later.reached > before.reached {
+            later
+        } else {
+            before
+        }
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{base::clock::Timestamp, recover::repository::manifest::Method};
+
+    fn of(second: i64, reached: Option<Level>, finding: Option<&str>) -> Verification {
+        let at = Timestamp::from_second(second).expect("a time");
+        let id = BackupId::new(Timestamp::from_second(0).expect("a time"), Method::Physical);
+        let findings = finding.map(str::to_owned).into_iter().collect();
+        Verification { id, at, reached, asked: Level::L5, findings }
     }
 
-    /// Writes a small object as JSON, made for people to read, too.
-    pub fn write_json<T: Serialize>(
-        &self,
-        key: &Key,
-        value: &T,
-        overwrite: Overwrite,
-    ) -> Result<()> {
-        let mut text = serde_json::to_vec_pretty(value).map_err(|error| {
-            Fault::new(Kind::Failed, format!("'{key}' cannot be written as JSON: {error}"))
-        })?;
-        text.push(b'\n');
-        let mut upload = self.storage().create(key, overwrite)?;
-        std::io::Write::write_all(&mut upload, &text)
-            .map_err(Fault::io(format!("cannot write '{key}'")))?;
-        upload.finish()
+    #[test]
+    fn what_was_found_stands_until_somebody_looked_as_far_again() {
+        let says = |all: &[Verification]| {
+            let one = standing(all.to_vec()).expect("one");
+            (one.reached, one.findings.len())
+        };
+        let proven = of(1, Some(Level::L5), None);
+        let cheap = of(2, Some(Level::L2), None);
+        assert_eq!(says(&[proven.clone(), cheap.clone()]), (Some(Level::L5), 0));
+        let gap = of(3, Some(Level::L2), Some("a gap"));
+        assert_eq!(says(&[proven.clone(), gap.clone()]), (Some(Level::L2), 1));
+        let again = of(4, Some(Level::L2), None);
+        assert_eq!(says(&[gap.clone(), again]), (Some(Level::L2), 1), "it did not look as far");
+        let mended = of(5, Some(Level::L3), None);
+        assert_eq!(
+            says(&[proven, cheap, gap, mended]),
+            (Some(Level::L3), 0),
+            "the old proof is gone"
+        );
+        assert_eq!(standing(Vec::new()), None);
     }
 }

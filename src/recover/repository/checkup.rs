@@ -14,7 +14,6 @@ use serde::Serialize;
 use super::{
     Repository,
     catalogue::State,
-    claim::CLAIM,
     key::Key,
     manifest::Manifest,
     sealed::{Sight, Stored},
@@ -22,7 +21,7 @@ use super::{
 };
 use crate::{
     base::{text::Text, units},
-    recover::{Fault, Kind, Result},
+    recover::{Fault, Kind, Result, inspection::LAYOUT},
 };
 
 /// The object that is written to see whether writing works; a random tail follows.
@@ -111,8 +110,7 @@ pub fn check(repository: &Repository, all: bool) -> Vec<Finding> {
 
 fn layout(repository: &Repository) -> Result<Finding> {
     let names = repository.storage().children(Some(repository.target()))?;
-    let ours =
-        |name: &str| ["backups", "wal", "proofs", CLAIM].contains(&name) || name.contains("lock");
+    let ours = |name: &str| LAYOUT.contains(&name);
     let strange: Vec<&str> = names.iter().map(String::as_str).filter(|name| !ours(name)).collect();
     Ok(if names.is_empty() {
         Finding::new("layout", Verdict::Good, "nothing is kept yet")

@@ -363,6 +363,14 @@ pub struct Verification {
     pub findings: Vec<String>,
 }
 
+impl Verification {
+    /// Whether both looked as far and found the same.
+    pub fn same_outcome(&self, other: &Self) -> bool {
+        let outcome = |v: &Self| (v.reached, v.asked, v.findings.clone());
+        outcome(self) == outcome(other)
+    }
+}
+
 /// A log position as PostgreSQL writes it: `16/B374D848`.
 pub fn lsn(position: u64) -> String {
     format!("{:X}/{:X}", position >> 32, position & 0xFFFF_FFFF)

@@ -19,6 +19,7 @@
 //! | [`sealed`] | bytes on their way in and out: hashes, compression, encryption |
 //! | [`encryption`] | public keys that seal, private keys that open |
 //! | [`manifest`] | what a backup is |
+//! | [`json`] | small objects, closed by their own fingerprint |
 //! | [`catalogue`] | what the manifests say |
 //! | [`claim`] | whose it is: one cluster's, for good |
 //! | [`checkup`] | whether it can be relied on |
@@ -31,6 +32,7 @@ pub mod checkup;
 pub mod claim;
 pub mod encryption;
 pub mod folder;
+pub mod json;
 pub mod key;
 pub mod manifest;
 pub mod sealed;

@@ -1,10 +1,11 @@
 //! Whether what came back is what was backed up.
 
-use super::{Source, Target, source::Unpacked, sql, target::conninfo};
+use super::{Source, Target, source::Unpacked, target::conninfo};
 use crate::{
     base::progress::{Observer, Progress},
     recover::{
         Fault, Kind, Result,
+        checkup::{assertions, contents},
         repository::manifest::Relation,
         session::{Session, identifier},
     },
@@ -35,7 +36,7 @@ pub fn database(
     inventory(&session, source, &mut checked)?;
     unsound(&session, &mut checked)?;
     if let Some(script) = assertions {
-        assert_all(&session, script, &mut checked)?;
+        checked.findings.extend(assertions::ask(&session, script)?.1);
     }
     amcheck(target, &session, name, &mut checked, observer)?;
     session.run("ANALYZE")?;
@@ -126,29 +127,16 @@ fn against(session: &Session, relation: &Relation, checked: &mut Checked) -> Res
             checked.findings.push(format!("'{name}' has {now} rows; it had {before}"));
         }
     }
-    let Some(before) = &relation.last else { return Ok(()) };
-    let now: Option<String> = match relation.kind {
-        'S' => session.one(&format!("SELECT last_value::text FROM {quoted}"), &[])?.get(0),
-        'r' => {
-            // The column is named by the primary key itself, which must be of one column to have a largest value.
-            let sql = "SELECT a.attname::text FROM pg_index i JOIN pg_attribute a \
-                       ON a.attrelid = i.indrelid AND a.attnum = i.indkey[0] \
-                       WHERE i.indrelid = to_regclass($1) AND i.indisprimary AND i.indnkeyatts = 1";
-            let key = session.query(sql, &[&quoted])?;
-            let Some(key) = key.first().map(|row| identifier(row.get(0))) else {
-                checked.findings.push(format!("'{name}' has lost its primary key"));
-                return Ok(());
-            };
-            // Without the alias ORDER BY would mean the text.
-            let sql =
-                format!("SELECT t.{key}::text FROM ONLY {quoted} t ORDER BY t.{key} DESC LIMIT 1");
-            session.query(&sql, &[])?.first().and_then(|row| row.get(0))
+    match (relation.kind, &relation.last) {
+        ('r', Some(_)) => checked.findings.extend(contents::largest_key(session, relation)?),
+        ('S', Some(before)) => {
+            let sql = format!("SELECT last_value::text FROM {quoted}");
+            let now: String = session.one(&sql, &[])?.get(0);
+            if now != *before {
+                checked.findings.push(format!("'{name}' ends at {now}; it ended at {before}"));
+            }
         }
-        _ => return Ok(()),
-    };
-    if now.as_deref() != Some(before) {
-        let now = now.unwrap_or_else(|| "nothing".to_owned());
-        checked.findings.push(format!("'{name}' ends at {now}; it ended at {before}"));
+        _ => {}
     }
     Ok(())
 }
@@ -159,31 +147,6 @@ fn unsound(session: &Session, checked: &mut Checked) -> Result<()> {
                WHERE NOT (indisvalid AND indisready) AND indrelid >= 16384 ORDER BY 1";
     for row in session.query(sql, &[])? {
         checked.findings.push(format!("the index {} is invalid", row.get::<_, String>(0)));
-    }
-    Ok(())
-}
-
-/// The user's own assertions: each statement must return one row with one value, true.
-fn assert_all(session: &Session, script: &str, checked: &mut Checked) -> Result<()> {
-    for statement in sql::statements(script) {
-        let short: String = statement.split_whitespace().collect::<Vec<_>>().join(" ");
-        // In a read-only transaction: an assertion looks, it does not change.
-        session.run("BEGIN READ ONLY")?;
-        let said = session.query(statement, &[]);
-        session.run("ROLLBACK")?;
-        let wrong = match said {
-            Err(fault) => Some(fault.to_string()),
-            Ok(rows) => match rows.first().map(|row| row.try_get::<_, Option<bool>>(0)) {
-                Some(Ok(Some(true))) if rows.len() == 1 => None,
-                Some(Ok(value)) if rows.len() == 1 => {
-                    Some(value.map_or("it is null".to_owned(), |_| "it is false".to_owned()))
-                }
-                _ => Some("it does not return one truth value".to_owned()),
-            },
-        };
-        if let Some(wrong) = wrong {
-            checked.findings.push(format!("the assertion '{short}' does not hold: {wrong}"));
-        }
     }
     Ok(())
 }

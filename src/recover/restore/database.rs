@@ -4,7 +4,7 @@ use serde_json::json;
 
 use super::{
     Source, Target, check, messages,
-    plan::{Plan, Wish, plan},
+    plan::{Wish, plan},
     record::{self, Phases, Record, What},
     source::Unpacked,
     stamp,
@@ -61,7 +61,8 @@ pub fn restore(
     let cleanup = Cleanup::words(format!("drop the half-restored database '{name}'"));
     let step = observer.step(format!("restoring into the database '{name}'"), &cleanup)?;
     let checked = create(target, &unpacked, &name).and_then(|()| {
-        fill(target, &plan, &unpacked, &name, &mut phases, observer)?;
+        let how_filled = Filling { jobs: plan.jobs, without_tablespaces: plan.without_tablespaces };
+        fill(target, how_filled, &unpacked, &name, &mut |phase| phases.end(phase), observer)?;
         let checked = check::database(target, source, &unpacked, &name, how.assertions, observer)?;
         phases.end("checks");
         if let Some(aside) = &plan.aside {
@@ -123,7 +124,7 @@ fn put_away(
 }
 
 /// Makes the empty database, as the dump says it was: encoding, locale and their provider.
-pub(super) fn create(target: &Target, unpacked: &Unpacked, name: &str) -> Result<()> {
+pub(in crate::recover) fn create(target: &Target, unpacked: &Unpacked, name: &str) -> Result<()> {
     let made = unpacked.toc.entries.iter().find(|entry| entry.desc == "DATABASE");
     // `CREATE DATABASE app WITH TEMPLATE = template0 ENCODING = 'UTF8' …;`, by pg_dump itself.
     let like = made.and_then(|entry| entry.definition.split_once(" WITH TEMPLATE = template0"));
@@ -134,12 +135,22 @@ pub(super) fn create(target: &Target, unpacked: &Unpacked, name: &str) -> Result
     target.session.run(&format!("CREATE DATABASE {name} WITH TEMPLATE = template0 {like}"))
 }
 
-fn fill(
+/// How a database is filled.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::recover) struct Filling {
+    /// Workers of `pg_restore`.
+    pub jobs: u32,
+    /// Everything goes where the database is.
+    pub without_tablespaces: bool,
+}
+
+/// Loads a dump into an empty database; `end` is told each phase that has ended.
+pub(in crate::recover) fn fill(
     target: &Target,
-    plan: &Plan,
+    how: Filling,
     unpacked: &Unpacked,
     name: &str,
-    phases: &mut Phases,
+    end: &mut dyn FnMut(&str),
     observer: &dyn Observer,
 ) -> Result<()> {
     let entries = unpacked.toc.entries.iter();
@@ -152,18 +163,18 @@ fn fill(
         let mut tool = target
             .tool("pg_restore", name)
             .args(["--exit-on-error", "--verbose", "--no-password"])
-            .arg(format!("--jobs={}", plan.jobs.max(1)))
+            .arg(format!("--jobs={}", how.jobs.max(1)))
             .arg("--use-list")
             .arg(&list)
             .args(sections.iter().map(|section| format!("--section={section}")));
-        if plan.without_tablespaces {
+        if how.without_tablespaces {
             tool = tool.arg("--no-tablespaces");
         }
         let mut heard = Heard::new(unpacked, phase, observer);
         tool.arg(&unpacked.path)
             .run(observer.cancel(), &mut |line| heard.line(line))
             .map_err(messages::explain)?;
-        phases.end(phase);
+        end(phase);
     }
     Ok(())
 }

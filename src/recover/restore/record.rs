@@ -1,7 +1,7 @@
 //! A finished restore, kept for the next estimate and as the measured part of RTO:
 //! `TARGET/restores/TIME.json`.
 
-use std::time::Duration;
+use std::{path::PathBuf, time::Duration};
 
 use serde::{Deserialize, Serialize};
 
@@ -9,7 +9,8 @@ use super::{closure::Name, copy_back::Mode};
 use crate::{
     base::clock::{Clock, Stamp, Timestamp},
     recover::{
-        Repository, Result,
+        Fault, Kind, Repository, Result,
+        physical::restore::Times,
         repository::{
             key::Key,
             manifest::{BackupId, Phase},
@@ -19,7 +20,7 @@ use crate::{
 };
 
 /// What was brought back.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", tag = "what")]
 pub enum What {
     /// A whole database, under a new name.
@@ -28,6 +29,17 @@ pub enum What {
         database: String,
         /// Its name now.
         into: String,
+    },
+    /// A whole cluster, from a base backup and archived WAL.
+    Cluster {
+        /// The moment, in words.
+        target: String,
+        /// Where it is now.
+        folder: PathBuf,
+        /// How long it took until the first read, to its target, and until the first write.
+        times: Times,
+        /// Bytes of WAL that were replayed.
+        replayed: u64,
     },
     /// Tables, in a side schema.
     Tables {
@@ -96,10 +108,18 @@ impl Repository {
         self.write_json(&key, record, Overwrite::Never)
     }
 
-    /// All records, oldest first.
+    /// All records, oldest first. One that cannot be read tells nothing;
+    /// [`crate::recover::inspection`] names it.
     pub fn restores(&self) -> Result<Vec<Record>> {
-        let objects = self.storage().list(&self.restores_key()?)?;
-        objects.iter().map(|object| self.read_json(&object.key)).collect()
+        let mut records = Vec::new();
+        for object in self.storage().list(&self.restores_key()?)? {
+            match self.read_json::<Record>(&object.key) {
+                Ok(record) => records.push(record),
+                Err(Fault { kind: Kind::Damaged, .. }) => {}
+                Err(fault) => return Err(fault),
+            }
+        }
+        Ok(records)
     }
 
     /// Seconds for each byte of a dump, by the last database that was restored and found right.

@@ -19,7 +19,11 @@ pub struct Target {
 impl Target {
     /// Connects, and finds the tools.
     pub fn open(settings: &Settings) -> Result<Self> {
-        let binaries = Binaries::find()?;
+        Self::with(settings, Binaries::find()?)
+    }
+
+    /// Connects, with those tools.
+    pub fn with(settings: &Settings, binaries: Binaries) -> Result<Self> {
         Ok(Self { settings: settings.clone(), session: Session::open(settings)?, binaries })
     }
 

@@ -4,11 +4,13 @@
 //! |---|---|
 //! | [`files`] | L1: its files are those that were written |
 //! | [`structure`] | L2: what is in them is whole |
+//! | [`wal`] | L3: the WAL that leads on from it is there, and sound |
 //!
 //! Higher rungs come from elsewhere: a [`Verifier`] climbs as far as it has been given rungs for.
 
 pub mod files;
 pub mod structure;
+pub mod wal;
 
 use super::{
     Fault, Kind, Repository, Result,
@@ -56,7 +58,7 @@ pub struct Verifier {
 
 impl Default for Verifier {
     fn default() -> Self {
-        Self::new().with(files::Files).with(structure::Structure)
+        Self::following(wal::Wal::default())
     }
 }
 
@@ -64,6 +66,11 @@ impl Verifier {
     /// One without any rung; [`Verifier::default`] has those that need nothing but the repository.
     pub fn new() -> Self {
         Self { rungs: Vec::new() }
+    }
+
+    /// One with the rungs that need nothing but what is kept, WAL where it is.
+    pub fn following(wal: wal::Wal) -> Self {
+        Self::new().with(files::Files).with(structure::Structure).with(wal)
     }
 
     /// The same with one more rung.

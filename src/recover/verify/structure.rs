@@ -244,8 +244,12 @@ fn physical(ground: &Ground<'_>) -> Result<Vec<String>> {
     {
         findings.push("the manifest and backup_manifest need different WAL".to_owned());
     }
-    if listed.system_identifier.is_some_and(|it| it != manifest.cluster.system_identifier) {
+    let own = manifest.cluster.system_identifier;
+    if listed.system_identifier.is_some_and(|it| it != own) {
         findings.push("backup_manifest is of another cluster".to_owned());
+    }
+    if let Some(other) = members.system_identifier.filter(|it| *it != own) {
+        findings.push(format!("pg_control is of the cluster {other}, the manifest of {own}"));
     }
     Ok(findings)
 }

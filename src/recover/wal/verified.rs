@@ -20,6 +20,12 @@ pub struct Seen {
     pub sha256: String,
     /// When.
     pub at: Timestamp,
+    /// Bytes that it took in the archive then.
+    #[serde(default)]
+    pub size: u64,
+    /// When it was written there.
+    #[serde(default)]
+    pub archived: Timestamp,
     /// Every record was read, too.
     pub records: bool,
     /// The first commit in it, where records were read.
@@ -54,11 +60,19 @@ impl Memory {
         self.seen.get(name)
     }
 
-    /// Takes what was seen now, and keeps it in the repository.
-    pub fn keep(&mut self, repository: &Repository, new: BTreeMap<String, Seen>) -> Result<()> {
+    /// Takes what was seen now, forgets what was found damaged, and keeps that in the repository.
+    pub fn keep(
+        &mut self,
+        repository: &Repository,
+        new: BTreeMap<String, Seen>,
+        damaged: &[String],
+    ) -> Result<()> {
         let shared = |name: &str| name.get(..SHARED).unwrap_or(name).to_owned();
-        let touched: std::collections::BTreeSet<String> = new.keys().map(|n| shared(n)).collect();
+        let lost = damaged.iter().filter(|name| self.seen.contains_key(*name));
+        let touched: std::collections::BTreeSet<String> =
+            new.keys().chain(lost).map(|n| shared(n)).collect();
         self.seen.extend(new);
+        self.seen.retain(|name, _| !damaged.contains(name));
         for folder in touched {
             let part: BTreeMap<&String, &Seen> =
                 self.seen.iter().filter(|(name, _)| name.starts_with(&folder)).collect();

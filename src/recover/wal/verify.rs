@@ -13,7 +13,7 @@ use std::{
 use serde::Serialize;
 
 use super::{
-    archive::{Archive, Kept, Listed, Listing},
+    archive::{Archive, Listed, Listing},
     chain::{self, Chain, Origin, Window},
     dump::{Dump, End, Scratch},
     page::{self, About, Flaw},
@@ -23,7 +23,7 @@ use super::{
 use crate::{
     base::{
         cancel::Cancel,
-        clock::{Clock, Timestamp},
+        clock::{Clock, SignedDuration, Timestamp},
         digest::sha256,
         progress::{Observer, Progress},
         text::Text,
@@ -38,6 +38,9 @@ use crate::{
 const BATCH: usize = 8;
 /// How far the commits around a loss are looked for, in segments.
 const LOOK_AROUND: u64 = 16;
+
+/// What is on a disk decays without being touched: a segment is read again after this time.
+const AGAIN: SignedDuration = SignedDuration::from_hours(24 * 7);
 
 /// How much is read.
 #[derive(Clone, Copy, Debug, Default)]
@@ -125,15 +128,16 @@ pub fn verify(archive: &Archive, depth: Depth, observer: &dyn Observer) -> Resul
     let names = chain::of(archive, &listing, &memory)?;
     let size = names.segment_size;
     let mut findings = by_name(&listing, size);
-    let wanted: Vec<(Segment, &Kept)> = segments(&listing, &findings)
+    let now = Clock::system().wall();
+    let wanted: Vec<(Segment, &Listed)> = segments(&listing, &findings)
         .filter(|(segment, _)| {
             depth.from.is_none_or(|from| segment.end(size) > from)
                 && depth.to.is_none_or(|to| segment.start(size) < to)
         })
         .collect();
-    let (todo, remembered): (Vec<_>, Vec<_>) = wanted.into_iter().partition(|(segment, kept)| {
+    let (todo, remembered): (Vec<_>, Vec<_>) = wanted.into_iter().partition(|(segment, listed)| {
         let seen = memory.get(&segment.to_string());
-        depth.all || seen.is_none_or(|seen| Some(&seen.sha256) != kept.sha256.as_ref())
+        depth.all || seen.is_none_or(|seen| stale(seen, listed, depth, now))
     });
 
     let cluster = expected(archive, &todo)?;
@@ -156,7 +160,8 @@ pub fn verify(archive: &Archive, depth: Depth, observer: &dyn Observer) -> Resul
     findings.extend(found);
     let records = seen.values().filter(|seen| seen.records).count();
     if let Some(repository) = archive.repository() {
-        memory.keep(repository, seen)?;
+        let damaged: Vec<String> = findings.iter().map(|f| f.subject.to_string()).collect();
+        memory.keep(repository, seen, &damaged)?;
     }
 
     let chain = chain::of(archive, &listing, &memory)?;
@@ -175,6 +180,15 @@ pub fn verify(archive: &Archive, depth: Depth, observer: &dyn Observer) -> Resul
         no_records: dump.err().map(|fault| fault.to_string().into()),
         chain,
     })
+}
+
+/// Whether a segment must be read although it was found sound before: it is another one, it was touched since,
+/// its records were not read and shall be, or it is [`AGAIN`] since.
+fn stale(seen: &Seen, listed: &Listed, depth: Depth, now: Timestamp) -> bool {
+    Some(&seen.sha256) != listed.kept.sha256.as_ref()
+        || (seen.size, seen.archived) != (listed.size, listed.at)
+        || depth.sample == 1 && !seen.records
+        || now.duration_since(seen.at) > AGAIN
 }
 
 /// What names alone tell: strangers, segments of another cut, and names that are there twice.
@@ -216,11 +230,11 @@ fn window(file: WalFile, size: u64) -> Option<Window> {
 fn segments<'a>(
     listing: &'a Listing,
     findings: &[Finding],
-) -> impl Iterator<Item = (Segment, &'a Kept)> {
+) -> impl Iterator<Item = (Segment, &'a Listed)> {
     let bad: Vec<Text> = findings.iter().map(|finding| finding.subject.clone()).collect();
     listing.files.iter().filter_map(move |listed| match listed.kept.file {
         WalFile::Segment(segment) if !bad.iter().any(|b| **b == *segment.to_string()) => {
-            Some((segment, &listed.kept))
+            Some((segment, listed))
         }
         _ => None,
     })
@@ -228,31 +242,31 @@ fn segments<'a>(
 
 /// The cluster that all segments should be of: the one that the repository belongs to; in a plain folder the
 /// one that most of a few segments say.
-fn expected(archive: &Archive, todo: &[(Segment, &Kept)]) -> Result<Option<Cluster>> {
+fn expected(archive: &Archive, todo: &[(Segment, &Listed)]) -> Result<Option<Cluster>> {
     if let Some(repository) = archive.repository() {
         return Ok(repository.claimed()?.map(|claim| claim.cluster));
     }
     let step = (todo.len() / 5).max(1);
     let some = todo.iter().step_by(step).chain(todo.last());
     let told: Vec<Cluster> = some
-        .filter_map(|(_, kept)| page::head(&archive.read(kept).ok()?).ok()?.cluster())
+        .filter_map(|(_, listed)| page::head(&archive.read(&listed.kept).ok()?).ok()?.cluster())
         .collect();
     let count = |one: &Cluster| told.iter().filter(|other| *other == one).count();
     Ok(told.iter().max_by_key(|one| count(one)).copied())
 }
 
 /// Consecutive segments of one timeline, a few at a time.
-fn batches<'a>(todo: &[(Segment, &'a Kept)], size: u64) -> Vec<Vec<(Segment, &'a Kept)>> {
-    let mut batches: Vec<Vec<(Segment, &'a Kept)>> = Vec::new();
-    for &(segment, kept) in todo {
+fn batches<'a>(todo: &[(Segment, &'a Listed)], size: u64) -> Vec<Vec<(Segment, &'a Listed)>> {
+    let mut batches: Vec<Vec<(Segment, &'a Listed)>> = Vec::new();
+    for &(segment, listed) in todo {
         match batches.last_mut() {
             Some(batch)
                 if batch.len() < BATCH
                     && batch.last().is_some_and(|(before, _)| before.next(size) == segment) =>
             {
-                batch.push((segment, kept));
+                batch.push((segment, listed));
             }
-            _ => batches.push(vec![(segment, kept)]),
+            _ => batches.push(vec![(segment, listed)]),
         }
     }
     batches
@@ -272,7 +286,7 @@ impl Reading<'_> {
     /// Reads all batches, as many at once as there are processors.
     fn all(
         &self,
-        batches: &[Vec<(Segment, &Kept)>],
+        batches: &[Vec<(Segment, &Listed)>],
         depth: Depth,
         observer: &dyn Observer,
     ) -> Result<Outcome> {
@@ -315,13 +329,13 @@ impl Reading<'_> {
         outcome.into_inner().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn batch(&self, batch: &[(Segment, &Kept)], records: bool) -> Result<Outcome> {
+    fn batch(&self, batch: &[(Segment, &Listed)], records: bool) -> Result<Outcome> {
         let (mut seen, mut findings) = Outcome::default();
         let dump = self.dump.filter(|_| records);
         let scratch = dump.map(|_| Scratch::new()).transpose()?;
         let mut sound: Vec<Segment> = Vec::new();
-        for &(segment, kept) in batch {
-            let content = match self.archive.read(kept) {
+        for &(segment, listed) in batch {
+            let content = match self.archive.read(&listed.kept) {
                 Ok(content) => content,
                 Err(fault) if fault.kind == Kind::Damaged => {
                     findings.push(self.finding(segment, Wrong::Fingerprint, fault.what()));
@@ -336,8 +350,8 @@ impl Reading<'_> {
             if let Some(scratch) = &scratch {
                 scratch.put(segment, &content)?;
             }
-            let sha256 = kept.sha256.clone().unwrap_or_else(|| sha256(&content));
-            seen.insert(segment.to_string(), new_seen(sha256));
+            let sha256 = listed.kept.sha256.clone().unwrap_or_else(|| sha256(&content));
+            seen.insert(segment.to_string(), new_seen(sha256, listed));
             sound.push(segment);
         }
         if let (Some(dump), Some(scratch)) = (dump, &scratch) {
@@ -362,11 +376,17 @@ impl Reading<'_> {
             return Err((Wrong::Foreign, why));
         }
         // Only the segment in which a timeline begins holds pages of the one before.
-        let begins_here = match self.chain.timeline(segment.timeline).map(|t| &t.origin) {
-            Some(Origin::From(ancestors)) => ancestors.last().is_some_and(|left| {
+        let own = self.chain.timeline(segment.timeline);
+        let begins_here = match own.map(|own| (&own.origin, own.ranges.first())) {
+            Some((Origin::From(ancestors), _)) => ancestors.last().is_some_and(|left| {
                 Segment::at(segment.timeline, left.at, self.chain.segment_size) == segment
                     && about.head.timeline <= left.timeline
             }),
+            // Where nobody can tell where it begins, that is what is wrong.
+            Some((Origin::Missing | Origin::Damaged(_), Some(first))) => {
+                first.start == segment.start(self.chain.segment_size)
+                    && about.head.timeline < segment.timeline
+            }
             _ => false,
         };
         if about.head.timeline != segment.timeline && !begins_here {
@@ -438,9 +458,10 @@ impl Reading<'_> {
     }
 }
 
-fn new_seen(sha256: String) -> Seen {
+fn new_seen(sha256: String, listed: &Listed) -> Seen {
     let at = Clock::system().wall();
-    Seen { sha256, at, records: false, first_commit: None, last_commit: None }
+    let (size, archived) = (listed.size, listed.at);
+    Seen { sha256, at, size, archived, records: false, first_commit: None, last_commit: None }
 }
 
 fn transactions() -> [String; 1] {

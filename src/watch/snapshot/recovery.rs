@@ -43,6 +43,8 @@ pub struct Rto {
     pub expected: Duration,
     /// When it was measured.
     pub measured: Timestamp,
+    /// By what: `a drill` or `a restore`, and its record.
+    pub source: Text,
 }
 
 /// Which moments can be restored.

@@ -1,0 +1,227 @@
+//! A real backup job that is killed, and a bucket that refuses, hangs or goes away, at each step: it is told,
+//! nothing half looks whole, what was there before stays, and the next run is whole and sweeps.
+
+#![cfg(feature = "s3")]
+#![expect(clippy::expect_used, clippy::panic, reason = "clippy sees tests only in test functions")]
+
+#[path = "support/bucket.rs"]
+mod bucket;
+mod support;
+
+use std::{collections::BTreeSet, path::Path, process::Command, sync::Arc, time::Duration};
+
+use bucket::{KEYS, Network, Server, bucket, words};
+use howdah::{
+    base::{
+        cancel::Cancel,
+        clock::Clock,
+        process::{self, Signal},
+        progress::Silent,
+    },
+    cluster::{Cluster, Via},
+    jobs::{Job, JobId, Jobs, State as JobState},
+    recover::{
+        Kind, Repository,
+        backup::{self, Kinds, Request, Wish},
+        repository::{
+            catalogue::State,
+            manifest::{BackupId, Level},
+        },
+        verify::Verifier,
+    },
+};
+use support::{data, database::target, mischief::Mischief};
+
+fn requests() -> [(&'static str, Request); 2] {
+    let logical = Kinds::Logical { wish: Wish::Database(Some(data::SHOP.into())), counts: true };
+    let physical = Kinds::Physical { spread: false, spool: None };
+    [logical, physical].map(|kind| {
+        let word = if matches!(kind, Kinds::Logical { .. }) { "--database" } else { "--physical" };
+        // The lock of a run whose bucket went away stays there, and its process, this very one, is not gone.
+        (word, Request { kind, break_lock: true })
+    })
+}
+
+fn filled() -> Cluster {
+    let cluster = support::cluster();
+    data::fill(&cluster, false);
+    cluster
+}
+
+/// The backups that look whole.
+fn whole(repository: &Repository) -> BTreeSet<BackupId> {
+    let entries = repository.backups().expect("listed");
+    entries.iter().filter_map(|entry| entry.manifest()).map(|m| m.id.clone()).collect()
+}
+
+/// What looks whole is.
+fn verified<'a>(repository: &Repository, ids: impl IntoIterator<Item = &'a BackupId>) {
+    for id in ids {
+        let verifier = Verifier::default();
+        let found = verifier.verify(repository, id, Level::L2, &Silent::default());
+        assert_eq!(found.expect("looked").findings, [""; 0], "{id} looks whole and is not");
+    }
+}
+
+/// After whatever happened: what was whole is, one more run makes one more, and nothing unfinished is left.
+fn goes_on(
+    cluster: &Cluster,
+    repository: &Repository,
+    request: &Request,
+    before: &BTreeSet<BackupId>,
+) {
+    let still = whole(repository);
+    assert!(still.is_superset(before), "{still:?} {before:?}");
+    verified(repository, still.difference(before));
+    let settings = target(cluster, Via::Unix);
+    // Names tell seconds.
+    std::thread::sleep(Duration::from_millis(1100));
+    backup::take(request, &settings, repository, &Silent::default()).expect("the next run");
+    assert_eq!(whole(repository).len(), still.len() + 1);
+    let entries = repository.backups().expect("listed");
+    assert!(entries.iter().all(|entry| entry.state != State::Unfinished), "swept: {entries:?}");
+}
+
+/// Calls the program with a bucket behind this network.
+fn howdah(cluster: &Cluster, home: &Path, repository: &str, arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_howdah"));
+    command
+        .args(arguments)
+        .args(["--target", &cluster.conninfo(Via::Unix), "--name", "prod"])
+        .args(["--repository", repository])
+        .env_clear()
+        .env("PATH", std::env::var_os("PATH").unwrap_or_default())
+        .env("HOME", home)
+        .env("PGPASSWORD", cluster.password().expose())
+        .env("AWS_ACCESS_KEY_ID", KEYS.0)
+        .env("AWS_SECRET_ACCESS_KEY", KEYS.1);
+    command
+}
+
+/// Starts a job and kills it in the step with this number, counted from 1; none when it had no such step.
+fn killed_in(jobs: &Jobs, mut command: Command, number: u64) -> Option<Job> {
+    let output = command.output().expect("ran");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let id: JobId = String::from_utf8_lossy(&output.stdout).trim().parse().expect("a job's name");
+    let begun = |job: &Job| job.story.open.len() as u64 + job.story.steps_done;
+    loop {
+        let job = jobs.get(&id).expect("readable");
+        match &job.state {
+            JobState::Done => return None,
+            JobState::Starting => {}
+            JobState::Running if begun(&job) < number => {}
+            JobState::Running => {
+                let leader = job.card.process.clone().expect("it runs").pid;
+                let below = process::descendants(leader);
+                process::signal(leader, Signal::KILL);
+                assert!(process::wait_gone(&below, Duration::from_secs(15)), "no orphans");
+                support::eventually("it is known to be lost", Duration::from_secs(10), || {
+                    !matches!(jobs.get(&id).expect("readable").state, JobState::Running)
+                });
+                return Some(jobs.get(&id).expect("readable"));
+            }
+            state => panic!("{state:?}"),
+        }
+        std::thread::sleep(Duration::from_millis(2));
+    }
+}
+
+#[test]
+fn a_job_killed_at_each_step_is_recorded_with_it_and_the_next_run_sweeps() {
+    let cluster = filled();
+    let home = tempfile::tempdir().expect("a folder");
+    let jobs = Jobs::at(&home.path().join(".local/state/howdah/jobs"), &Clock::system());
+    let (mut cases, mut steps) = (0, BTreeSet::new());
+    for (word, request) in requests() {
+        let server = Server::start();
+        let network = Network::before(&server);
+        let place = words(network.address);
+        let repository = Repository::new(Arc::new(bucket(&place, KEYS)), "prod").expect("a name");
+        goes_on(&cluster, &repository, &request, &BTreeSet::new());
+        for number in 1.. {
+            let before = whole(&repository);
+            let what: &[&str] = match word {
+                "--database" => &["backup", "run", "--detach", "--database", data::SHOP],
+                _ => &["backup", "run", "--detach", "--physical"],
+            };
+            // Every answer of the bucket takes its time, so that each step lasts.
+            network.hold_back(Duration::from_millis(60));
+            let job = killed_in(&jobs, howdah(&cluster, home.path(), &place, what), number);
+            network.heal();
+            let Some(job) = job else { break };
+            assert!(matches!(job.state, JobState::Lost { .. }), "{:?}", job.state);
+            let step = job.story.last_step.clone().expect("a step").to_string();
+            let opened = job.story.open.iter().any(|open| open.name.to_string() == step);
+            assert!(opened, "the step that it died in is open: {:?}", job.story);
+            steps.insert(step);
+            goes_on(&cluster, &repository, &request, &before);
+            cases += 1;
+        }
+        verified(&repository, &whole(&repository));
+    }
+    println!("killed in {cases} steps: {steps:?}");
+    assert!(cases >= 5 && steps.len() >= 5, "{cases} {steps:?}");
+}
+
+/// What a bucket's network does from one step on.
+#[derive(Clone, Copy, Debug)]
+enum Trouble {
+    /// Nobody answers any more.
+    Refuses,
+    /// The connection breaks after so many bytes.
+    Breaks(i64),
+    /// Every answer comes later than anybody waits.
+    Hangs,
+    /// Every answer takes a while: no trouble at all.
+    Slow,
+}
+
+#[test]
+fn a_bucket_that_fails_at_each_step_is_told_and_leaves_nothing_that_looks_whole() {
+    let cluster = filled();
+    let settings = target(&cluster, Via::Unix);
+    let (mut cases, mut told) = (0, 0);
+    for (word, request) in requests() {
+        let server = Server::start();
+        let network = Arc::new(Network::before(&server));
+        // A short patience: what hangs is given up after it, and after as long again for what is repeated.
+        let place = words(network.address).replace("timeout=30s", "timeout=1s");
+        let repository = Repository::new(Arc::new(bucket(&place, KEYS)), "prod").expect("a name");
+        goes_on(&cluster, &repository, &request, &BTreeSet::new());
+        for trouble in [Trouble::Refuses, Trouble::Breaks(20_000), Trouble::Hangs, Trouble::Slow] {
+            for step in 0.. {
+                let before = whole(&repository);
+                std::thread::sleep(Duration::from_millis(1100));
+                let wires = Arc::clone(&network);
+                let act = move || match trouble {
+                    Trouble::Refuses => wires.break_after(0),
+                    Trouble::Breaks(bytes) => wires.break_after(bytes),
+                    Trouble::Hangs => wires.hold_back(Duration::from_secs(20)),
+                    Trouble::Slow => wires.hold_back(Duration::from_millis(20)),
+                };
+                let mischief = Mischief::new(Cancel::new(), step, act);
+                let taken = backup::take(&request, &settings, &repository, &mischief);
+                network.heal();
+                if mischief.steps() <= step {
+                    taken.expect("nothing was wrong");
+                    break;
+                }
+                cases += 1;
+                match taken {
+                    Ok(manifest) => verified(&repository, [&manifest.id]),
+                    Err(fault) => {
+                        assert!(!matches!(trouble, Trouble::Slow), "{word} {step}: {fault}");
+                        let kinds = [Kind::Unavailable, Kind::Failed];
+                        assert!(kinds.contains(&fault.kind), "{word} {step} {trouble:?}: {fault}");
+                        assert_eq!(whole(&repository), before, "{word} {step} {trouble:?}");
+                        told += 1;
+                    }
+                }
+            }
+            goes_on(&cluster, &repository, &request, &whole(&repository));
+        }
+        verified(&repository, &whole(&repository));
+    }
+    println!("{cases} cases, {told} failures told");
+    assert!(told >= 10, "{told} of {cases}");
+}
