@@ -266,6 +266,19 @@ fn a_run_that_rests_confirms_nothing_and_shows_a_new_plan_when_it_goes_on() {
 }
 
 #[test]
+fn an_answer_that_was_offered_from_the_beginning_is_taken_when_nothing_is_typed() {
+    let mut base = Values::default();
+    base.set("where", "/there");
+    let guide = guide();
+    let mut walk = Walk { state: begin(&guide, base, at(0)), guide, events: Vec::new(), now: 0 };
+    walk.bring(true);
+    walk.must(Input::Accept);
+    walk.must(Input::Choose(0));
+    walk.must(Input::Enter(String::new()));
+    assert_eq!(walk.state.answers.last().expect("one").values, [("where".into(), "/there".into())]);
+}
+
+#[test]
 fn a_job_whose_name_comes_after_the_end_is_kept_in_mind() {
     let mut walk = at_severe();
     walk.after(5_000).must(confirm("db/1234", "told to"));

@@ -115,6 +115,7 @@ fn sheet(body: Vec<Line>, ask: Ask) -> Sheet {
             body,
             undo: None,
             ask,
+            chosen: 0,
             began: began(),
             budget: Some(3600),
             rests: None,

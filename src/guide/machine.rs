@@ -217,7 +217,7 @@ fn persons(guide: &Guide, next: State, input: &Input, event: &Event) -> Result<S
                 return refuse("nothing is to be typed");
             };
             let typed = if typed.trim().is_empty() {
-                next.values.fill(default)
+                offered(&next.values, into, default)
             } else {
                 typed.trim().to_owned()
             };
@@ -231,6 +231,11 @@ fn persons(guide: &Guide, next: State, input: &Input, event: &Event) -> Result<S
         }
         _ => refuse("that is nothing for a person"),
     }
+}
+
+/// What is taken when nothing is typed: the answer that was offered from the beginning, else the default.
+pub fn offered(values: &Values, into: &str, default: &str) -> String {
+    values.get(into).unwrap_or_else(|| values.fill(default))
 }
 
 fn confirm(

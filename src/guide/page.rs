@@ -2,6 +2,7 @@
 
 use super::{
     facts::Observed,
+    machine,
     run::Card,
     spec::{Grade, Kind, Step},
     state::{Act, Answer, How, Over, Phase, State},
@@ -30,6 +31,8 @@ pub struct Page {
     pub undo: Option<Undo>,
     /// What is asked.
     pub ask: Ask,
+    /// The choice that is offered, by its place.
+    pub chosen: usize,
     /// When the run began.
     pub began: Timestamp,
     /// Seconds that it may take.
@@ -124,6 +127,7 @@ pub fn page(card: &Card, state: &State, job: Option<&Job>) -> Page {
         body,
         undo: step.and_then(|step| undo(state, step)),
         ask,
+        chosen: step.map_or(0, |step| offered(state, step)),
         began: card.began,
         budget: card.budget,
         rests: state.paused.as_ref().map(|rest| {
@@ -188,7 +192,9 @@ fn turn(state: &State, step: &Step) -> Ask {
         Kind::Choose { .. } => {
             Ask::Choose(state.seen.options.iter().map(|offer| offer.label.clone()).collect())
         }
-        Kind::Enter { default, .. } => Ask::Enter(state.values.fill(default).into()),
+        Kind::Enter { into, default, .. } => {
+            Ask::Enter(Text::one_line(&machine::offered(&state.values, into, default)))
+        }
         Kind::Act { .. } => Ask::Wait(Text::ours("planning")),
     }
 }
@@ -202,6 +208,13 @@ fn undo(state: &State, step: &Step) -> Option<Undo> {
         }),
         _ => None,
     }
+}
+
+/// The choice that was offered from the beginning; the first where none was.
+fn offered(state: &State, step: &Step) -> usize {
+    let Kind::Choose { into, options, .. } = &step.kind else { return 0 };
+    let offered = state.values.get(into);
+    options.iter().position(|choice| Some(&choice.is) == offered.as_ref()).unwrap_or(0)
 }
 
 fn confirming(

@@ -115,8 +115,9 @@ impl Desk {
     fn grant(&mut self, wish: GuideWish) -> Result<(), Failure> {
         match wish {
             GuideWish::List => self.tell(Told::Shelf(Arc::new(shelf()))),
-            GuideWish::Begin(id) => {
-                let card = guide::card(&self.ground, &id)?;
+            GuideWish::Begin(id, offered) => {
+                let mut card = guide::card(&self.ground, &id)?;
+                card.values.extend(offered);
                 let run = runs()?.begin(&card).map_err(guide::wrong)?;
                 self.drive(run)?;
             }

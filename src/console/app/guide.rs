@@ -30,7 +30,7 @@ pub fn opened(model: &mut Model, sheet: Option<Arc<Sheet>>) {
     if !sheet.asks_anew(before.as_deref()) {
         return;
     }
-    guides.choice = 0;
+    guides.choice = sheet.page.chosen;
     guides.scroll = 0;
     // What was typed before the question stood there is thrown away.
     close_line(model);
@@ -69,7 +69,7 @@ pub fn enter(model: &mut Model) -> Vec<Effect> {
         let wish = match shelf.runs.get(choice) {
             Some(run) => GuideWish::Resume(run.id.clone()),
             None => match shelf.guides.get(choice - shelf.runs.len().min(choice)) {
-                Some(guide) => GuideWish::Begin(guide.id.clone()),
+                Some(guide) => GuideWish::Begin(guide.id.clone(), Vec::new()),
                 None => return Vec::new(),
             },
         };

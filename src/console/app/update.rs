@@ -116,7 +116,8 @@ fn act(model: &mut Model, action: Action, now: Stamp) -> Vec<Effect> {
             let shelf = Arc::clone(&model.state.guides.shelf);
             let guide = alert.and_then(|check| shelf.answer(&check).map(|guide| guide.id.clone()));
             show(model, Screen::Guides);
-            return guide.map(|id| Effect::Guide(GuideWish::Begin(id))).into_iter().collect();
+            let begin = |id| Effect::Guide(GuideWish::Begin(id, Vec::new()));
+            return guide.map(begin).into_iter().collect();
         }
         Action::GuideBack => return guide::input(Input::Back),
         Action::GuideLine(what) => guide::begin_line(model, what),

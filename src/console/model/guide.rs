@@ -152,8 +152,8 @@ pub enum Answering {
 pub enum GuideWish {
     /// To be told anew what there is.
     List,
-    /// Begin a guide.
-    Begin(Text),
+    /// Begin a guide, with answers that are offered where they are asked for.
+    Begin(Text, Vec<(String, String)>),
     /// Go on with a run.
     Resume(Text),
     /// What the person does in the run that is open.
