@@ -178,6 +178,9 @@ fn a_dropped_table_comes_back_by_plain_lines_alone() {
     assert_eq!(shop.customers(), Some(5000));
     let shown = printed(home.path(), &["guide", "show", "last"]);
     assert!(shown.contains("Bring public.customers back to where it was: done by job"), "{shown}");
+    let ledger = printed(home.path(), &["ledger", "show", "--json"]);
+    assert!(ledger.contains("\"guide.run\"") && ledger.contains("\"asserted\""), "{ledger}");
+    printed(home.path(), &["ledger", "verify"]);
 }
 
 /// Walks the restore guide by lines: what was lost, and the answers that are not the usual ones.

@@ -182,12 +182,13 @@ fn free_port() -> Result<u16, Failure> {
 }
 
 /// The hands of a run.
-pub fn hands(who: &Who, run: &Run) -> Result<Hands, Failure> {
+pub fn hands(config: &Config, who: &Who, run: &Run) -> Result<Hands, Failure> {
     Ok(Hands {
         program: super::restore::cluster::program()?,
         common: run.card().common.clone(),
         jobs: setup::jobs()?,
         who: who.clone(),
+        ledger: setup::ledger_of(config, who.clone())?,
         run: run.id().to_owned(),
     })
 }
@@ -195,7 +196,7 @@ pub fn hands(who: &Who, run: &Run) -> Result<Hands, Failure> {
 fn drive(cli: &Cli, run: Run) -> Result<Exit, Failure> {
     let (wake, woken) = mpsc::channel();
     let who = setup::who(cli);
-    let hands = hands(&who, &run)?;
+    let hands = hands(&setup::config(cli)?, &who, &run)?;
     let by = Text::from(who.in_words());
     let id = run.id().to_owned();
     let tell = Box::new(move |_: &Arc<View>| {

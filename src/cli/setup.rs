@@ -94,6 +94,11 @@ pub fn who(cli: &Cli) -> Who {
 
 /// The ledger, in the name of who acts.
 pub fn ledger(cli: &Cli, config: &Config) -> Result<Ledger, Failure> {
+    Ok(ledger_of(config, who(cli))?.in_job(cli.job.as_deref()))
+}
+
+/// The ledger, in somebody's name.
+pub fn ledger_of(config: &Config, who: Who) -> Result<Ledger, Failure> {
     let folder = match &config.ledger_folder {
         Some(folder) if folder.is_relative() => {
             let what = format!(
@@ -106,7 +111,7 @@ pub fn ledger(cli: &Cli, config: &Config) -> Result<Ledger, Failure> {
         Some(folder) => folder.clone(),
         None => paths()?.ledger(),
     };
-    Ok(Ledger::new(&folder, who(cli), &Clock::system()).in_job(cli.job.as_deref()))
+    Ok(Ledger::new(&folder, who, &Clock::system()))
 }
 
 /// The jobs of this user.

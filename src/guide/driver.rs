@@ -10,14 +10,20 @@ use std::{
     time::Duration,
 };
 
+use serde_json::json;
+
 use super::{
     hands::Hands,
     machine,
     run::{Card, Run, Untaken},
-    state::{Event, Input, Phase, State},
+    state::{Event, Input, Over, Phase, State},
 };
 use crate::{
-    base::{cancel::Cancel, text::Text},
+    base::{
+        cancel::Cancel,
+        ledger::{Act, Target},
+        text::Text,
+    },
     jobs::Job,
 };
 
@@ -144,7 +150,9 @@ impl Drive {
 
     fn take_event(&mut self, event: Event) {
         let persons = event.input.is_a_persons();
+        let was_over = self.is_over();
         let refusal = match self.run.take(&event) {
+            Ok(()) if self.is_over() && !was_over => self.record(),
             Ok(()) => None,
             Err(Untaken::Refused(refusal)) => persons.then_some(refusal.0),
             Err(Untaken::Unwritten(error)) => {
@@ -155,6 +163,26 @@ impl Drive {
             }
         };
         self.publish(refusal);
+    }
+
+    fn is_over(&self) -> bool {
+        matches!(self.run.state().phase, Phase::Over(_))
+    }
+
+    /// Records that the run is over, with the fingerprint of its journal; why that could not be done.
+    fn record(&self) -> Option<Text> {
+        let told = || -> Result<(), Box<dyn std::error::Error>> {
+            let (account, journal) = (self.run.account(), self.run.fingerprint()?);
+            let act = Act::new("guide.run").on(Target::new(self.run.card().on.clone(), None));
+            let details = json!({ "guide": self.run.card().guide.id, "run": self.run.id(), "journal": journal });
+            let entry = self.hands.ledger.begin(act.with(details))?;
+            match &self.run.state().phase {
+                Phase::Over(Over::Aborted(why)) => entry.failed(why, account)?,
+                _ => entry.done(account)?,
+            }
+            Ok(())
+        };
+        told().err().map(|error| format!("the ledger does not have this run: {error}").into())
     }
 
     /// Sets the hands to what is wished for now.

@@ -11,7 +11,7 @@ use crate::{
     base::{
         cancel::Cancel,
         exec::{ExecError, Tool},
-        ledger::Who,
+        ledger::{Ledger, Who},
         text::Text,
     },
     jobs::{Job, JobId, JobSpec, Jobs, State},
@@ -33,6 +33,8 @@ pub struct Hands {
     pub jobs: Jobs,
     /// In whose name.
     pub who: Who,
+    /// Where it is recorded that a run is over.
+    pub ledger: Ledger,
     /// The run, for the tags of its jobs.
     pub run: String,
 }

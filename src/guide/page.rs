@@ -262,8 +262,7 @@ fn account(card: &Card, state: &State) -> Vec<Line> {
     for answer in &state.answers {
         let Some(step) = card.guide.steps.get(answer.step) else { continue };
         let how = match &answer.how {
-            How::Observed => "observed".to_owned(),
-            How::Asserted => "asserted".to_owned(),
+            How::Observed | How::Asserted => answer.how.word().to_owned(),
             How::Chosen(label) => label.to_string(),
             How::Entered => answer.values.first().map(|(_, v)| v.clone()).unwrap_or_default(),
             How::Done(job) => format!("done by job {job}"),

@@ -13,6 +13,7 @@ use std::{
 
 use rustix::fs::{FlockOperation, flock};
 use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
 
 use super::{
     GuideError,
@@ -24,6 +25,7 @@ use super::{
 };
 use crate::base::{
     clock::{Clock, Timestamp},
+    digest::sha256,
     ledger::Who,
     paths::{private_folder, write_private},
     text::Text,
@@ -243,6 +245,20 @@ impl Run {
     /// The moment now, by the clock that its events are told by.
     pub fn now(&self) -> Timestamp {
         self.clock.wall()
+    }
+
+    /// What was answered, step by step, for the ledger.
+    pub fn account(&self) -> Value {
+        let answers = self.state.answers.iter().map(|answer| {
+            let step = self.card.guide.steps.get(answer.step).map(|step| step.id.as_str());
+            json!({ "step": step, "how": answer.how.word(), "by": answer.by, "at": answer.at })
+        });
+        json!({ "answers": answers.collect::<Vec<_>>() })
+    }
+
+    /// The SHA-256 of the journal as it is now.
+    pub fn fingerprint(&self) -> io::Result<String> {
+        fs::read(self.folder.join(JOURNAL)).map(|bytes| sha256(&bytes))
     }
 
     /// Takes an event: it is on disk before anything can come of it.

@@ -123,6 +123,20 @@ pub enum How {
     Skipped(Text),
 }
 
+impl How {
+    /// The word for it in a record.
+    pub const fn word(&self) -> &'static str {
+        match self {
+            Self::Observed => "observed",
+            Self::Asserted => "asserted",
+            Self::Chosen(_) => "chosen",
+            Self::Entered => "entered",
+            Self::Done(_) => "done",
+            Self::Skipped(_) => "left out",
+        }
+    }
+}
+
 /// Something that was begun.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Act {

@@ -146,7 +146,7 @@ impl Desk {
     fn drive(&mut self, run: Run) -> Result<(), Failure> {
         // One at a time: the one before waits where it stands.
         (self.driver, self.looking) = (None, None);
-        let hands = guide::hands(&self.ground.who, &run)?;
+        let hands = guide::hands(&self.ground.config, &self.ground.who, &run)?;
         let by = Text::from(self.ground.who.in_words());
         let say = self.say.clone();
         let tell = move |view: &Arc<View>| {
