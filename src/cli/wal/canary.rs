@@ -101,8 +101,9 @@ impl Flown {
                 }
             ),
             format!(
-                "whole      {} segments, {} to {}",
+                "whole      {} segment{}, {} to {}",
                 continuity.segments,
+                if continuity.segments == 1 { "" } else { "s" },
                 lsn(continuity.from),
                 lsn(continuity.to)
             ),

@@ -24,7 +24,7 @@ use crate::{
     },
     recover::{
         repository::address::Address,
-        session::Session,
+        session::{Session, literal},
         wal::setup::{
             self, Plan, Wish,
             apply::{self, Authority},
@@ -219,7 +219,7 @@ fn as_text(plan: &Plan, alone: bool) -> String {
             out,
             "stays      {} = {} ({}{waits})",
             setting.name,
-            shown(&setting.now),
+            shown(&setting.name, &setting.now),
             clean(&setting.origin())
         );
     }
@@ -243,9 +243,9 @@ fn change_text(change: &Change) -> String {
     format!(
         "change     {}, by {takes}\n             now    {} ({})\n             then   {}\n",
         change.name,
-        shown(&change.from),
+        shown(&change.name, &change.from),
         clean(&change.origin),
-        shown(&change.to)
+        shown(&change.name, &change.to)
     )
 }
 
@@ -253,13 +253,21 @@ fn undo_text(record: &Record) -> String {
     let mut out = format!("set up     {}\n", record.at);
     for change in record.changes.iter().rev() {
         let _ = match &change.written {
-            Some(value) => writeln!(out, "ALTER SYSTEM SET {} = {}", change.name, shown(value)),
+            Some(value) => writeln!(out, "ALTER SYSTEM SET {} = {}", change.name, sql(value)),
             None => writeln!(out, "ALTER SYSTEM RESET {}", change.name),
         };
     }
     out
 }
 
-fn shown(value: &str) -> String {
-    if value.is_empty() { "''".to_owned() } else { clean(value).into_owned() }
+fn shown(name: &str, value: &str) -> String {
+    match (name, value) {
+        (_, "") => "''".to_owned(),
+        ("archive_timeout", seconds) => format!("{} s", clean(seconds)),
+        (_, value) => clean(value).into_owned(),
+    }
+}
+
+fn sql(value: &str) -> String {
+    clean(&literal(value)).into_owned()
 }

@@ -94,23 +94,28 @@ impl Repository {
     /// # Errors
     /// [`Kind::Damaged`] when they contradict each other, or cannot be understood.
     pub fn claimed(&self) -> Result<Option<Claim>> {
-        let Some(claim) = self.read_if_there::<Claim>(&self.claim_key()?)? else {
+        let Some(claim) = self.written_claim()? else {
             return match self.claimed_by_wal()? {
                 Some(claim) => Ok(Some(claim)),
                 None => self.claimed_by_backup(),
             };
         };
+        self.completed(claim).map(Some)
+    }
+
+    /// What a claim does not say yet, from what older versions wrote.
+    fn completed(&self, claim: Claim) -> Result<Claim> {
         if claim.cluster.segment_size.is_some() {
-            return Ok(Some(claim));
+            return Ok(claim);
         }
-        let Some(before) = self.claimed_by_wal()? else { return Ok(Some(claim)) };
+        let Some(before) = self.claimed_by_wal()? else { return Ok(claim) };
         if let Some(why) = claim.cluster.differs(&before.cluster) {
             let what = format!("'{}' has two owners: {why}", self.target());
             return Err(Fault::new(Kind::Damaged, what).remedy(
                 "look whose WAL is in it (`howdah wal verify`), and remove the wrong claim",
             ));
         }
-        Ok(Some(Claim { cluster: claim.cluster.and(&before.cluster), ..claim }))
+        Ok(Claim { cluster: claim.cluster.and(&before.cluster), ..claim })
     }
 
     /// Claims this part for a cluster that is about to write into it. One that has claimed it already keeps
@@ -121,7 +126,12 @@ impl Repository {
     /// would not encrypt.
     pub fn claim(&self, own: &Cluster) -> Result<Claim> {
         let key = self.claim_key()?;
-        let there = if let Some(there) = self.claimed()? {
+        let written = self.written_claim()?;
+        let there = match &written {
+            Some(written) => Some(self.completed(written.clone())?),
+            None => self.claimed()?,
+        };
+        let there = if let Some(there) = there {
             there
         } else {
             let new = self.new_claim(*own, Clock::system().wall());
@@ -134,7 +144,7 @@ impl Repository {
         self.may_write(&there, own)?;
         let encrypted = there.encrypted || self.encrypts();
         let now = Claim { cluster: there.cluster.and(own), encrypted, ..there.clone() };
-        if now != there || self.storage().stat(&key)?.is_none() {
+        if written.as_ref() != Some(&now) {
             self.write_json(&key, &now, Overwrite::Replace)?;
         }
         Ok(now)
@@ -174,6 +184,10 @@ impl Repository {
             ));
         }
         Ok(())
+    }
+
+    fn written_claim(&self) -> Result<Option<Claim>> {
+        self.read_if_there(&self.claim_key()?)
     }
 
     fn claim_key(&self) -> Result<Key> {
