@@ -4,7 +4,7 @@ use std::{
     fs::{self, DirBuilder, File, OpenOptions},
     io::{self, Read, Seek, SeekFrom, Write},
     ops::Range,
-    os::unix::fs::{DirBuilderExt, OpenOptionsExt},
+    os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, chown, fchown},
     path::{Path, PathBuf},
 };
 
@@ -26,6 +26,9 @@ const PARTIAL: &str = ".partial-";
 #[derive(Clone, Debug)]
 pub struct Folder {
     root: PathBuf,
+    /// Whose it is, when we are root and it is not root's: what we make in it belongs to them. Else the
+    /// server's account could not archive beside what an administrator has left there.
+    owner: Option<(u32, u32)>,
 }
 
 impl Folder {
@@ -36,12 +39,14 @@ impl Folder {
         if !about.is_dir() {
             return Err(Fault::new(Kind::Config, format!("'{}' is not a folder", root.display())));
         }
-        Ok(Self { root: root.to_owned() })
+        let owner = (about.uid(), about.gid());
+        let given = rustix::process::geteuid().is_root() && owner.0 != 0;
+        Ok(Self { root: root.to_owned(), owner: given.then_some(owner) })
     }
 
     /// Makes the folder, for its owner only; one that exists stays as it is.
     pub fn make(root: &Path) -> Result<Self> {
-        make_folder(root)?;
+        make_folder(root, None)?;
         Self::open(root)
     }
 
@@ -89,7 +94,7 @@ impl Storage for Folder {
             return Err(exists(&place));
         }
         if let Some(parent) = place.parent() {
-            make_folder(parent)?;
+            make_folder(parent, self.owner)?;
         }
         let tail = Alphanumeric.sample_string(&mut rand::rng(), 8);
         let mut draft = place.clone().into_os_string();
@@ -101,6 +106,10 @@ impl Storage for Folder {
             .mode(0o600)
             .open(&draft)
             .map_err(Fault::io(format!("cannot write '{}'", draft.display())))?;
+        if let Some((uid, gid)) = self.owner {
+            // What a file system does not give away stays ours.
+            let _ = fchown(&file, Some(uid), Some(gid));
+        }
         Ok(Box::new(Draft { place, temporary: draft, file, overwrite, published: false }))
     }
 
@@ -277,16 +286,21 @@ fn remove_file(place: &Path) -> Result<()> {
 }
 
 /// Makes a folder and its parents for their owner only, and flushes the folder above each new one.
-fn make_folder(path: &Path) -> Result<()> {
+fn make_folder(path: &Path, owner: Option<(u32, u32)>) -> Result<()> {
     if path.is_dir() {
         return Ok(());
     }
     if let Some(parent) = path.parent() {
-        make_folder(parent)?;
+        make_folder(parent, owner)?;
     }
     match DirBuilder::new().mode(0o700).create(path) {
         Err(error) if error.kind() != io::ErrorKind::AlreadyExists => {
             return Err(Fault::io(format!("cannot make the folder '{}'", path.display()))(error));
+        }
+        Ok(()) if owner.is_some() => {
+            let (uid, gid) = owner.unzip();
+            // What a file system does not give away stays ours.
+            let _ = chown(path, uid, gid);
         }
         _ => {}
     }
@@ -360,5 +374,22 @@ mod tests {
         first.finish().expect("published");
         assert_eq!(second.finish().expect_err("too late").kind, Kind::Refused);
         assert_eq!(folder.leftovers().expect("listed"), []);
+    }
+
+    #[test]
+    fn what_root_leaves_belongs_to_the_folders_owner() {
+        if !rustix::process::geteuid().is_root() {
+            return;
+        }
+        let home = tempfile::tempdir().expect("a folder");
+        chown(home.path(), Some(65_534), Some(65_534)).expect("given away");
+        let folder = Folder::open(home.path()).expect("opened");
+        let key = Key::new("a/b/c").expect("a key");
+        let upload = folder.create(&key, Overwrite::Never).expect("begun");
+        upload.finish().expect("published");
+        for path in ["a", "a/b", "a/b/c"] {
+            let about = fs::metadata(home.path().join(path)).expect("there");
+            assert_eq!((about.uid(), about.gid()), (65_534, 65_534), "{path}");
+        }
     }
 }
