@@ -1,8 +1,10 @@
 //! Values that must never be seen: passwords, keys, tokens.
 
-use std::{borrow::Cow, fmt};
+use std::{borrow::Cow, fmt, fs, path::Path};
 
 use serde::{Deserialize, Serialize, Serializer};
+
+use super::paths::others_may_enter;
 
 /// A value that shows itself only to who asks with [`Secret::expose`]; printing, logging and
 /// serializing write `********`.
@@ -22,6 +24,29 @@ impl Secret {
     /// The value itself, for the one call that needs it.
     pub fn expose(&self) -> &str {
         &self.0
+    }
+
+    /// The secret that stands alone in a file, of which the rule of libpq's passfile holds: nobody else may
+    /// read it.
+    ///
+    /// # Errors
+    /// Says what is wrong with the file.
+    pub fn of_file(file: &Path) -> Result<Self, String> {
+        let metadata = fs::metadata(file).map_err(|error| error.to_string())?;
+        if others_may_enter(&metadata) {
+            return Err("others may read it; chmod 0600 it".to_owned());
+        }
+        let text = Self::new(fs::read_to_string(file).map_err(|error| error.to_string())?);
+        match text.expose().trim() {
+            "" => Err("it is empty".to_owned()),
+            secret => Ok(Self::new(secret)),
+        }
+    }
+
+    /// Compares without telling by its duration how much was right.
+    pub fn is_same_as(&self, given: &[u8]) -> bool {
+        let own = self.0.as_bytes();
+        own.len() == given.len() && own.iter().zip(given).fold(0, |d, (a, b)| d | (a ^ b)) == 0
     }
 
     /// True when there is nothing to hide.
@@ -100,6 +125,15 @@ fn value_range(text: &str, at: usize) -> Option<std::ops::Range<usize>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn only_the_whole_of_it_is_the_same() {
+        let secret = Secret::new("abc");
+        assert!(secret.is_same_as(b"abc"));
+        for other in [&b"abd"[..], b"ab", b"abcd", b""] {
+            assert!(!secret.is_same_as(other));
+        }
+    }
 
     #[test]
     fn a_secret_is_never_printed() {

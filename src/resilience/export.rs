@@ -15,6 +15,7 @@
 //! | `db_circuit_breaker_probes` | gauge | `result="good"` and `"wanted"`; absent unless half-open |
 //! | `db_circuit_breaker_rejected_total` | counter | calls refused |
 //! | `db_circuit_breaker_dropped_total` | counter | calls abandoned in flight |
+//! | `db_circuit_breaker_mode_changes_total` | counter | times that a person set a mode, or that a mode ran out |
 //! | `db_circuit_breaker_transitions_total` | counter | changes of state, by `from` and `to` |
 //! | `db_connection_pool_size` | gauge | connections, by `state`: `open`, `idle`, `inuse` |
 //! | `db_connection_pool_max` | gauge | connections at most |
@@ -136,6 +137,8 @@ impl Page {
         self.counter("db_circuit_breaker_rejected_total", "Calls refused.", stats.rejected);
         let help = "Calls abandoned in flight.";
         self.counter("db_circuit_breaker_dropped_total", help, stats.dropped);
+        let help = "Times that a mode was set by a person, or ran out.";
+        self.counter("db_circuit_breaker_mode_changes_total", help, stats.mode_changes);
         self.transitions(stats);
     }
 
@@ -267,6 +270,7 @@ mod tests {
             ("db_circuit_breaker_state{database=\"app\"}", 1.0),
             ("db_circuit_breaker_state{database=\"jobs\"}", 0.0),
             ("db_circuit_breaker_mode{database=\"jobs\"}", 1.0),
+            ("db_circuit_breaker_mode_changes_total{database=\"jobs\"}", 1.0),
             ("db_circuit_breaker_state_since_seconds{database=\"app\"}", 1_767_225_600.0),
             ("db_circuit_breaker_calls{database=\"app\"}", 5.0),
             ("db_circuit_breaker_rejected_total{database=\"app\"}", 1.0),

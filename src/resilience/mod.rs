@@ -42,11 +42,13 @@
 //! | [`guarded`] | the call: deadline, breaker, session, record |
 //! | [`transaction`] | repeated as a whole, committed once |
 //! | [`export`] | all of it for Prometheus |
+//! | [`control`] | a door for who operates it: read and set the mode of breakers |
 
 pub mod breaker;
 pub mod classify;
 pub mod connect;
 pub mod conninfo;
+pub mod control;
 pub mod export;
 pub mod failure;
 pub mod guarded;

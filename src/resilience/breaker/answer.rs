@@ -102,6 +102,8 @@ pub struct Stats {
     pub ignored: u64,
     /// Calls dropped in flight since the start, counted as failed or not.
     pub dropped: u64,
+    /// Times since the start that a person set a mode, or that a mode ran out.
+    pub mode_changes: u64,
     /// Transitions since the start, `[from][to]` in the order of the gauge.
     pub transitions: [[u64; 3]; 3],
 }

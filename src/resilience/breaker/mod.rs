@@ -103,6 +103,7 @@ struct Core {
     reopened: u32,
     probes: Probes,
     hold: Option<Hold>,
+    mode_changes: u64,
     transitions: [[u64; 3]; 3],
 }
 
@@ -124,6 +125,7 @@ impl Breaker {
             reopened: 0,
             probes: Probes::default(),
             hold: None,
+            mode_changes: 0,
             transitions: [[0; 3]; 3],
         };
         Self {
@@ -266,6 +268,7 @@ impl Breaker {
             slow: self.totals.slow.load(Relaxed),
             ignored: self.totals.ignored.load(Relaxed),
             dropped: self.totals.dropped.load(Relaxed),
+            mode_changes: core.mode_changes,
             transitions: core.transitions,
         }
     }
@@ -483,6 +486,9 @@ impl Breaker {
     fn change(&self, core: &mut Core, to: State, mode: Mode, cause: Cause, hold: Option<Hold>) {
         let before = self.word();
         let (from, at) = (before.state(), self.clock.wall());
+        if matches!(cause, Cause::Person | Cause::Expired) {
+            core.mode_changes += 1;
+        }
         core.hold = if mode == Mode::Auto { None } else { hold.clone() };
         core.probes = Probes::default();
         if to == State::Closed && mode == Mode::Auto && before.mode() == Mode::Auto {

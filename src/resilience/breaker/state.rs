@@ -2,12 +2,12 @@
 
 use std::fmt;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::base::{clock::Timestamp, text::Text};
 
 /// What a breaker does with calls.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum State {
     /// Lets calls through. Gauge 0.
@@ -38,7 +38,7 @@ impl State {
 }
 
 /// Who decides: the rules, or a person.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Mode {
     /// The rules. Gauge 0.
@@ -127,7 +127,7 @@ impl fmt::Display for Cause {
 }
 
 /// Why a person took the breaker out of the rules' hands.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Hold {
     /// The mode that was set; `Auto` in the event that gives the breaker back to the rules.
     pub mode: Mode,

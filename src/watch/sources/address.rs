@@ -7,10 +7,9 @@ use std::{
 };
 
 use hyper::{Uri, header::HeaderValue};
-use tokio::fs;
 
 use super::profiles::Profiles;
-use crate::base::{paths::others_may_enter, secret::Secret, text::Text};
+use crate::base::{secret::Secret, text::Text};
 
 /// A metrics endpoint of an application.
 #[derive(Clone, Debug)]
@@ -164,17 +163,13 @@ pub(super) enum AuthError {
     File { file: PathBuf, why: String },
 }
 
-/// The token in a file of which the rule of libpq's passfile holds: nobody else may read it.
+/// The token in a file. Where it is may hang, which nobody else is to wait for.
 async fn token_in(file: &Path) -> Result<Secret, AuthError> {
     let bad = |why: String| AuthError::File { file: file.to_owned(), why };
-    let metadata = fs::metadata(file).await.map_err(|error| bad(error.to_string()))?;
-    if others_may_enter(&metadata) {
-        return Err(bad("others may read it; chmod 0600 it".to_owned()));
-    }
-    let text = Secret::new(fs::read_to_string(file).await.map_err(|error| bad(error.to_string()))?);
-    match text.expose().trim() {
-        "" => Err(bad("it is empty".to_owned())),
-        token => Ok(Secret::new(token)),
+    let place = file.to_owned();
+    match tokio::task::spawn_blocking(move || Secret::of_file(&place)).await {
+        Ok(read) => read.map_err(bad),
+        Err(error) => Err(bad(error.to_string())),
     }
 }
 
