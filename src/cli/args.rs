@@ -52,6 +52,9 @@ pub enum Command {
     Status(StatusArgs),
     /// Take backups, list them, let old ones go
     Backup(super::backup::BackupArgs),
+    /// Show circuit breakers of applications; let one pass or refuse everything for a while
+    #[command(subcommand)]
+    Breaker(Box<super::breaker::BreakerCommand>),
     /// Look whether a backup is what it was, and keep the outcome
     Verify(super::verify::VerifyArgs),
     /// Bring back what was backed up; shows a plan unless told to --apply it
@@ -290,7 +293,7 @@ pub enum ConfigCommand {
     Check,
 }
 
-fn span(text: &str) -> Result<std::time::Duration, String> {
+pub(super) fn span(text: &str) -> Result<std::time::Duration, String> {
     crate::base::units::parse_span(text)
         .ok_or_else(|| "a duration with its unit is expected, such as '5s' or '500ms'".to_owned())
 }

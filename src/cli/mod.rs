@@ -5,6 +5,7 @@
 
 mod args;
 mod backup;
+mod breaker;
 mod complete;
 mod config;
 mod demo;
@@ -72,6 +73,7 @@ fn dispatch(cli: &Cli) -> Result<Exit, Failure> {
         None => open::run(cli),
         Some(Command::Status(options)) => status::run(cli, options),
         Some(Command::Backup(options)) => backup::run(cli, options),
+        Some(Command::Breaker(what)) => breaker::run(cli, what),
         Some(Command::Verify(options)) => verify::run(cli, options),
         Some(Command::Restore(what)) => restore::run(cli, what),
         Some(Command::Demo(options)) => demo::run(cli, options),

@@ -5,10 +5,12 @@ use std::{fs, io, path::Path};
 use super::{GuideError, error::io as io_error, spec::Guide};
 
 /// Those that come with howdah.
-const OURS: [&str; 3] = [
+const OURS: [&str; 5] = [
     include_str!("../../assets/guides/restore.toml"),
     include_str!("../../assets/guides/wal-check.toml"),
     include_str!("../../assets/guides/wal-setup.toml"),
+    include_str!("../../assets/guides/breaker.toml"),
+    include_str!("../../assets/guides/breaker-rollout.toml"),
 ];
 
 /// All guides, ours first.

@@ -138,7 +138,8 @@ impl Demo {
         let (monitor_password, app_password) = (random_word(), random_word());
         cluster.psql(&filling(&monitor_password, &app_password))?;
 
-        settings_file::write(&cluster)?;
+        let names = APPS.map(|(name, ..)| name);
+        settings_file::write(&cluster, &names)?;
 
         let mut demo = Self {
             apps: Vec::new(),
@@ -161,6 +162,7 @@ impl Demo {
                     password: app_password.clone(),
                     pool_size,
                     rate: if options.no_load { 0.0 } else { rate },
+                    control: settings_file::control(&demo.handle.folder, name),
                     token: handle.token.clone(),
                 },
                 Stdio::from(log),
@@ -222,8 +224,11 @@ impl Demo {
         if let Some(keeping) = keeping {
             keeping.keep();
         }
-        let server = cluster.keep();
         apps.clear();
+        // Without applications there is nothing to control; a file that still names them says that nobody
+        // answers there.
+        let _ = settings_file::write(&cluster, &[]);
+        let server = cluster.keep();
         registry.write(&DemoHandle { owner: None, apps: Vec::new(), ..handle })?;
         Ok(Some(Kept {
             folder: server.folder().to_owned(),

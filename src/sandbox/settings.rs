@@ -19,8 +19,14 @@ pub fn file(sandbox: &Path) -> PathBuf {
     sandbox.join(FILE)
 }
 
-/// Writes it: one target, reached as superuser, with its repository.
-pub fn write(cluster: &Cluster) -> Result<(), SandboxError> {
+/// The socket file at which an application's circuit breaker is controlled.
+pub fn control(sandbox: &Path, app: &str) -> PathBuf {
+    sandbox.join(format!("{app}.control"))
+}
+
+/// Writes it: one target, reached as superuser, with its repository and the control endpoints of its
+/// applications.
+pub fn write(cluster: &Cluster, apps: &[&str]) -> Result<(), SandboxError> {
     let folder = cluster.folder();
     let passfile = folder.join(PASSFILE);
     let cannot = |path: &Path| SandboxError::io(format!("cannot write {}", path.display()));
@@ -32,12 +38,19 @@ pub fn write(cluster: &Cluster) -> Result<(), SandboxError> {
         cluster.conninfo(Via::Tcp),
         passfile.display()
     );
-    let text = format!(
+    let mut text = format!(
         "default_target = {name}\n\n[target.{name}]\nurl = {url}\nenvironment = \"development\"\nrepository = {repository}\n",
         name = quoted(keeping::NAME),
         url = quoted(&url),
         repository = quoted(&keeping::repository(folder).to_string_lossy()),
     );
+    if !apps.is_empty() {
+        text += &format!("\n[target.{}.control]\n", quoted(keeping::NAME));
+    }
+    for app in apps {
+        let door = format!("unix:{}", control(folder, app).display());
+        text += &format!("{} = {}\n", quoted(app), quoted(&door));
+    }
     let file = file(folder);
     write_private(&file, text.as_bytes()).map_err(cannot(&file))
 }

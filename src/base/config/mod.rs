@@ -158,6 +158,8 @@ pub struct TargetConfig {
     pub pgbouncer: Option<Secret>,
     /// The applications' metrics endpoints, by name.
     pub metrics: BTreeMap<String, EndpointConfig>,
+    /// The control endpoints of applications' circuit breakers, by name.
+    pub control: BTreeMap<String, ControlConfig>,
 }
 
 /// An application's metrics endpoint.
@@ -168,6 +170,15 @@ pub struct EndpointConfig {
     /// Certificate authorities to trust instead of the system's.
     pub ca_file: Option<PathBuf>,
     /// The file that holds a bearer token.
+    pub token_file: Option<PathBuf>,
+}
+
+/// The control endpoint of an application's circuit breakers.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ControlConfig {
+    /// `unix:/path` or `http://127.0.0.1:port`; empty when it was forgotten.
+    pub url: String,
+    /// The file that holds the bearer token of a loopback port.
     pub token_file: Option<PathBuf>,
 }
 

@@ -10,7 +10,7 @@ use std::{
 use toml::{Table, Value};
 
 use super::{
-    Config, ConfigError, EndpointConfig, Entry, Kind, Origin, TargetConfig,
+    Config, ConfigError, ControlConfig, EndpointConfig, Entry, Kind, Origin, TargetConfig,
     settings::{Setting, TABLE},
 };
 use crate::base::{
@@ -236,9 +236,20 @@ fn target_value(target: &mut TargetConfig, rest: &[&str], value: &Value) {
         ["barman_config"] => target.engines.barman_config = Some(text()),
         ["walg"] => target.engines.walg = Some(text()),
         ["engine_account"] => target.engines.account = Some(text()),
+        ["control", name, rest @ ..] => {
+            control_value(target.control.entry((*name).to_owned()).or_default(), rest, text());
+        }
         ["metrics", name, rest @ ..] => {
             endpoint_value(target.metrics.entry((*name).to_owned()).or_default(), rest, text());
         }
+        _ => {}
+    }
+}
+
+fn control_value(control: &mut ControlConfig, rest: &[&str], text: String) {
+    match rest {
+        [] | ["url"] => control.url = text,
+        ["token_file"] => control.token_file = Some(text.into()),
         _ => {}
     }
 }
@@ -345,7 +356,8 @@ mod tests {
             "[target.prod]\nurl = 'postgresql://me:hunter2@db/app'\nenvironment = 'production'\n\
              read_only = true\nrpo_target = '5m'\n[target.prod.metrics]\napi-1 = 'http://a/metrics'\n\
              [target.prod.metrics.api-2]\nurl = 'https://me:hunter2@b/metrics'\n\
-             ca_file = '/ca.pem'\ntoken_file = '/token'\n",
+             ca_file = '/ca.pem'\ntoken_file = '/token'\n[target.prod.control]\napi-1 = 'unix:/run/a'\n\
+             [target.prod.control.api-2]\nurl = 'http://127.0.0.1:9'\ntoken_file = '/t'\n",
         )
         .expect("a good configuration");
         let target = config.targets.get("prod").expect("the target");
@@ -356,6 +368,9 @@ mod tests {
         assert_eq!(endpoint("api-2").url.expose(), "https://me:hunter2@b/metrics");
         assert_eq!(endpoint("api-2").ca_file, Some("/ca.pem".into()));
         assert_eq!(endpoint("api-2").token_file, Some("/token".into()));
+        let control = |name: &str| target.control.get(name).expect(name).clone();
+        assert_eq!(control("api-1"), ControlConfig { url: "unix:/run/a".into(), token_file: None });
+        assert_eq!(control("api-2").token_file, Some("/t".into()));
         assert!(!format!("{config:?}").contains("hunter2"));
         let shown = config.entries.iter().find(|e| e.key == "target.prod.url").expect("shown");
         assert_eq!(shown.value, "postgresql://me:********@db/app");

@@ -254,6 +254,27 @@ pub const TABLE: &[Setting] = &[
         "a bearer token, alone in a file that only you may read (0600)",
     ),
     setting(
+        "target.*.control.*",
+        Kind::Text,
+        "",
+        "unix:/run/api-1/control",
+        "the control endpoint of an application's circuit breakers, by the application's name",
+    ),
+    setting(
+        "target.*.control.*.url",
+        Kind::Text,
+        "",
+        "http://127.0.0.1:9001",
+        "the same on a loopback port, which wants a token",
+    ),
+    setting(
+        "target.*.control.*.token_file",
+        Kind::Text,
+        "",
+        "/etc/howdah/api-2.token",
+        "its bearer token, alone in a file that only you may read (0600)",
+    ),
+    setting(
         "keys.*",
         Kind::List,
         "",
@@ -271,8 +292,8 @@ pub fn example() -> String {
     let mut section = String::new();
     for setting in TABLE {
         let path = setting.key.replacen("target.*", "target.prod-eu", 1);
-        let path = path.replace("metrics.*.", "metrics.api-2.");
-        let path = path.replace("metrics.*", "metrics.api-1").replace("keys.*", "keys.quit");
+        let path = path.replace(".*.", ".api-2.").replace("keys.*", "keys.quit");
+        let path = path.replace(".*", ".api-1");
         let (table, name) = path.rsplit_once('.').unwrap_or(("", &path));
         if table != section {
             let _ = write!(out, "\n# [{table}]\n");

@@ -112,9 +112,9 @@ fn act(model: &mut Model, action: Action, now: Stamp) -> Vec<Effect> {
         Action::Suspend => return vec![Effect::Suspend],
         Action::RetryNow if in_run(model) => return guide::input(Input::Again),
         Action::GuideForAlert => {
-            let alert = model.selected_alert().map(|alert| alert.check.clone());
-            let shelf = Arc::clone(&model.state.guides.shelf);
-            let guide = alert.and_then(|check| shelf.answer(&check).map(|guide| guide.id.clone()));
+            let shelf = &model.state.guides.shelf;
+            let guide = model.calling_check().and_then(|check| shelf.answer(check));
+            let guide = guide.map(|guide| guide.id.clone());
             show(model, Screen::Guides);
             let begin = |id| Effect::Guide(GuideWish::Begin(id, Vec::new()));
             return guide.map(begin).into_iter().collect();

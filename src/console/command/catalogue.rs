@@ -24,7 +24,7 @@ pub const CATALOGUE: &[Command] = &[
     bar("acknowledge", "Acknowledge", "Take the selected alert: it is yours now.", &["a"], Action::Acknowledge)
         .when(can_acknowledge),
     bar("retry-now", "Retry now", "Ask all sources now, without waiting for their turn.", &["r"], Action::RetryNow),
-    bar("way-out", "Way out", "Begin the guide that answers the selected alert.", &["w"], Action::GuideForAlert)
+    bar("way-out", "Way out", "Begin the guide that answers the selected alert or circuit breaker.", &["w"], Action::GuideForAlert)
         .when(has_way_out),
     more("detail", "Detail", "Show everything known of the selected row.", &["d"], Action::Detail).when(has_detail),
     more("sources", "Sources", "Show where the facts come from and how old they are.", &["s"], Action::Sources),
@@ -157,10 +157,10 @@ fn can_acknowledge(model: &Model) -> Result<(), Text> {
 }
 
 fn has_way_out(model: &Model) -> Result<(), Text> {
-    let alerts = model.state.screen == Screen::Overview && model.state.focus == Pane::Alerts;
-    only(alerts, "select an alert first")?;
-    let alert = model.selected_alert().ok_or(Text::ours("there is no alert"))?;
-    only(model.state.guides.shelf.answer(&alert.check).is_some(), "no guide answers this alert")
+    let panes = matches!(model.state.focus, Pane::Alerts | Pane::Breakers);
+    only(model.state.screen == Screen::Overview && panes, "select an alert or a breaker first")?;
+    let check = model.calling_check().ok_or(Text::ours("the pane has no row"))?;
+    only(model.state.guides.shelf.answer(check).is_some(), "no guide answers this")
 }
 
 fn in_run(model: &Model) -> Result<(), Text> {

@@ -223,6 +223,15 @@ impl Model {
         }
         self.snapshot.alerts.get(self.selected_row()?.index)
     }
+
+    /// The health check that speaks of what is selected: an alert's own, or that of open circuit breakers.
+    pub fn calling_check(&self) -> Option<&str> {
+        match self.state.focus {
+            Pane::Alerts => Some(&self.selected_alert()?.check),
+            Pane::Breakers => self.selected_row().map(|_| "breaker_open"),
+            _ => None,
+        }
+    }
 }
 
 /// A command as it is shown in the key bar, the help and the palette.

@@ -1,7 +1,7 @@
 //! A demo application: a small bank that lives on our own resilience library.
 //!
 //! It runs as a child process of the demo, does pgbench's TPC-B-like transaction at a steady but
-//! natural rate, serves its metrics, and gets into trouble when told to.
+//! natural rate, serves its metrics, lets its circuit breaker be controlled, and gets into trouble when told to.
 
 mod http;
 mod load;
@@ -24,7 +24,10 @@ use tokio::{
 };
 
 use super::incident::Incident;
-use crate::cluster::server::HOST;
+use crate::{
+    cluster::server::HOST,
+    resilience::control::{Control, Door},
+};
 use store::Store;
 use trouble::Trouble;
 
@@ -76,6 +79,8 @@ async fn run() -> Result<(), Box<dyn std::error::Error>> {
     let options: AppOptions = serde_json::from_str(&line)?;
     let store = Store::new(&options)?;
     let app = Arc::new(App { options, store, trouble: Trouble::default() });
+    let door = Door::Unix(app.options.control.clone());
+    let control = Control::open(&door, vec![app.store.database().clone()]).await?;
     let listener = TcpListener::bind((HOST, 0)).await?;
     let listening = Listening { port: listener.local_addr()?.port() };
     writeln!(io::stdout(), "{}", serde_json::to_string(&listening)?)?;
@@ -83,6 +88,7 @@ async fn run() -> Result<(), Box<dyn std::error::Error>> {
     let mut terminate = signal(SignalKind::terminate())?;
     tokio::select! {
         () = http::serve(listener, Arc::clone(&app)) => {}
+        () = control.serve() => {}
         () = load::run(&app) => {}
         _ = owner_gone() => {}
         _ = terminate.recv() => {}

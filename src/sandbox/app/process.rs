@@ -3,7 +3,7 @@
 use std::{
     io::{BufRead, BufReader, Read, Write},
     os::unix::process::CommandExt,
-    path::Path,
+    path::{Path, PathBuf},
     process::{Child, ChildStdin, ChildStdout, Command, Stdio},
     sync::mpsc,
     time::Duration,
@@ -37,6 +37,8 @@ pub struct AppOptions {
     pub pool_size: usize,
     /// Transactions a second, on average; 0 for none.
     pub rate: f64,
+    /// The socket file at which its circuit breaker is controlled.
+    pub control: PathBuf,
     /// What it wants to see before it gets itself into trouble.
     #[serde(serialize_with = "exposed")]
     pub token: Secret,

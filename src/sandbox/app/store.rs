@@ -47,6 +47,11 @@ impl Store {
         Ok(Self { database, direct })
     }
 
+    /// Its database, for who operates it.
+    pub(super) fn database(&self) -> &Database {
+        &self.database
+    }
+
     /// The answer to `GET /metrics`.
     pub(super) fn metrics(&self) -> Result<String, prometheus::Error> {
         export::text(std::slice::from_ref(&self.database))
