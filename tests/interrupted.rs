@@ -4,6 +4,7 @@
 #![cfg(feature = "s3")]
 #![expect(clippy::expect_used, clippy::panic, reason = "clippy sees tests only in test functions")]
 
+#[expect(dead_code, reason = "other tests look further into it")]
 #[path = "support/bucket.rs"]
 mod bucket;
 mod support;
