@@ -54,6 +54,7 @@ pub mod failure;
 pub mod guarded;
 pub mod pool;
 pub mod retry;
+mod seat;
 pub mod tls;
 pub mod transaction;
 

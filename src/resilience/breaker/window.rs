@@ -9,7 +9,10 @@ use std::{
     time::Duration,
 };
 
-use crate::base::clock::Stamp;
+use crate::{
+    base::clock::Stamp,
+    resilience::seat::{SEATS, seat},
+};
 
 /// Buckets of a window. Ten, as Hystrix and Polly have it: the window's length is true to a tenth.
 pub const BUCKETS: usize = 10;
@@ -28,14 +31,19 @@ pub struct Sums {
 /// A sliding window. Any number of threads may record and read.
 #[derive(Debug)]
 pub struct Window {
-    buckets: [Bucket; BUCKETS],
+    sets: [Set; SEATS],
     tick: u64,
 }
 
-/// Two cache lines of its own, because processors fetch lines in pairs: threads that meet in one
-/// bucket must not slow those in another.
+/// What some of the threads counted. Pairs of cache lines of its own, because processors fetch lines in
+/// pairs: threads of one set must not slow those of another.
 #[derive(Debug, Default)]
 #[repr(align(128))]
+struct Set {
+    buckets: [Bucket; BUCKETS],
+}
+
+#[derive(Debug, Default)]
 struct Bucket {
     calls: Tagged,
     failures: Tagged,
@@ -73,14 +81,14 @@ impl Window {
     /// An empty window that looks back over `length` (at least ten nanoseconds).
     pub fn new(length: Duration) -> Self {
         let tick = (length.as_nanos() as u64 / BUCKETS as u64).max(1);
-        Self { buckets: Default::default(), tick }
+        Self { sets: Default::default(), tick }
     }
 
     /// Counts a call that ended at `now`.
     #[inline]
     pub fn record(&self, now: Stamp, failed: bool, slow: bool) {
         let tick = now.nanos() / self.tick;
-        let (bucket, tag) = (&self.buckets[tick as usize % BUCKETS], tag(tick));
+        let (bucket, tag) = (&self.sets[seat()].buckets[tick as usize % BUCKETS], tag(tick));
         bucket.calls.add(tag);
         if failed {
             bucket.failures.add(tag);
@@ -95,17 +103,19 @@ impl Window {
         let last = now.nanos() / self.tick;
         let mut sums = Sums::default();
         for tick in last.saturating_sub(BUCKETS as u64 - 1)..=last {
-            let (bucket, tag) = (&self.buckets[tick as usize % BUCKETS], tag(tick));
-            sums.calls += bucket.calls.get(tag);
-            sums.failures += bucket.failures.get(tag);
-            sums.slow += bucket.slow.get(tag);
+            for set in &self.sets {
+                let (bucket, tag) = (&set.buckets[tick as usize % BUCKETS], tag(tick));
+                sums.calls += bucket.calls.get(tag);
+                sums.failures += bucket.failures.get(tag);
+                sums.slow += bucket.slow.get(tag);
+            }
         }
         sums
     }
 
     /// Forgets everything.
     pub fn clear(&self) {
-        for bucket in &self.buckets {
+        for bucket in self.sets.iter().flat_map(|set| &set.buckets) {
             for count in [&bucket.calls, &bucket.failures, &bucket.slow] {
                 count.0.store(0, Relaxed);
             }

@@ -16,6 +16,8 @@ use prometheus::{
     proto::{self, Bucket, Metric, MetricFamily, MetricType},
 };
 
+use crate::resilience::seat::{SEATS, seat};
+
 /// Upper bounds: from a round trip over a socket to a long outage.
 const BOUNDS: [Duration; 16] = [
     Duration::from_micros(50),
@@ -40,50 +42,61 @@ const BOUNDS: [Duration; 16] = [
 #[derive(Debug)]
 pub struct Histogram {
     desc: Desc,
-    /// Those up to each bound, and beyond the last one.
+    sets: [Set; SEATS],
+}
+
+/// What some of the threads counted.
+#[derive(Debug, Default)]
+#[repr(align(128))]
+struct Set {
+    /// Times up to each bound, and beyond the last one.
     counts: [AtomicU64; BOUNDS.len() + 1],
     nanos: AtomicU64,
 }
 
 impl Histogram {
     pub(super) fn new(opts: &Opts) -> Result<Self, prometheus::Error> {
-        Ok(Self { desc: opts.describe()?, counts: Default::default(), nanos: AtomicU64::new(0) })
+        Ok(Self { desc: opts.describe()?, sets: Default::default() })
     }
 
     /// Counts one.
     pub(super) fn observe(&self, took: Duration) {
         let place = BOUNDS.iter().position(|bound| took <= *bound).unwrap_or(BOUNDS.len());
-        if let Some(count) = self.counts.get(place) {
+        let set = &self.sets[seat()];
+        if let Some(count) = set.counts.get(place) {
             count.fetch_add(1, Relaxed);
         }
         let nanos = took.as_nanos() as u64;
         if nanos > 0 {
-            self.nanos.fetch_add(nanos, Relaxed);
+            set.nanos.fetch_add(nanos, Relaxed);
         }
     }
 
     /// How many were counted.
     pub fn count(&self) -> u64 {
-        self.counts.iter().map(|count| count.load(Relaxed)).sum()
+        (0..=BOUNDS.len()).map(|place| self.at(place)).sum()
+    }
+
+    fn at(&self, place: usize) -> u64 {
+        let counts = self.sets.iter().filter_map(|set| set.counts.get(place));
+        counts.map(|count| count.load(Relaxed)).sum()
     }
 
     fn told(&self) -> proto::Histogram {
         let mut sum = 0;
-        let mut upto = |count: &AtomicU64| {
-            sum += count.load(Relaxed);
-            sum
-        };
-        let counts = self.counts.each_ref().map(&mut upto);
-        let buckets = BOUNDS.iter().zip(counts).map(|(bound, count)| {
+        let mut buckets = Vec::with_capacity(BOUNDS.len());
+        for (place, bound) in BOUNDS.iter().enumerate() {
+            sum += self.at(place);
             let mut bucket = Bucket::default();
             bucket.set_upper_bound(bound.as_secs_f64());
-            bucket.set_cumulative_count(count);
-            bucket
-        });
+            bucket.set_cumulative_count(sum);
+            buckets.push(bucket);
+        }
+        let nanos = self.sets.iter().map(|set| set.nanos.load(Relaxed)).sum();
         let mut told = proto::Histogram::default();
-        told.set_bucket(buckets.collect());
-        told.set_sample_count(sum);
-        told.set_sample_sum(Duration::from_nanos(self.nanos.load(Relaxed)).as_secs_f64());
+        told.set_bucket(buckets);
+        told.set_sample_count(sum + self.at(BOUNDS.len()));
+        told.set_sample_sum(Duration::from_nanos(nanos).as_secs_f64());
         told
     }
 }
