@@ -19,7 +19,7 @@ pub struct Pace {
 
 impl Pace {
     /// How long the next frame has to wait at `now`.
-    pub fn wait(&self, now: Stamp) -> Duration {
+    pub fn wait(self, now: Stamp) -> Duration {
         self.full.since(now).saturating_sub(FRAME * (SAVED - 1))
     }
 
