@@ -405,7 +405,7 @@ fn observe(case: &Case, scene: &Scene, port: u16) -> Seen {
 /// What only a restored cluster shows: pages that are gone, and everything about the backup is right.
 const LOST: &[(&str, &str, &str)] = &[
     ("page of a table zeroed", "marks", "pages of it are lost"),
-    ("page of an index zeroed", "marks_at_idx", "pg_amcheck"),
+    ("page of an index zeroed", "marks_at_idx", "unexpected zero page|pg_amcheck"),
 ];
 
 /// Loses a page of each, takes a backup of that, and verifies it up to a drill: lines of the table.
@@ -414,6 +414,8 @@ fn lost_pages() -> Vec<String> {
     estate.sql("INSERT INTO marks SELECT generate_series(1, 20000); CREATE INDEX ON marks(at)");
     let mut lines = Vec::new();
     for (kind, relation, says) in LOST {
+        // Commits are asynchronous here: only what is flushed counts as visible to everybody.
+        estate.sql("CHECKPOINT");
         estate.sql("VACUUM (FREEZE) marks");
         let path = estate.sql(&format!("SELECT pg_relation_filepath('{relation}')"));
         let path = estate.cluster.data_dir().join(path);
@@ -435,7 +437,9 @@ fn lost_pages() -> Vec<String> {
             "{kind}: {said}{why}"
         );
         let findings: Vec<&str> = said.lines().skip(1).collect();
-        assert!(findings.iter().all(|line| line.contains(says)), "{kind}: {said}");
+        let said_so = |line: &&str| says.split('|').any(|word| line.contains(word));
+        assert!(findings.iter().all(said_so), "{kind}: {said}");
+        let says = says.split('|').next().unwrap_or_default();
         lines.push(format!("| {kind} | L5 | {says} | {code} | told by its checks |\n"));
         // Names tell seconds.
         std::thread::sleep(std::time::Duration::from_secs(1));

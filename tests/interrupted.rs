@@ -6,6 +6,7 @@
 
 #[expect(dead_code, reason = "other tests look further into it")]
 #[path = "support/bucket.rs"]
+#[expect(dead_code, reason = "a part of it is for the repository's tests")]
 mod bucket;
 mod support;
 
@@ -185,9 +186,11 @@ fn a_bucket_that_fails_at_each_step_is_told_and_leaves_nothing_that_looks_whole(
     for (word, request) in requests() {
         let server = Server::start();
         let network = Arc::new(Network::before(&server));
+        // Looked at on a way of its own: what a connection held back is still on it.
+        let open = |place: &str| Repository::new(Arc::new(bucket(place, KEYS)), "prod");
+        let repository = open(&words(server.address)).expect("a name");
         // A short patience: what hangs is given up after it, and after as long again for what is repeated.
-        let place = words(network.address).replace("timeout=30s", "timeout=1s");
-        let repository = Repository::new(Arc::new(bucket(&place, KEYS)), "prod").expect("a name");
+        let place = words(network.address).replace("timeout=30s", "timeout=2s");
         goes_on(&cluster, &repository, &request, &BTreeSet::new());
         for trouble in [Trouble::Refuses, Trouble::Breaks(20_000), Trouble::Hangs, Trouble::Slow] {
             for step in 0.. {
@@ -201,7 +204,9 @@ fn a_bucket_that_fails_at_each_step_is_told_and_leaves_nothing_that_looks_whole(
                     Trouble::Slow => wires.hold_back(Duration::from_millis(20)),
                 };
                 let mischief = Mischief::new(Cancel::new(), step, act);
-                let taken = backup::take(&request, &settings, &repository, &mischief);
+                // With connections of its own, as another process has.
+                let behind = open(&place).expect("a name");
+                let taken = backup::take(&request, &settings, &behind, &mischief);
                 network.heal();
                 if mischief.steps() <= step {
                     taken.expect("nothing was wrong");

@@ -1,17 +1,20 @@
 //! Everything that is kept for a target, looked at: each backup, its WAL, and the records beside them.
 
+use std::collections::BTreeMap;
+
 use super::{
     Fault, Kind, Repository, Result,
     backup::lock,
     repository::{
-        catalogue::{State, VERIFIED},
+        catalogue::{FAILED, State, VERIFIED},
         claim::CLAIM,
         key::Key,
-        manifest::{Level, Verification},
+        manifest::{BackupId, Level, Verification},
     },
     verify::Verifier,
     wal::{
         self,
+        verified::Seen,
         verify::{Depth, Wrong},
     },
 };
@@ -61,7 +64,8 @@ pub fn everything(
                 "the backup {} has no manifest: it was killed, or its manifest is gone",
                 entry.id
             )),
-            State::Unfinished | State::Failed(_) => {}
+            State::Failed(_) => found.findings.extend(beside_reason(repository, &entry.id)?),
+            State::Unfinished => {}
         }
         found.findings.extend(verifications(repository, &entry.id)?);
     }
@@ -71,6 +75,15 @@ pub fn everything(
         found.findings.extend(archive(repository, &found.backups, observer)?);
     }
     Ok(found)
+}
+
+/// What a failed backup has besides the reason for it.
+fn beside_reason(repository: &Repository, id: &BackupId) -> Result<Vec<String>> {
+    let folder = repository.backup_key(id)?;
+    let (reason, verified) = (folder.join(FAILED)?, folder.join(VERIFIED)?);
+    let mut left = repository.storage().list(&folder)?;
+    left.retain(|object| object.key != reason && object.key.below(&verified).is_none());
+    Ok(left.iter().map(|object| format!("'{}' is left of a failed backup", object.key)).collect())
 }
 
 /// Names that nothing of ours has.
@@ -91,12 +104,18 @@ fn strangers(repository: &Repository) -> Result<Vec<String>> {
         }
     }
     for object in storage.list(&wal.join("verified")?)? {
-        let memory: Result<serde_json::Value> = repository.read_json(&object.key);
+        // Named after what segments share: 22 digits.
+        let name = object.key.file().strip_suffix(".json").unwrap_or_default();
+        if name.len() != 22 || !name.bytes().all(|b| b.is_ascii_hexdigit()) {
+            found.push(format!("'{}' is none of ours", object.key));
+            continue;
+        }
+        let memory: Result<BTreeMap<String, Seen>> = repository.read_json(&object.key);
         found.extend(damage(memory.map(drop))?);
     }
     let backups = repository.backups_key()?;
     for name in storage.children(Some(&backups))? {
-        if name.parse::<super::repository::manifest::BackupId>().is_err() {
+        if name.parse::<BackupId>().is_err() {
             found.push(format!("'{}' is no backup", backups.join(&name)?));
         }
     }
@@ -121,10 +140,7 @@ fn claims(repository: &Repository) -> Result<Vec<String>> {
 }
 
 /// Records of verifications: each is named after its moment.
-fn verifications(
-    repository: &Repository,
-    id: &super::repository::manifest::BackupId,
-) -> Result<Vec<String>> {
+fn verifications(repository: &Repository, id: &BackupId) -> Result<Vec<String>> {
     let folder = repository.backup_key(id)?.join(VERIFIED)?;
     let mut found = Vec::new();
     for object in repository.storage().list(&folder)? {
@@ -162,7 +178,8 @@ fn proofs(repository: &Repository) -> Result<Vec<String>> {
         let Some(stem) = name.strip_suffix(".json") else {
             // What is written just now has its text first.
             let whole = name.strip_suffix(".md").map(|stem| format!("{stem}.json"));
-            if whole.is_none_or(|whole| !names.contains(&whole)) && !recent(repository, &key)? {
+            let now = name.starts_with(|c: char| c.is_ascii_digit()) && recent(repository, &key)?;
+            if whole.is_none_or(|whole| !names.contains(&whole)) && !now {
                 found.push(format!("'{key}' belongs to no proof"));
             }
             continue;
@@ -227,7 +244,11 @@ fn archive(
         }
     }
     let depth = Depth { from, sample: 1, ..Depth::default() };
-    let report = wal::verify::verify(&archive, depth, observer)?;
+    let report = match wal::verify::verify(&archive, depth, observer) {
+        // Of whom it is cannot be told: that stands among the claims.
+        Err(fault) if fault.kind == Kind::Damaged => return Ok(Vec::new()),
+        report => report?,
+    };
     let told = |what: &str| verified.iter().any(|v| v.findings.iter().any(|f| f == what));
     let found = report
         .findings

@@ -93,7 +93,13 @@ fn inventory(server: &Server, database: &str) -> Inventory {
         }
     });
     let relations = relations.collect();
-    let database = Database { name: database.to_owned(), relations, ..Database::default() };
+    let objects = on(server, database, "SELECT count(*) FROM pg_largeobject_metadata");
+    let database = Database {
+        name: database.to_owned(),
+        relations,
+        large_objects: objects.parse().expect("a number"),
+        ..Database::default()
+    };
     Inventory { databases: vec![database], ..Inventory::default() }
 }
 

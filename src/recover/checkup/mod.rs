@@ -253,7 +253,9 @@ fn asserted(session: &Session, script: &str) -> Result<Seen> {
     let mut seen = Seen::of("assertions");
     let (asked, findings) = assertions::ask(session, script)?;
     seen.compared = asked;
-    findings.into_iter().for_each(|finding| seen.wrong(finding));
+    for finding in findings {
+        seen.wrong(finding);
+    }
     Ok(seen)
 }
 

@@ -30,15 +30,6 @@ pub(super) const SETTINGS: &[(&str, &str)] = &[
 ];
 /// Workers of `pg_restore`.
 const JOBS: u32 = 2;
-/// What the text of roles must not bring along: the places of tablespaces are those of a live cluster.
-const LEFT_OUT: [&str; 5] = [
-    "CREATE TABLESPACE ",
-    "ALTER TABLESPACE ",
-    "COMMENT ON TABLESPACE ",
-    "GRANT ALL ON TABLESPACE ",
-    "GRANT CREATE ON TABLESPACE ",
-];
-
 /// From rung to rung; the proof holds how far it came.
 pub(super) fn climb(
     drill: &Drill<'_>,
@@ -62,9 +53,10 @@ pub(super) fn climb(
     let mut settings = Settings::parse(&words, &Environment::bare())
         .map_err(|error| Fault::new(Kind::Failed, error.to_string()))?;
     settings.password = Some(cluster.password().clone());
+    let target = Target::with(&settings, programs.clone())?;
+    trust(&cluster, &target)?;
     watch.lap("start a server");
 
-    let target = Target::with(&settings, programs.clone())?;
     for file in &drill.manifest.files {
         if file.role == Role::Globals {
             roles(drill, file, &target.session, &settings, programs, cluster.folder(), observer)?;
@@ -96,6 +88,22 @@ pub(super) fn climb(
     Ok(Some(Kept { folder: server.folder().to_owned(), conninfo: words }))
 }
 
+/// The roles that come back have passwords of their own, the superuser among them. Nobody but our account can
+/// enter the socket's folder.
+fn trust(cluster: &Cluster, target: &Target) -> Result<()> {
+    let path = cluster.data_dir().join("pg_hba.conf");
+    fs::write(&path, "local all all trust\n")
+        .map_err(Fault::io(format!("cannot write '{}'", path.display())))?;
+    target.session.query("SELECT pg_reload_conf()", &[]).map(drop)
+}
+
+/// What the text of roles must not bring along: the places of tablespaces are those of a live cluster.
+fn of_tablespace(line: &str) -> bool {
+    let about = ["GRANT ", "REVOKE ", "COMMENT ", "SECURITY LABEL "];
+    ["CREATE TABLESPACE ", "ALTER TABLESPACE "].iter().any(|words| line.starts_with(words))
+        || about.iter().any(|words| line.starts_with(words)) && line.contains(" ON TABLESPACE ")
+}
+
 /// Makes the roles with their memberships and settings. Those of `initdb` are there already.
 fn roles(
     drill: &Drill<'_>,
@@ -110,8 +118,7 @@ fn roles(
     drill.repository.unseal(&file.stored)?.read_to_string(&mut text).map_err(|error| {
         crate::recover::repository::sealed::unreadable(&file.stored.key, &error)
     })?;
-    let kept = |line: &&str| !LEFT_OUT.iter().any(|words| line.starts_with(words));
-    let text: Vec<&str> = text.lines().filter(kept).collect();
+    let text: Vec<&str> = text.lines().filter(|line| !of_tablespace(line)).collect();
     let script = folder.join("roles.sql");
     // It holds passwords' verifiers, in a folder that nobody else can enter.
     fs::write(&script, text.join("\n") + "\n")

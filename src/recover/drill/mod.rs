@@ -20,7 +20,7 @@ use std::{
 use super::{
     Kind, Repository, Result,
     checkup::{self, Orders, checkup},
-    physical::{Archive, Target, plan::binaries, restore::Stopwatch},
+    physical::{Archive, Target, plan::binaries, restore::Stopwatch, target::both},
     proof::{FORMAT, Proof, Verdict},
     repository::manifest::{Level, Manifest, Method, Verification},
 };
@@ -161,7 +161,10 @@ impl Drill<'_> {
             verdict: Verdict::Failed,
             findings: Vec::new(),
             level: None,
-            target: self.target.to_string(),
+            target: match self.manifest.method {
+                Method::Physical => self.target.to_string(),
+                Method::Logical => format!("what was committed at {}", both(self.manifest.began)),
+            },
             timeline: self.timeline,
             window: None,
             promised: None,

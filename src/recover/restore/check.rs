@@ -99,6 +99,12 @@ fn inventory(session: &Session, source: &Source, checked: &mut Checked) -> Resul
     for relation in &inventory.relations {
         against(session, relation, checked)?;
     }
+    let objects = "SELECT count(*) FROM pg_largeobject_metadata";
+    let objects = session.one(objects, &[])?.get::<_, i64>(0).unsigned_abs();
+    if objects != inventory.large_objects {
+        let before = inventory.large_objects;
+        checked.findings.push(format!("there are {objects} large objects; there were {before}"));
+    }
     let now = session.query("SELECT extname::text, extversion FROM pg_extension", &[])?;
     for (name, before) in &inventory.extensions {
         let now = now.iter().find(|row| row.get::<_, &str>(0) == name);

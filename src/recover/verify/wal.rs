@@ -6,7 +6,11 @@ use std::path::PathBuf;
 use super::{Ground, Rung};
 use crate::recover::{
     Fault, Kind, Result,
-    physical::{PlainFolder, archive::InRepository, chain::Shelf},
+    physical::{
+        PlainFolder,
+        archive::{self as follow, InRepository},
+        chain::Shelf,
+    },
     repository::manifest::{Level, Method, WalSpan},
     wal::{
         Archive,
@@ -73,13 +77,12 @@ impl Wal {
 
     /// What is missing between the backup's end and the first archived segment: only seen from the backup.
     fn gap_behind(&self, ground: &Ground<'_>, base: &WalSpan) -> Result<Option<String>> {
-        let shelf = match &self.folder {
-            Some(folder) => Shelf::of(&PlainFolder::open(folder)?, base.segment_size)?,
-            None => {
-                let archive = InRepository::new(ground.repository.clone(), Vec::new());
-                Shelf::of(&archive, base.segment_size)?
-            }
+        let archive: Box<dyn follow::Archive> = if let Some(folder) = &self.folder {
+            Box::new(PlainFolder::open(folder)?)
+        } else {
+            Box::new(InRepository::new(ground.repository.clone(), Vec::new()))
         };
+        let shelf = Shelf::of(&*archive, base.segment_size)?;
         let newest = shelf.timelines_after(base).into_iter().max().unwrap_or(base.timeline);
         let chain = shelf.chain(base, newest)?;
         Ok(chain.gap.map(|gap| format!("{} is missing", chain.name(gap.first))))
