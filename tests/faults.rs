@@ -69,6 +69,7 @@ const fn case(
 }
 
 /// What would bring back what is damaged.
+#[derive(Clone, Copy)]
 enum Restore {
     Logical,
     Physical,
