@@ -6,7 +6,6 @@
 
 #[expect(dead_code, reason = "other tests look further into it")]
 #[path = "support/bucket.rs"]
-#[expect(dead_code, reason = "a part of it is for the repository's tests")]
 mod bucket;
 mod support;
 
