@@ -77,6 +77,9 @@ pub enum Command {
     /// Show, verify or export the ledger of all that was changed
     #[command(subcommand)]
     Ledger(LedgerCommand),
+    /// List sessions and who waits for whom; cancel or end one
+    #[command(subcommand)]
+    Session(Box<super::session::SessionCommand>),
     /// Make, check or describe the repository that keeps backups, WAL and proofs
     #[command(subcommand)]
     Repo(RepoCommand),

@@ -22,6 +22,7 @@ mod prove;
 mod recoverable;
 mod repo;
 mod restore;
+mod session;
 mod setup;
 mod status;
 mod target;
@@ -84,6 +85,7 @@ fn dispatch(cli: &Cli) -> Result<Exit, Failure> {
         Some(Command::Engine(what)) => engine::run(cli, what),
         Some(Command::Ledger(what)) => ledger::run(cli, what),
         Some(Command::Repo(what)) => repo::run(cli, what),
+        Some(Command::Session(what)) => session::run(cli, what),
         Some(Command::Config(what)) => config::run(cli, *what),
         Some(Command::Wal(command)) => wal::run(cli, command),
         Some(Command::Keys) => keys::run(cli),

@@ -203,7 +203,14 @@ impl Leftovers {
                 .collect()
         };
         let leftovers = self.found.as_ref().map(list);
-        format!("{:#}\n", json!({ "findings": findings, "leftovers": leftovers }))
+        // What could not be looked at is not well either.
+        let wrong: Vec<String> = findings
+            .iter()
+            .filter(|finding| finding.verdict != Verdict::Good)
+            .map(|finding| format!("{}: {}", finding.what, finding.detail))
+            .collect();
+        let all = json!({ "findings": findings, "wrong": wrong, "leftovers": leftovers });
+        format!("{all:#}\n")
     }
 
     fn remove(&self, repository: &Repository) -> Result<(), Failure> {

@@ -5,12 +5,16 @@ use std::{fs, io, path::Path};
 use super::{GuideError, error::io as io_error, spec::Guide};
 
 /// Those that come with howdah.
-const OURS: [&str; 5] = [
+const OURS: [&str; 9] = [
     include_str!("../../assets/guides/restore.toml"),
     include_str!("../../assets/guides/wal-check.toml"),
     include_str!("../../assets/guides/wal-setup.toml"),
     include_str!("../../assets/guides/breaker.toml"),
     include_str!("../../assets/guides/breaker-rollout.toml"),
+    include_str!("../../assets/guides/backup-failing.toml"),
+    include_str!("../../assets/guides/archiver-failing.toml"),
+    include_str!("../../assets/guides/lock-pile-up.toml"),
+    include_str!("../../assets/guides/connection-wait.toml"),
 ];
 
 /// All guides, ours first.

@@ -100,6 +100,9 @@ pub struct ExpireArgs {
     /// Remove what the plan says
     #[arg(long)]
     pub apply: bool,
+    /// Only when the plan is still the one with this mark: its last line told it
+    #[arg(long, value_name = "MARK", requires = "apply")]
+    pub plan: Option<String>,
     /// Take over a lock of another machine
     #[arg(long)]
     pub break_lock: bool,

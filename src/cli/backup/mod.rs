@@ -11,12 +11,14 @@ use serde_json::{Value, json};
 use super::{
     Cli, Exit, Failure,
     place::{self, Place},
+    restore::{agreed, named},
     say, setup, work,
 };
 use crate::{
     base::{
         clock::Clock,
         config::Config,
+        digest::mark,
         ledger::{Act, LedgerError, Target},
         text::Text,
         units,
@@ -126,7 +128,10 @@ fn expire(cli: &Cli, options: &ExpireArgs) -> Result<Exit, Failure> {
     let config = setup::config(cli)?;
     let repository = place::repository(&config, &options.place)?;
     let policy = Policy { days: options.keep_days, at_least: options.keep_at_least };
+    let planned = retention::plan_for(&repository, policy, Clock::system().wall())?;
+    let mark = mark_of(&planned);
     let plan = if options.apply {
+        agreed(options.plan.as_deref(), &mark)?;
         let observer = work::observer(cli, options.quiet)?;
         let act = Act::new("backup.expire")
             .on(Target::new(repository.target().as_str(), None))
@@ -138,12 +143,21 @@ fn expire(cli: &Cli, options: &ExpireArgs) -> Result<Exit, Failure> {
             Ok((plan, details))
         })?
     } else {
-        retention::plan_for(&repository, policy, Clock::system().wall())?
+        planned
     };
     if !(options.apply && options.quiet) {
         say(&told(&plan, options.apply))?;
     }
+    if !options.apply {
+        say(&named(&mark))?;
+    }
     Ok(Exit::Ok)
+}
+
+/// By what goes: the backups, and the place up to which WAL does.
+fn mark_of(plan: &Plan) -> String {
+    let going: Vec<_> = plan.going().map(|item| &item.id).collect();
+    mark(&json!([going, plan.wal_needed_from.map(|need| need.from.to_string())]))
 }
 
 fn told(plan: &Plan, applied: bool) -> String {

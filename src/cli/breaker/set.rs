@@ -165,7 +165,7 @@ impl Plan<'_> {
 
     fn carry_out(&self, wish: &Wish) -> crate::recover::Result<Told> {
         let runtime = setup::runtime().map_err(|why| Fault::new(Kind::Failed, why.to_string()))?;
-        let told = runtime.block_on(control::set(&self.seen.door, wish)).map_err(fault)?;
+        let told = runtime.block_on(control::set(&self.seen.door, wish)).map_err(|e| fault(&e))?;
         if told.mode == self.mode {
             return Ok(told);
         }
@@ -184,8 +184,8 @@ impl Plan<'_> {
     }
 }
 
-fn fault(error: CallError) -> Fault {
-    let kind = match &error {
+fn fault(error: &CallError) -> Fault {
+    let kind = match error {
         CallError::Unreachable(_) => Kind::Unavailable,
         CallError::Refused { status: 401, .. } => Kind::Config,
         CallError::Refused { .. } | CallError::Garbled(_) | CallError::Late => Kind::Failed,

@@ -14,7 +14,7 @@ use crate::{
     console::{
         command,
         input::keymap::KeySettings,
-        model::{Model, Overlay, Pane, Screen, Tone},
+        model::{GuideWish, Model, Offered, Overlay, Pane, Screen, Shelf, Tone},
     },
     watch::snapshot::{
         Alert, AlertState, Breaker, BreakerState, Check, CheckState, Environment, Pool, PoolKind,
@@ -395,6 +395,29 @@ fn a_notice_passes_by() {
         robot.tell(Msg::Snapshot(Arc::new(estate())));
     }
     assert_eq!(robot.toast(), "");
+}
+
+#[test]
+fn the_way_out_of_an_open_breaker_is_its_guide() {
+    let mut robot = Robot::new();
+    robot.press("w");
+    assert_eq!(robot.toast(), "Way out: select an alert or a breaker first");
+    robot.press("tab w");
+    assert_eq!(
+        (robot.model.state.focus, robot.toast()),
+        (Pane::Breakers, "Way out: no guide answers this")
+    );
+    let guide = Offered {
+        id: "breaker".into(),
+        title: "A circuit breaker is stuck open".into(),
+        about: Text::default(),
+        answers: vec!["breaker_open".into()],
+    };
+    let shelf = Shelf { guides: vec![guide], ..Shelf::default() };
+    robot.tell(Msg::Told(Told::Shelf(Arc::new(shelf))));
+    robot.press("w");
+    assert_eq!(robot.model.state.screen, Screen::Guides);
+    assert_eq!(robot.effects, [Effect::Guide(GuideWish::Begin("breaker".into(), Vec::new()))]);
 }
 
 #[test]

@@ -24,7 +24,7 @@ pub const CATALOGUE: &[Command] = &[
     bar("acknowledge", "Acknowledge", "Take the selected alert: it is yours now.", &["a"], Action::Acknowledge)
         .when(can_acknowledge),
     bar("retry-now", "Retry now", "Ask all sources now, without waiting for their turn.", &["r"], Action::RetryNow),
-    bar("way-out", "Way out", "Begin the guide that answers the selected alert or circuit breaker.", &["w"], Action::GuideForAlert)
+    bar("way-out", "Way out", "Begin the guide that answers what is selected.", &["w"], Action::GuideForAlert)
         .when(has_way_out),
     more("detail", "Detail", "Show everything known of the selected row.", &["d"], Action::Detail).when(has_detail),
     more("sources", "Sources", "Show where the facts come from and how old they are.", &["s"], Action::Sources),

@@ -73,7 +73,7 @@ pub enum Action {
     Redraw,
     /// Stop by job control.
     Suspend,
-    /// Begin the guide that answers the selected alert.
+    /// Begin the guide that answers what is selected.
     GuideForAlert,
     /// In a run of a guide: to the step before.
     GuideBack,

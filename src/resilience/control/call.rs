@@ -68,6 +68,7 @@ pub async fn set(door: &Door, wish: &Wish) -> Result<Told, CallError> {
     exchange(door, Request::post("/mode"), body.into()).await
 }
 
+#[expect(clippy::needless_pass_by_value, reason = "it stands behind `map_err`")]
 fn garbled(why: impl ToString) -> CallError {
     CallError::Garbled(Text::one_line(&why.to_string()))
 }

@@ -5,6 +5,7 @@ mod facts;
 mod own;
 mod probe;
 mod session;
+pub mod sessions;
 mod statements;
 mod trouble;
 
