@@ -13,14 +13,23 @@
 mod sights;
 
 use howdah::{
-    base::text::{Text, is_unsafe},
+    base::{
+        clock::Timestamp,
+        progress::{Measured, Progress},
+        text::{Text, is_unsafe},
+    },
     console::{
         command,
-        model::{Model, Overlay, Pane, Toast, Tone, UiState},
+        model::{
+            Errand, Model, Overlay, Pane, Question, RecoveryState, Screen, Section, Toast, Tone,
+            UiState,
+        },
         screen::{Ui, render},
         theme::{Glyphs, Theme},
     },
-    watch::snapshot::{BackupState, Known, Snapshot},
+    watch::snapshot::{
+        BackupState, BaseBackup, Job, JobState, Known, Snapshot, Timeline, WalPoint,
+    },
 };
 use proptest::prelude::*;
 use ratatui::{buffer::Buffer, layout::Rect};
@@ -69,6 +78,15 @@ fn poisoned(mut s: Snapshot, raw: &str) -> Snapshot {
     match &mut s.backup.repository {
         Known::Is(kept) => {
             kept.location = text();
+            kept.timeline = Known::Is(poisoned_line(&text(), raw.len()));
+            for proof in &mut kept.proofs {
+                proof.name = text();
+                proof.backup = text();
+                proof.findings = vec![text(), text()];
+            }
+            if raw.len() % 4 == 1 {
+                kept.expiry = Known::Unknown(text());
+            }
             for backup in &mut kept.backups {
                 backup.id = text();
                 backup.method = text();
@@ -86,6 +104,23 @@ fn poisoned(mut s: Snapshot, raw: &str) -> Snapshot {
     }
     for running in &mut s.backup.running {
         running.phase = text();
+    }
+    if let Known::Is(jobs) = &mut s.jobs {
+        for job in jobs {
+            job.id = text();
+            job.what = text();
+            job.command = text();
+            job.who = text();
+            job.step = Some(text());
+            job.left = vec![text()];
+        }
+        let running = sights::job("running", raw, 30, JobState::Running);
+        let progress = Progress::bytes(text(), 5, Some(raw.len() as u64)).with_note(text());
+        let measured = Measured { progress, rate: Some(1.5), seconds_left: Some(70) };
+        let lost = Job { left: vec![text()], ..sights::job("x", raw, 9, JobState::Lost(text())) };
+        s.jobs = Known::Is(vec![lost, Job { progress: Some(measured), ..running }]);
+    } else {
+        s.jobs = Known::Unknown(text());
     }
     for pool in &mut s.pools {
         pool.name = text();
@@ -122,6 +157,28 @@ fn poisoned(mut s: Snapshot, raw: &str) -> Snapshot {
     s
 }
 
+/// A line of time with gaps, backups of one moment, and moments that lie as far apart as can be.
+fn poisoned_line(name: &Text, seed: usize) -> Timeline {
+    let at = |second: i64| Timestamp::from_second(second).expect("a moment");
+    let now = sights::wall().as_second();
+    let base = |from: i64, to: i64| BaseBackup {
+        id: name.clone(),
+        from: at(from),
+        to: at(to),
+        start: seed as u64,
+        missing: Some(name.clone()),
+    };
+    let bases = match seed % 5 {
+        0 => Vec::new(),
+        1 => vec![base(now, now)],
+        2 => vec![base(now - 9_000, now - 8_000), base(now - 4_000, now - 10)],
+        3 => vec![base(-300_000_000_000, -299_000_000_000), base(0, now + 200_000_000_000)],
+        _ => vec![base(now - 50, now - 60), base(now + 70, now + 80)],
+    };
+    let wal = bases.iter().map(|base| WalPoint { at: base.to, end: u64::MAX }).collect();
+    Timeline { bases, wal }
+}
+
 fn overlay() -> impl Strategy<Value = Overlay> {
     prop_oneof![
         Just(Overlay::None),
@@ -130,6 +187,7 @@ fn overlay() -> impl Strategy<Value = Overlay> {
         Just(Overlay::Filter),
         Just(Overlay::Detail),
         Just(Overlay::Sources),
+        Just(Overlay::Question),
     ]
 }
 
@@ -152,6 +210,8 @@ proptest! {
         which in 0_usize..9,
         overlay in overlay(),
         focus in 0_usize..4,
+        (screen, section, moved, scale) in
+            (0_usize..3, 0_usize..3, prop::option::of(-400_000_i64..9_000), 0_u8..20),
         zoomed in any::<bool>(),
         (scroll, choice) in (0_u16..200, 0_usize..60),
         ascii in any::<bool>(),
@@ -164,6 +224,20 @@ proptest! {
         let state = UiState {
             focus,
             zoom: zoomed.then_some(focus),
+            screen: Screen::ALL[screen],
+            recovery: RecoveryState {
+                section: Section::ALL[section],
+                moment: moved.map(|by| {
+                    Timestamp::from_second(sights::wall().as_second() + by).expect("a moment")
+                }),
+                scale,
+                ..RecoveryState::default()
+            },
+            question: Some(Question {
+                errand: Errand::Prove,
+                words: vec!["prove".to_owned(), raw.clone()],
+                since: NOW,
+            }),
             overlay,
             scroll,
             choice,

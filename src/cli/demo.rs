@@ -6,7 +6,7 @@ use super::{
     Cli, Exit, Failure,
     args::{DemoArgs, DemoCommand, PlaceArgs},
     guide::Ground,
-    keeper, open, say, setup, target,
+    keeper, open, roster, say, setup, target,
 };
 use crate::{
     base::{
@@ -87,6 +87,7 @@ fn plan(config: &Config, demo: DemoTarget) -> Result<Plan, Failure> {
         ..PlaceArgs::default()
     };
     plan.repository = keeper::keeper(config, &kept);
+    plan.jobs = roster::keeper();
     Ok(plan)
 }
 

@@ -149,7 +149,7 @@ pub fn card(ground: &Ground, guide: &str) -> Result<Card, Failure> {
 }
 
 /// The words that lead to the target and its repository, as a person would give them.
-fn place_words(args: &PlaceArgs) -> Vec<String> {
+pub fn place_words(args: &PlaceArgs) -> Vec<String> {
     let options =
         [("--target", &args.target), ("--repository", &args.repository), ("--name", &args.name)];
     options

@@ -22,6 +22,7 @@ mod prove;
 mod recoverable;
 mod repo;
 mod restore;
+mod roster;
 mod session;
 mod setup;
 mod status;

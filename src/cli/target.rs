@@ -62,6 +62,7 @@ pub fn bare(config: &Config, settings: Settings, environment: Environment) -> Pl
         endpoints: Vec::new(),
         bouncers: Vec::new(),
         repository: None,
+        jobs: None,
     }
 }
 

@@ -7,15 +7,18 @@ use std::{
     sync::Arc,
 };
 
+use clap::Parser as _;
+
 use super::{Cli, Command, Exit, Failure, dispatch, say, setup};
 use crate::{
     base::{
         cancel::Cancel,
         clock::Clock,
+        ledger::Who,
         progress::{Lines, Observer, Silent},
         text::Text,
     },
-    jobs::{End, JobSpec, Work},
+    jobs::{End, JobId, JobSpec, Work},
 };
 
 /// Who is told how long work goes on: nobody is named as long as the work has not asked.
@@ -60,14 +63,24 @@ fn detachable(command: Option<&Command>) -> Option<&'static str> {
 
 /// Starts the same call again as a job, and tells its name.
 pub fn detach(cli: &Cli, arguments: &[OsString]) -> Result<Exit, Failure> {
+    let words = arguments.iter().skip(1).filter(|word| *word != "--detach").cloned().collect();
+    let id = start(cli, words, setup::who(cli))?;
+    say(&format!("{id}\n"))?;
+    Ok(Exit::Ok)
+}
+
+/// Starts howdah with these words as a job, as if somebody had called it with `--detach`.
+pub fn start_words(words: Vec<OsString>, who: Who) -> Result<JobId, Failure> {
+    let call = std::iter::once(OsString::from("howdah")).chain(words.iter().cloned());
+    let cli = Cli::try_parse_from(call).map_err(|error| Failure::new(Exit::Usage, error))?;
+    start(&cli, words, who)
+}
+
+fn start(cli: &Cli, words: Vec<OsString>, who: Who) -> Result<JobId, Failure> {
     let Some(what) = detachable(cli.command.as_ref()) else {
         return Err(Failure::new(Exit::Usage, "--detach: this does not run as a job"));
     };
-    let words = arguments.iter().skip(1).filter(|word| *word != "--detach").cloned().collect();
-    let spec = JobSpec::new(what, words, setup::who(cli));
-    let id = setup::jobs()?.spawn(&spec).map_err(failed)?;
-    say(&format!("{id}\n"))?;
-    Ok(Exit::Ok)
+    setup::jobs()?.spawn(&JobSpec::new(what, words, who)).map_err(failed)
 }
 
 /// Does the call's work as the job of that name.

@@ -58,6 +58,13 @@ impl Jobs {
         Ok(self.ids()?.iter().map(|id| self.get(id)).collect())
     }
 
+    /// The names of the latest `many` jobs, the latest first.
+    pub fn latest(&self, many: usize) -> Result<Vec<JobId>, JobError> {
+        let mut ids = self.ids()?;
+        ids.truncate(many);
+        Ok(ids)
+    }
+
     fn ids(&self) -> Result<Vec<JobId>, JobError> {
         let entries = match fs::read_dir(&self.folder) {
             Ok(entries) => entries,

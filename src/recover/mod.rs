@@ -18,6 +18,7 @@
 //! | [`drill`] | a backup restored into a scratch cluster, looked at, measured, thrown away |
 //! | [`proof`] | what such a restore proved |
 //! | [`measured`] | restores that really ran, as measures of the RTO |
+//! | [`reach`] | which moments the WAL behind the base backups reaches, and what is missing |
 //! | [`window`] | what can be brought back now: RPO, RTO, the moments that can be restored |
 //! | [`repository`] | where backups, WAL and proofs are kept: layout, storage, manifests, catalogue |
 //! | [`wal`] | the WAL archive: archive, fetch, verify, find |
@@ -37,6 +38,7 @@ pub mod libpq;
 pub mod measured;
 pub mod physical;
 pub mod proof;
+pub mod reach;
 pub mod repository;
 pub mod restore;
 pub mod retention;

@@ -3,7 +3,7 @@
 //! Only whole backups count, and only they are removed; what failed leaves history when it is old. The plan
 //! is made of plain data; nothing goes before somebody has seen it.
 
-use std::{fmt, time::Duration};
+use std::{borrow::Borrow, fmt, time::Duration};
 
 use super::{
     Repository, Result,
@@ -140,11 +140,11 @@ impl Plan {
 }
 
 /// Decides by the catalogue alone.
-pub fn plan(entries: &[Entry], policy: Policy, now: Timestamp) -> Plan {
+pub fn plan<E: Borrow<Entry>>(entries: &[E], policy: Policy, now: Timestamp) -> Plan {
     let days = Duration::from_hours(24 * u64::from(policy.days));
     let oldest = now.saturating_sub(days).unwrap_or(Timestamp::MIN);
     let mut plan = Plan::default();
-    for entry in entries {
+    for entry in entries.iter().map(Borrow::borrow) {
         let (stays, size) = match &entry.state {
             State::Complete { manifest, .. } => {
                 (whole(entry, entries, policy, oldest), manifest.stored_size())
@@ -160,7 +160,7 @@ pub fn plan(entries: &[Entry], policy: Policy, now: Timestamp) -> Plan {
         return plan;
     }
     let kept = entries.iter().zip(&plan.items).filter(|(_, item)| item.stays.is_some());
-    let needs = kept.filter_map(|(entry, _)| entry.manifest()?.wal.as_ref());
+    let needs = kept.filter_map(|(entry, _)| entry.borrow().manifest()?.wal.as_ref());
     plan.wal_needed_from = needs
         .map(|wal| WalNeed { from: wal.start, segment_size: wal.segment_size })
         .min_by_key(|need| need.from);
@@ -168,7 +168,12 @@ pub fn plan(entries: &[Entry], policy: Policy, now: Timestamp) -> Plan {
 }
 
 /// Why a whole backup stays; none when it may go.
-fn whole(entry: &Entry, all: &[Entry], policy: Policy, oldest: Timestamp) -> Option<Stays> {
+fn whole<E: Borrow<Entry>>(
+    entry: &Entry,
+    all: &[E],
+    policy: Policy,
+    oldest: Timestamp,
+) -> Option<Stays> {
     let manifest = entry.manifest()?;
     let method = manifest.method;
     if manifest.began >= oldest {
@@ -176,7 +181,7 @@ fn whole(entry: &Entry, all: &[Entry], policy: Policy, oldest: Timestamp) -> Opt
     }
     // A backup with something found wrong in it stands for nothing.
     let newer: Vec<&Entry> =
-        all.iter().filter(|other| sound(other, method) && after(other, entry)).collect();
+        all.iter().map(Borrow::borrow).filter(|o| sound(o, method) && after(o, entry)).collect();
     if !sound(entry, method) {
         // Unless it is all there is.
         return newer.is_empty().then_some(Stays::AmongNewest);
@@ -211,7 +216,17 @@ fn after(one: &Entry, other: &Entry) -> bool {
 
 /// The plan for a target, with the WAL of its archive.
 pub fn plan_for(repository: &Repository, policy: Policy, now: Timestamp) -> Result<Plan> {
-    let mut plan = plan(&repository.backups()?, policy, now);
+    plan_with(repository, &repository.backups()?, policy, now)
+}
+
+/// The same for a catalogue that was read already.
+pub fn plan_with<E: Borrow<Entry>>(
+    repository: &Repository,
+    entries: &[E],
+    policy: Policy,
+    now: Timestamp,
+) -> Result<Plan> {
+    let mut plan = plan(entries, policy, now);
     if let Some(need) = plan.wal_needed_from {
         let archived = repository.storage().list(&repository.wal_key()?)?;
         plan.wal = archived.into_iter().filter(|object| need.passes(object.key.file())).collect();

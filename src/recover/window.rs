@@ -5,7 +5,6 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    path::Path,
     sync::Arc,
     time::Duration,
 };
@@ -15,42 +14,22 @@ use serde::Serialize;
 use super::{
     Repository, Result,
     measured::{By, Measured},
-    physical::{
-        Archive,
-        archive::Kept,
-        chain::{Chain, Shelf},
-        plan, survey,
-    },
+    physical::Archive,
+    proof::Proof,
+    reach::{Found, Line, Lookout},
     repository::{
         catalogue::{Entry, State, VERIFIED},
         key::Key,
         manifest::{BackupId, Level, Manifest, Method},
     },
+    retention::{self, Plan, Policy},
 };
-use crate::base::{clock::Timestamp, text::Text, units};
+use crate::base::{clock::Timestamp, units};
+
+pub use super::reach::{Pitr, Reach, Told, Window};
 
 /// Measured restores that the spread of the RTO is taken from.
 const SPREAD: usize = 5;
-
-/// A figure, or why there is none.
-#[derive(Clone, Debug, PartialEq, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Told<T> {
-    /// It is known.
-    Is(T),
-    /// It is not, for this reason.
-    Unknown(String),
-}
-
-impl<T> Told<T> {
-    /// The figure, if it is known.
-    pub fn value(&self) -> Option<&T> {
-        match self {
-            Self::Is(value) => Some(value),
-            Self::Unknown(_) => None,
-        }
-    }
-}
 
 /// What would be lost if the machine died now, by the repository alone.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -76,35 +55,6 @@ pub struct Rto {
     pub by: By,
     /// Its record, below the target's name in the repository.
     pub source: String,
-}
-
-/// One window of moments that can be restored.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-pub struct Window {
-    /// From here.
-    pub from: Timestamp,
-    /// To here.
-    pub to: Timestamp,
-}
-
-/// Which moments can be restored.
-#[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct Pitr {
-    /// The windows, oldest first; between them lies what cannot be reached.
-    pub windows: Vec<Window>,
-    /// What is missing, each naming the first segment.
-    pub gaps: Vec<String>,
-}
-
-/// How far the WAL reaches behind the newest physical backup, without a gap.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-pub struct Reach {
-    /// Its timeline.
-    pub timeline: u32,
-    /// The position behind its last segment.
-    pub end: u64,
-    /// When that segment was archived.
-    pub archived: Timestamp,
 }
 
 /// The newest backup.
@@ -161,12 +111,14 @@ pub struct Recoverable {
 /// Reads it again and again, remembering what does not change.
 pub struct Reader {
     repository: Repository,
-    archive: Option<Arc<dyn Archive>>,
+    lookout: Option<Lookout>,
+    found: Found,
     /// Each with the name of its newest verification.
     entries: BTreeMap<BackupId, (Option<String>, Entry)>,
     /// Proofs and records of restores, by their names; none for what measured nothing.
     measured: BTreeMap<String, Option<Measured>>,
-    last_commit: BTreeMap<String, Option<Timestamp>>,
+    /// Proofs that can be understood, by their names.
+    proofs: BTreeMap<String, Proof>,
 }
 
 impl Reader {
@@ -174,10 +126,11 @@ impl Reader {
     pub fn new(repository: Repository, archive: Option<Arc<dyn Archive>>) -> Self {
         Self {
             repository,
-            archive,
+            lookout: archive.map(Lookout::new),
+            found: Found::unknown("no WAL archive is known"),
             entries: BTreeMap::new(),
             measured: BTreeMap::new(),
-            last_commit: BTreeMap::new(),
+            proofs: BTreeMap::new(),
         }
     }
 
@@ -185,30 +138,36 @@ impl Reader {
     pub fn read(&mut self, now: Timestamp) -> Result<Recoverable> {
         self.read_backups()?;
         self.read_measured()?;
-        let chains = self.chains()?;
+        let damaged = self.damaged();
+        if let Some(lookout) = &mut self.lookout {
+            let manifests = self.entries.values().filter_map(|(_, entry)| entry.manifest());
+            self.found = lookout.look(manifests, &damaged)?.clone();
+        }
         let newest = self.newest(now);
-        let pitr = self.pitr(&chains);
+        let Found { pitr, wal, .. } = self.found.clone();
         let rpo = self.rpo(&pitr, now);
-        let rto = self.rto(&chains);
+        let rto = self.rto();
         let mut sources = vec![format!("{:?}", self.repository)];
-        sources.extend(self.archive.iter().map(|archive| format!("WAL in {}", archive.describe())));
-        let (wal, backups) = (self.reach(&chains), self.counts());
+        let archive = self.lookout.as_ref().map(Lookout::archive);
+        sources.extend(archive.map(|archive| format!("WAL in {}", archive.describe())));
+        let backups = self.counts();
         Ok(Recoverable { at: now, rpo, rto, pitr, wal, newest, backups, sources })
     }
 
-    fn reach(&self, chains: &[(Manifest, Chain)]) -> Told<Reach> {
-        if self.archive.is_none() {
-            return Told::Unknown("no WAL archive is known".to_owned());
-        }
-        let Some((_, chain)) = chains.last() else {
-            return Told::Unknown("there is no physical backup that WAL could follow".to_owned());
-        };
-        match chain.archived() {
-            Some(archived) => {
-                Told::Is(Reach { timeline: chain.timeline, end: chain.end, archived })
-            }
-            None => Told::Unknown("no WAL follows the newest physical backup yet".to_owned()),
-        }
+    /// The line of time as it was last read.
+    pub const fn line(&self) -> &Told<Line> {
+        &self.found.line
+    }
+
+    /// The proofs that can be understood, as they were last read, oldest first, each with its name.
+    pub fn proofs(&self) -> impl DoubleEndedIterator<Item = (&str, &Proof)> {
+        self.proofs.iter().map(|(name, proof)| (name.as_str(), proof))
+    }
+
+    /// What would go by a policy at this moment. Lists the WAL that is kept.
+    pub fn expiry(&self, policy: Policy, now: Timestamp) -> Result<Plan> {
+        let entries: Vec<&Entry> = self.entries().collect();
+        retention::plan_with(&self.repository, &entries, policy, now)
     }
 
     /// The backups as they were last read, oldest first.
@@ -241,6 +200,7 @@ impl Reader {
         let keys: Vec<Key> =
             proofs.into_iter().chain(restores.into_iter().map(|object| object.key)).collect();
         self.measured.retain(|name, _| keys.iter().any(|key| key.as_str() == name));
+        self.proofs.retain(|name, _| keys.iter().any(|key| key.file() == name));
         let proofs = self.repository.proofs_key()?;
         for key in keys {
             if self.measured.contains_key(key.as_str()) {
@@ -248,8 +208,11 @@ impl Reader {
             }
             // What cannot be read proves nothing.
             let measured = if key.below(&proofs).is_some() {
-                let proof = self.repository.read_json(&key).ok();
-                proof.and_then(|proof| Measured::of_proof(key.file(), &proof))
+                let proof: Option<Proof> = self.repository.read_json(&key).ok();
+                let measured =
+                    proof.as_ref().and_then(|proof| Measured::of_proof(key.file(), proof));
+                self.proofs.extend(proof.map(|proof| (key.file().to_owned(), proof)));
+                measured
             } else {
                 let record = self.repository.read_json(&key).ok();
                 record.and_then(|record| Measured::of_restore(&record))
@@ -274,26 +237,6 @@ impl Reader {
         // `NAME: what`, as `wal::verify` tells it.
         let names = findings.flatten().filter_map(|finding| finding.split(':').next());
         names.filter(|name| name.len() == SEGMENT_NAME).map(str::to_owned).collect()
-    }
-
-    /// The WAL that follows each physical backup, oldest first.
-    fn chains(&self) -> Result<Vec<(Manifest, Chain)>> {
-        let Some(archive) = &self.archive else { return Ok(Vec::new()) };
-        let archive = Sound { archive: &**archive, without: self.damaged() };
-        let mut chains = Vec::new();
-        let mut sorted: Option<(u64, Shelf)> = None;
-        for manifest in self.manifests() {
-            let Some(base) = &manifest.wal else { continue };
-            if sorted.as_ref().is_none_or(|(size, _)| *size != base.segment_size) {
-                sorted = Some((base.segment_size, Shelf::of(&archive, base.segment_size)?));
-            }
-            let Some((_, kept)) = &sorted else { continue };
-            let newest = kept.timelines_after(base).into_iter().max().unwrap_or(base.timeline);
-            if let Ok(chain) = kept.chain(base, newest) {
-                chains.push((manifest.clone(), chain));
-            }
-        }
-        Ok(chains)
     }
 
     fn newest(&self, now: Timestamp) -> Told<Newest> {
@@ -325,57 +268,6 @@ impl Reader {
         counts
     }
 
-    fn pitr(&mut self, chains: &[(Manifest, Chain)]) -> Told<Pitr> {
-        if self.archive.is_none() {
-            return Told::Unknown("no WAL archive is known".to_owned());
-        }
-        let Some((newest, last)) = chains.last() else {
-            return Told::Unknown("there is no physical backup".to_owned());
-        };
-        let mut pitr = Pitr { windows: Vec::new(), gaps: Vec::new() };
-        let damaged = self.damaged();
-        let mut from = None;
-        for (at, (manifest, chain)) in chains.iter().enumerate() {
-            let from = *from.get_or_insert(manifest.ended);
-            let next = chains.get(at + 1).and_then(|(next, _)| next.wal.as_ref());
-            if next.is_some_and(|next| chain.end >= next.start) {
-                continue;
-            }
-            if let Some(gap) = chain.gap {
-                let name = chain.name(gap.first);
-                let how = if damaged.contains(&name) { "damaged" } else { "missing" };
-                pitr.gaps.push(format!("{name} is {how}"));
-            }
-            if next.is_some() {
-                let to = chain.archived().unwrap_or(manifest.ended).max(from);
-                pitr.windows.push(Window { from, to });
-            }
-        }
-        let first = chains
-            .iter()
-            .rev()
-            .take_while(|(_, chain)| chain.end == last.end)
-            .last()
-            .map_or(newest.ended, |(manifest, _)| manifest.ended);
-        let to = self.last_commit(newest, last).unwrap_or(newest.ended).max(first);
-        pitr.windows.push(Window { from: first, to });
-        Told::Is(pitr)
-    }
-
-    /// The last commit in a chain, read from its last segments and remembered by the name of the last.
-    fn last_commit(&mut self, manifest: &Manifest, chain: &Chain) -> Option<Timestamp> {
-        let name = chain.name(chain.links.last()?.segment);
-        if let Some(known) = self.last_commit.get(&name) {
-            return *known;
-        }
-        let archive = self.archive.as_ref()?;
-        let binaries = plan::binaries(manifest).ok()?;
-        let found = survey::last_commit(chain, &**archive, manifest, &binaries).ok()?;
-        let at = found.map(|ended| ended.at);
-        self.last_commit = BTreeMap::from([(name, at)]);
-        at
-    }
-
     fn rpo(&self, pitr: &Told<Pitr>, now: Timestamp) -> Told<Rpo> {
         let by = |safe_until: Timestamp, source: &str| Rpo {
             at_most: since(now, safe_until),
@@ -393,10 +285,8 @@ impl Reader {
     }
 
     /// The newest restores of the kind that a disaster would take: of a physical backup where there is one.
-    fn rto(&self, chains: &[(Manifest, Chain)]) -> Told<Rto> {
-        let replay = chains.last().map_or(0, |(manifest, chain)| {
-            chain.end.saturating_sub(manifest.wal.as_ref().map_or(chain.end, |wal| wal.start))
-        });
+    fn rto(&self) -> Told<Rto> {
+        let replay = self.found.replay;
         let mut newest = [Method::Physical, Method::Logical].into_iter().filter_map(|method| {
             let of = |m: &&Manifest| m.method == method;
             Some((method, self.manifests().filter(of).last()?.content_size()))
@@ -437,32 +327,6 @@ impl Reader {
 
 /// Digits of a segment's name.
 const SEGMENT_NAME: usize = 24;
-
-/// An archive without what is known to be damaged in it.
-struct Sound<'a> {
-    archive: &'a dyn Archive,
-    without: BTreeSet<String>,
-}
-
-impl Archive for Sound<'_> {
-    fn describe(&self) -> Text {
-        self.archive.describe()
-    }
-
-    fn files(&self) -> Result<Vec<Kept>> {
-        let mut files = self.archive.files()?;
-        files.retain(|kept| !self.without.contains(&kept.name));
-        Ok(files)
-    }
-
-    fn fetch(&self, name: &str, to: &Path) -> Result<()> {
-        self.archive.fetch(name, to)
-    }
-
-    fn command(&self) -> Result<String> {
-        self.archive.command()
-    }
-}
 
 fn since(now: Timestamp, then: Timestamp) -> Duration {
     Duration::try_from(now.duration_since(then)).unwrap_or_default()

@@ -22,7 +22,7 @@ use crate::{
         text::Text,
     },
     watch::snapshot::{
-        Backup, Breaker, Check, Cost, Known, Link, LinkState, Pool, PoolKind, Recoverability,
+        Backup, Breaker, Check, Cost, Job, Known, Link, LinkState, Pool, PoolKind, Recoverability,
         Repository, Rpo, Server, Snapshot, Source, SourceKind, Target,
     },
 };
@@ -59,6 +59,8 @@ pub struct Assembler {
     own: Option<Breaker>,
     /// What the repository last held; it stays known while the repository is silent.
     kept: Known<Repository>,
+    /// The jobs as they were last read.
+    jobs: Known<Vec<Job>>,
     trends: BTreeMap<(Text, Text), VecDeque<f32>>,
     states: BTreeMap<(Text, Text), Seen>,
     derived: Vec<Derived>,
@@ -106,6 +108,7 @@ impl Assembler {
             sources: BTreeMap::new(),
             own: None,
             kept: Known::Unknown(Text::ours("no backup repository configured")),
+            jobs: Known::Unknown(Text::ours("nobody looks after jobs here")),
             trends: BTreeMap::new(),
             states: BTreeMap::new(),
             derived,
@@ -119,6 +122,11 @@ impl Assembler {
     /// A repository is configured and will be heard of.
     pub fn expect_repository(&mut self, keeper: &Keeper) {
         self.kept = Known::Unknown(format!("{} was not read yet", keeper.location).into());
+    }
+
+    /// The folder of jobs will be heard of.
+    pub fn expect_jobs(&mut self) {
+        self.jobs = Known::Unknown(Text::ours("not read yet"));
     }
 
     /// Takes what the server's watcher says.
@@ -202,6 +210,11 @@ impl Assembler {
             {
                 self.kept = Known::Unknown(problem.what.clone());
             }
+            if let (SourceKind::Jobs, None, Some(problem)) =
+                (reading.source.kind, self.jobs.value(), problem)
+            {
+                self.jobs = Known::Unknown(problem.what.clone());
+            }
             let voice = self.sources.entry(name).or_insert_with(|| Voice {
                 source: reading.source.clone(),
                 pools: Vec::new(),
@@ -212,6 +225,9 @@ impl Assembler {
         }
         if let Some(repository) = reading.repository {
             self.kept = Known::Is(repository);
+        }
+        if let Some(jobs) = reading.jobs {
+            self.jobs = Known::Is(jobs);
         }
         let (mut pools, mut breakers) = (reading.pools, reading.breakers);
         let (pools_here, breakers_here) = (pools.len(), breakers.len());
@@ -291,6 +307,7 @@ impl Assembler {
                 repository: self.kept.clone(),
                 running: facts.map(|facts| facts.running_backups()).unwrap_or_default(),
             },
+            jobs: self.jobs.clone(),
             sources: said.sources,
             cost: self.cost,
         })
@@ -444,6 +461,8 @@ fn title(source: &Source, name: &Text, here: usize) -> Text {
     match source.kind {
         SourceKind::Metrics if here == 1 => source.name.clone(),
         SourceKind::Metrics => format!("{}/{name}", source.name).into(),
-        SourceKind::Server | SourceKind::PgBouncer | SourceKind::Repository => name.clone(),
+        SourceKind::Server | SourceKind::PgBouncer | SourceKind::Repository | SourceKind::Jobs => {
+            name.clone()
+        }
     }
 }

@@ -38,6 +38,8 @@ pub struct Plan {
     pub bouncers: Vec<Bouncer>,
     /// The backup repository, if one is configured.
     pub repository: Option<Keeper>,
+    /// The folder of jobs, where somebody wants to see them.
+    pub jobs: Option<Keeper>,
 }
 
 /// What a person asks of the sampler.
@@ -96,6 +98,9 @@ pub fn start(plan: Plan, clock: &Clock) -> Result<Watch, ParseError> {
     if let Some(keeper) = &plan.repository {
         assembler.expect_repository(keeper);
     }
+    if plan.jobs.is_some() {
+        assembler.expect_jobs();
+    }
     let (publish, snapshots) = watch::channel(assembler.sight(false));
     let beat = Beat::new();
     let watcher = Watcher::new(Assignment {
@@ -117,7 +122,7 @@ pub fn start(plan: Plan, clock: &Clock) -> Result<Watch, ParseError> {
     for bouncer in plan.bouncers {
         tokio::spawn(pgbouncer::run(bouncer, clock.clone(), line.clone()));
     }
-    if let Some(keeper) = plan.repository {
+    for keeper in plan.repository.into_iter().chain(plan.jobs) {
         tokio::spawn(keeper::run(keeper, clock.clone(), line.clone()));
     }
     let inbox = Inbox { server: server_in, readings: reading_in, orders: orders_in };

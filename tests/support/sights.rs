@@ -9,10 +9,11 @@ use howdah::{
         text::Text,
     },
     watch::snapshot::{
-        Alert, AlertState, ArchiveMode, Archiver, Backup, BackupState, Breaker, BreakerState,
-        Check, CheckState, Cost, Environment, Finding, Identity, KeptBackup, KeptWal, Known, Link,
-        LinkState, Pitr, Pool, PoolKind, Problem, Recoverability, Repository, Role, Rpo, Rto,
-        RunningBackup, Server, Severity, Snapshot, Source, SourceKind, Target, Wait, WaitMeaning,
+        Alert, AlertState, ArchiveMode, Archiver, Backup, BackupState, BaseBackup, Breaker,
+        BreakerState, Check, CheckState, Cost, Environment, Expiry, Finding, Identity, Job,
+        JobState, KeptBackup, KeptProof, KeptWal, Known, Link, LinkState, Pitr, Pool, PoolKind,
+        Problem, ProofVerdict, Recoverability, Repository, Role, Rpo, Rto, RunningBackup, Server,
+        Severity, Snapshot, Source, SourceKind, Target, Timeline, Wait, WaitMeaning, WalPoint,
     },
 };
 
@@ -155,7 +156,63 @@ fn kept(id: &str, ago: i64, took: u64, size: u64, state: BackupState) -> KeptBac
         began: wall_ago(ago),
         duration: Some(secs(took)),
         size: Some(size),
+        verified: matches!(state, BackupState::Complete { level: Some(_), .. })
+            .then(|| wall_ago(ago - 3600)),
         state,
+    }
+}
+
+/// The line of time of two weeks: a base backup each night, and WAL every 50 minutes up to the last commit.
+fn line_of_time() -> Timeline {
+    let night = |ago: i64| wall_ago(26_047 - 72 + ago * 86_400);
+    let position =
+        |at: Timestamp| 0xA_0000_0000 + (at.as_second() - night(13).as_second()) as u64 * 4096;
+    let bases = (0..14)
+        .rev()
+        .map(|days| BaseBackup {
+            id: text(&format!("202611{:02}T020000Z-physical", 23 - days)),
+            from: night(days),
+            to: wall_ago(42),
+            start: position(night(days)),
+            missing: None,
+        })
+        .collect();
+    let wal = (0..400)
+        .map(|n| wall_ago(42 + 3000 * (399 - n)))
+        .filter(|at| *at >= night(13))
+        .map(|at| WalPoint { at, end: position(at) + (16 << 20) })
+        .collect();
+    Timeline { bases, wal }
+}
+
+fn proof(ago: i64, of: &str, verdict: ProofVerdict, rto: u64) -> KeptProof {
+    KeptProof {
+        name: text(&format!("{ago}.json")),
+        backup: text(of),
+        at: wall_ago(ago),
+        verdict,
+        level: Some(5),
+        rto: Some(secs(rto)),
+        rpo: Some(secs(61)),
+        drill: true,
+        findings: Vec::new(),
+    }
+}
+
+/// A job that was started so long ago.
+pub fn job(id: &str, what: &str, ago: i64, state: JobState) -> Job {
+    Job {
+        id: text(id),
+        what: text(what),
+        command: text("howdah backup run --physical --target prod-eu"),
+        who: text("ada@db1"),
+        started: wall_ago(ago),
+        ended: (!state.runs()).then(|| wall_ago(ago - 74)),
+        state,
+        progress: None,
+        step: Some(text("publish the manifest")),
+        last_word: Some(wall_ago(2)),
+        left: Vec::new(),
     }
 }
 
@@ -185,6 +242,26 @@ fn repository() -> Repository {
             source: text("a drill: proofs/20261123T020000.000000Z.json"),
         }),
         pitr: Known::Is(Pitr { from: wall_ago(14 * 86_400), to: wall_ago(42), gaps: 0 }),
+        timeline: Known::Is(line_of_time()),
+        proofs: vec![
+            proof(22_000, "20261123T020000Z-physical", ProofVerdict::Proven, 190),
+            proof(108_000, "20261122T020000Z-physical", ProofVerdict::TargetMissed, 4_210),
+            KeptProof {
+                rto: None,
+                findings: vec![text(
+                    "the server did not come up: could not locate a valid checkpoint record",
+                )],
+                ..proof(194_000, "20261121T020000Z-physical", ProofVerdict::Failed, 0)
+            },
+        ],
+        expiry: Known::Is(Expiry {
+            days: 30,
+            at_least: 3,
+            going: vec![text("20261020T020000Z-physical"), text("20261021T020000Z-physical")],
+            wal: Some(576),
+            freed: 18_004_341_478,
+            at: wall_ago(30),
+        }),
     }
 }
 
@@ -290,6 +367,15 @@ pub fn healthy() -> Snapshot {
                 total: Some(4_402_341_478),
             }],
         },
+        jobs: Known::Is(vec![
+            job("20261123-020000-ka", "backup.run", 26_047, JobState::Done),
+            job(
+                "20261121-020000-qr",
+                "backup.run",
+                198_847,
+                JobState::Failed(text("no space left on device")),
+            ),
+        ]),
         sources: vec![
             source("server", SourceKind::Server, "db1.eu.example:5432"),
             source("api-1", SourceKind::Metrics, "http://10.0.3.11:9100/metrics"),

@@ -32,6 +32,7 @@ pub fn plan(settings: Settings) -> Plan {
         settings,
         endpoints: Vec::new(),
         repository: None,
+        jobs: None,
         bouncers: Vec::new(),
     }
 }

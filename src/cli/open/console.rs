@@ -1,13 +1,17 @@
 //! The console, with everything that it needs from the engine.
 
-use std::{fs, path::PathBuf, thread};
+use std::{ffi::OsString, fs, path::PathBuf, thread};
 
 use tokio::sync::mpsc;
 
 use super::guides::Guides;
 use crate::{
-    base::{clock::Clock, config::Config, paths, text::Text},
-    cli::{Exit, Failure, guide::Ground, setup},
+    base::{clock::Clock, config::Config, ledger::Who, paths, text::Text},
+    cli::{
+        Exit, Failure,
+        guide::{self, Ground},
+        setup, work,
+    },
     console::{
         app::{
             effects::{Notice, Port, Told},
@@ -16,7 +20,7 @@ use crate::{
         },
         command,
         input::keymap::{Keymap, Keys},
-        model::{GuideWish, Tone},
+        model::{Calling, GuideWish, Tone},
         theme::{Depth, Glyphs, TermEnv, Themes},
     },
     sandbox::{DemoHandle, Incident},
@@ -39,9 +43,12 @@ pub fn open(
         .block_on(async { sampler::start(plan, &clock) })
         .map_err(|error| Failure::new(Exit::Failure, error))?;
     let (say, notices) = mpsc::unbounded_channel();
+    let calling =
+        Calling { common: ground.common.clone(), place: guide::place_words(&ground.place) };
+    let who = ground.who.clone();
     let guides = Guides::start(ground, say.clone());
-    let door =
-        Door { orders: watch.orders(), say, guides, demo, theme: setup::paths()?.chosen_theme() };
+    let theme = setup::paths()?.chosen_theme();
+    let door = Door { orders: watch.orders(), say, guides, demo, theme, who };
     let params = ConsoleParams {
         snapshots: watch.snapshots.clone(),
         notices,
@@ -49,6 +56,7 @@ pub fn open(
         clock,
         looks,
         keys,
+        calling,
         mouse: config.mouse,
         mouse_garbled: std::env::var_os("MOSH_CONNECTION").is_some(),
         log,
@@ -141,6 +149,7 @@ struct Door {
     guides: Guides,
     demo: Option<DemoHandle>,
     theme: PathBuf,
+    who: Who,
 }
 
 impl Door {
@@ -167,10 +176,7 @@ impl Port for Door {
         thread::spawn(move || {
             let done = name.parse::<Incident>().and_then(|incident| incident.inject(&demo));
             let notice = match done {
-                Ok(()) => {
-                    let text = format!("incident {name}: done").into();
-                    Told::Notice(Notice { text, tone: Tone::Info })
-                }
+                Ok(()) => good(format!("incident {name}: done")),
                 Err(error) => bad(format!("incident {name}: {error}")),
             };
             say.send(notice).ok();
@@ -179,6 +185,19 @@ impl Port for Door {
 
     fn guide(&mut self, wish: &GuideWish) {
         self.guides.wish(wish);
+    }
+
+    fn run(&mut self, words: &[String]) {
+        let words = words.iter().map(OsString::from).collect();
+        let (say, who) = (self.say.clone(), self.who.clone());
+        // A job may take a moment to say that it has begun.
+        thread::spawn(move || {
+            let notice = match work::start_words(words, who) {
+                Ok(id) => good(format!("it runs: `howdah jobs attach {id}` follows it")),
+                Err(failure) => bad(failure.to_string()),
+            };
+            say.send(notice).ok();
+        });
     }
 
     fn save_theme(&mut self, name: &str) {
@@ -191,6 +210,10 @@ impl Port for Door {
             tracing::warn!(%error, file = %self.theme.display(), "the theme cannot be kept");
         }
     }
+}
+
+fn good(words: String) -> Told {
+    Told::Notice(Notice { text: words.into(), tone: Tone::Info })
 }
 
 fn bad(words: String) -> Told {

@@ -28,6 +28,8 @@ pub enum Effect {
     SaveTheme(String),
     /// Something about the guides.
     Guide(GuideWish),
+    /// Run howdah with these words as a job.
+    Run(Vec<String>),
 }
 
 /// What the engine does for the console. Each call must return at once: longer work is begun, and its end
@@ -43,6 +45,8 @@ pub trait Port: Send {
     fn save_theme(&mut self, name: &str);
     /// Does something about the guides; what comes of it is [`Told`].
     fn guide(&mut self, wish: &GuideWish);
+    /// Runs howdah with these words as a job.
+    fn run(&mut self, words: &[String]);
 }
 
 /// Something that the engine tells the person in passing.
@@ -73,6 +77,7 @@ pub fn pass(effect: &Effect, port: &mut dyn Port) -> bool {
         Effect::Incident(name) => port.incident(name),
         Effect::SaveTheme(name) => port.save_theme(name),
         Effect::Guide(wish) => port.guide(wish),
+        Effect::Run(words) => port.run(words),
         Effect::Quit | Effect::Redraw | Effect::Suspend | Effect::Mouse(_) => return false,
     }
     true

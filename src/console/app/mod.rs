@@ -5,8 +5,10 @@ pub mod exit;
 mod guide;
 mod pace;
 pub mod paint;
+mod recovery;
 pub mod run;
 mod serve;
+mod typing;
 mod ui;
 pub mod update;
 

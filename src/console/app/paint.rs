@@ -30,6 +30,8 @@ pub(super) fn painter(looks: Looks) -> Result<Render, ThemeError> {
             room: Room {
                 rows: layout.rows,
                 below: layout.below,
+                sections: layout.sections,
+                line: layout.line,
                 overlay: layout.overlay,
                 guide: layout.guide,
             },

@@ -32,7 +32,7 @@ use crate::{
     base::{clock::Clock, text::clean},
     console::{
         input::keymap::Keymap,
-        model::Model,
+        model::{Calling, Model},
         term::{
             input,
             session::{self, Session, THREAD_PREFIX},
@@ -63,6 +63,8 @@ pub struct ConsoleParams {
     pub looks: Looks,
     /// Which key means which command.
     pub keys: Keymap,
+    /// How howdah is called for the target that is shown.
+    pub calling: Calling,
     /// The mouse is on from the start.
     pub mouse: bool,
     /// The way to the terminal garbles reports of the mouse, as Mosh does: it is never on.
@@ -123,6 +125,7 @@ pub fn run(params: ConsoleParams) -> Result<ExitReason, ConsoleError> {
     let mut model = Model { size: tty.size(), keys: params.keys, ..Model::default() };
     model.themes = themes;
     model.state.theme = theme;
+    model.calling = params.calling;
     model.mouse_garbled = params.mouse_garbled;
     model.state.mouse = params.mouse && !params.mouse_garbled;
     if model.state.mouse {

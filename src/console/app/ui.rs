@@ -334,6 +334,9 @@ mod tests {
         fn guide(&mut self, wish: &GuideWish) {
             self.0.lock().expect("not poisoned").push(format!("guide {wish:?}"));
         }
+        fn run(&mut self, words: &[String]) {
+            self.0.lock().expect("not poisoned").push(format!("run {}", words.join(" ")));
+        }
     }
 
     struct Bench {

@@ -2,20 +2,15 @@
 
 use std::{sync::Arc, time::Duration};
 
-use tui_input::InputRequest;
-
 use super::{
     effects::{Effect, Told},
-    guide,
+    guide, recovery, typing,
 };
 use crate::{
-    base::{
-        clock::Stamp,
-        text::{Text, clean, is_unsafe},
-    },
+    base::{clock::Stamp, text::Text},
     console::{
         command::{self, Action, Move, Step},
-        input::key::{Code, Key},
+        input::key::Key,
         model::{GuideWish, Model, Overlay, Pane, Screen, Toast, Tone},
     },
     guide::state::Input,
@@ -27,8 +22,6 @@ const TOAST: Duration = Duration::from_secs(4);
 /// A message that stood this long has been seen: the next key takes it away, because it stands where the
 /// keys are told.
 const SEEN: Duration = Duration::from_millis(300);
-/// Characters that a typed line may have.
-const LINE: usize = 200;
 
 /// Something that happened.
 #[derive(Clone, Debug)]
@@ -54,7 +47,7 @@ pub fn update(model: &mut Model, msg: Msg, now: Stamp) -> Vec<Effect> {
     model.state.toast.take_if(|toast| toast.until <= now);
     match msg {
         Msg::Key(key) => return press(model, key, now),
-        Msg::Paste(text) => paste(model, &text),
+        Msg::Paste(text) => typing::paste(model, &text),
         Msg::Wheel(down) => select(model, if down { Step::Down } else { Step::Up }),
         Msg::Resized(columns, rows) => model.size = (columns, rows),
         Msg::Snapshot(snapshot) => {
@@ -72,7 +65,7 @@ pub fn update(model: &mut Model, msg: Msg, now: Stamp) -> Vec<Effect> {
     Vec::new()
 }
 
-fn say(model: &mut Model, text: Text, tone: Tone, now: Stamp) {
+pub(super) fn say(model: &mut Model, text: Text, tone: Tone, now: Stamp) {
     model.state.toast = Some(Toast { text, tone, until: now.plus(TOAST) });
 }
 
@@ -85,7 +78,7 @@ fn press(model: &mut Model, key: Key, now: Stamp) -> Vec<Effect> {
             Some(command) if command.action == Action::Quit && key.typed().is_none() => {
                 return vec![Effect::Quit];
             }
-            _ => return type_key(model, key, now),
+            _ => return typing::key(model, key, now),
         }
     }
     meant.map_or_else(Vec::new, |command| run(model, command.id, now))
@@ -94,7 +87,7 @@ fn press(model: &mut Model, key: Key, now: Stamp) -> Vec<Effect> {
 /// Runs the command of that id, or says why it cannot be used now.
 pub fn run(model: &mut Model, id: &str, now: Stamp) -> Vec<Effect> {
     let Some(command) = command::find(id) else { return Vec::new() };
-    if let Err(reason) = (command.enabled)(model) {
+    if let Some(reason) = command.refused(model) {
         // A step back from nowhere is not worth a word: Esc is pressed to be sure.
         if command.action != Action::Back {
             let text = Text::from(format!("{}: {reason}", command.title));
@@ -152,6 +145,18 @@ fn act(model: &mut Model, action: Action, now: Stamp) -> Vec<Effect> {
         }
         Action::Back if leaves_run(model) => return vec![Effect::Guide(GuideWish::Leave)],
         Action::Back => back(model),
+        Action::Open if model.state.overlay == Overlay::Question => {
+            let since = model.state.question.as_ref().map_or(now, |question| question.since);
+            if now.since(since) >= SEEN {
+                let effects = recovery::answer(model);
+                open(model, Overlay::None);
+                return effects;
+            }
+        }
+        Action::Go(to) => recovery::go(model, to),
+        Action::Ask(errand) => recovery::ask(model, errand, now),
+        // Never usable yet, so never run.
+        Action::RestoreHere => {}
         Action::Open if model.state.screen == Screen::Guides => return guide::enter(model),
         Action::Open => match model.state.zoom {
             _ if model.state.screen != Screen::Overview => toggle(model, Overlay::Detail),
@@ -199,7 +204,10 @@ fn next_theme(model: &mut Model, now: Stamp) -> Vec<Effect> {
     vec![Effect::SaveTheme(name)]
 }
 
-fn open(model: &mut Model, overlay: Overlay) {
+pub(super) fn open(model: &mut Model, overlay: Overlay) {
+    if overlay != Overlay::Question {
+        model.state.question = None;
+    }
     model.state.overlay = overlay;
     model.state.scroll = 0;
 }
@@ -213,10 +221,8 @@ fn toggle(model: &mut Model, overlay: Overlay) {
 fn show(model: &mut Model, screen: Screen) {
     open(model, Overlay::None);
     model.state.screen = screen;
-    match screen {
-        Screen::Overview => model.state.zoom = None,
-        Screen::Recovery => model.state.focus = Pane::Backup,
-        Screen::Guides => {}
+    if screen == Screen::Overview {
+        model.state.zoom = None;
     }
 }
 
@@ -250,8 +256,10 @@ fn thaw(model: &mut Model) {
 }
 
 fn focus(model: &mut Model, to: Move) {
-    if model.state.screen != Screen::Overview {
-        return;
+    match model.state.screen {
+        Screen::Overview => {}
+        Screen::Recovery => return recovery::focus(model, to),
+        Screen::Guides => return,
     }
     let at = model.state.focus.place();
     // The pane of the backups does not fill the overview: it has a screen of its own.
@@ -277,9 +285,10 @@ fn select(model: &mut Model, step: Step) {
         model.state.scroll = to as u16;
         return;
     }
-    if model.state.screen == Screen::Guides {
-        guide::select(model, step);
-        return;
+    match model.state.screen {
+        Screen::Overview => {}
+        Screen::Recovery => return recovery::select(model, step, stepped),
+        Screen::Guides => return guide::select(model, step),
     }
     if scrolls_below(model, step) {
         return;
@@ -296,7 +305,7 @@ fn select(model: &mut Model, step: Step) {
 /// Below the zoomed alerts stand all checks, as one list with them: who goes on beyond the last alert moves
 /// the checks, and who comes back moves them first. True when they took the step.
 fn scrolls_below(model: &mut Model, step: Step) -> bool {
-    if model.state.screen != Screen::Overview || model.state.zoom != Some(Pane::Alerts) {
+    if model.state.zoom != Some(Pane::Alerts) {
         return false;
     }
     let (shown, lines) = model.room.below;
@@ -326,115 +335,4 @@ pub(super) const fn stepped(from: usize, step: Step, page: usize, last: usize) -
         Step::Last => last,
     };
     if to > last { last } else { to }
-}
-
-fn type_key(model: &mut Model, key: Key, now: Stamp) -> Vec<Effect> {
-    let palette = model.state.overlay == Overlay::Palette;
-    let answering = match model.state.overlay {
-        Overlay::Answer(what) => Some(what),
-        _ => None,
-    };
-    match key.code() {
-        Code::Esc if answering.is_none() => {
-            if !palette {
-                model.state.filter.clear();
-            }
-            open(model, Overlay::None);
-        }
-        Code::Esc if answering.is_some() => open(model, Overlay::None),
-        Code::Enter if palette => return choose(model, now),
-        Code::Enter => match answering {
-            Some(what) => return guide::answer(model, what),
-            None => open(model, Overlay::None),
-        },
-        Code::Up if palette => model.state.choice = model.state.choice.saturating_sub(1),
-        Code::Down if palette => {
-            let last = command::matching(model, model.state.line.value()).len().saturating_sub(1);
-            model.state.choice = (model.state.choice + 1).min(last);
-        }
-        Code::Tab if palette => complete(model),
-        Code::PageUp | Code::PageDown if answering.is_some() => {
-            let down = key.code() == Code::PageDown;
-            guide::select(model, if down { Step::PageDown } else { Step::PageUp });
-        }
-        _ => {
-            if let Some(request) = editing(key) {
-                edit(model, request);
-            }
-        }
-    }
-    Vec::new()
-}
-
-fn choose(model: &mut Model, now: Stamp) -> Vec<Effect> {
-    let found = command::matching(model, model.state.line.value());
-    let Some(entry) = found.get(model.state.choice) else { return Vec::new() };
-    if let Some(reason) = &entry.disabled {
-        // The palette stays open: the person sees the reason and chooses again.
-        say(model, Text::from(format!("{}: {reason}", entry.title)), Tone::Refusal, now);
-        return Vec::new();
-    }
-    open(model, Overlay::None);
-    run(model, entry.id, now)
-}
-
-fn complete(model: &mut Model) {
-    let found = command::matching(model, model.state.line.value());
-    if let Some(entry) = found.get(model.state.choice) {
-        model.state.line = entry.title.to_lowercase().into();
-        model.state.choice = 0;
-    }
-}
-
-/// Line editing as readline has it.
-fn editing(key: Key) -> Option<InputRequest> {
-    let mods = key.mods();
-    Some(match (key.code(), mods.ctrl, mods.alt) {
-        (Code::Char(c), false, false) if !is_unsafe(c) => InputRequest::InsertChar(c),
-        (Code::Backspace, false, false) | (Code::Char('h'), true, false) => {
-            InputRequest::DeletePrevChar
-        }
-        (Code::Delete, false, false) | (Code::Char('d'), true, false) => {
-            InputRequest::DeleteNextChar
-        }
-        (Code::Left, false, false) | (Code::Char('b'), true, false) => InputRequest::GoToPrevChar,
-        (Code::Right, false, false) | (Code::Char('f'), true, false) => InputRequest::GoToNextChar,
-        (Code::Left, true, _) | (Code::Char('b'), false, true) => InputRequest::GoToPrevWord,
-        (Code::Right, true, _) | (Code::Char('f'), false, true) => InputRequest::GoToNextWord,
-        (Code::Home, ..) | (Code::Char('a'), true, false) => InputRequest::GoToStart,
-        (Code::End, ..) | (Code::Char('e'), true, false) => InputRequest::GoToEnd,
-        (Code::Char('w'), true, false) | (Code::Backspace, _, true) => InputRequest::DeletePrevWord,
-        (Code::Char('u'), true, false) => InputRequest::DeleteLine,
-        (Code::Char('k'), true, false) => InputRequest::DeleteTillEnd,
-        (Code::Char('y'), true, false) => InputRequest::Yank,
-        _ => return None,
-    })
-}
-
-fn edit(model: &mut Model, request: InputRequest) {
-    let grows = matches!(request, InputRequest::InsertChar(_) | InputRequest::Yank);
-    if grows && model.state.line.value().chars().count() >= LINE {
-        return;
-    }
-    model.state.line.handle(request);
-    typed(model);
-}
-
-fn typed(model: &mut Model) {
-    model.state.choice = 0;
-    if model.state.overlay == Overlay::Filter {
-        model.state.filter = model.state.line.value().to_owned();
-    }
-}
-
-/// A paste is text and nothing else: outside a line it is dropped, inside it never presses Enter.
-fn paste(model: &mut Model, text: &str) {
-    if !model.state.overlay.is_typing() {
-        return;
-    }
-    let room = LINE.saturating_sub(model.state.line.value().chars().count());
-    for c in clean(text).chars().take(room) {
-        model.state.line.handle(InputRequest::InsertChar(c));
-    }
-    typed(model);
 }

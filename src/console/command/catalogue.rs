@@ -1,9 +1,9 @@
 //! The commands themselves.
 
-use super::{Action, Command, Move, Step};
+use super::{Action, Command, Go, Move, Step};
 use crate::{
     base::text::Text,
-    console::model::{Answering, Model, Overlay, Pane, Screen, Seat},
+    console::model::{Answering, Errand, Model, Overlay, Pane, Screen, Seat, line_of_time},
     watch::snapshot::{AlertState, Environment},
 };
 
@@ -14,26 +14,51 @@ pub const CATALOGUE: &[Command] = &[
     bar("help", "Help", "Show all commands with their keys.", &["?"], Action::Help),
     bar("palette", "Command", "Find a command by its name.", &[":"], Action::Palette),
     bar("filter", "Filter", "Show only rows that hold the words you type.", &["/"], Action::Filter)
-        .when(can_filter),
+        .on(Screen::Overview),
+    bar("back-up", "Back up", "Take a backup of the data folder now, as a job.", &["B"], Action::Ask(Errand::Physical))
+        .on(Screen::Recovery).when(can_back_up),
+    bar("verify", "Verify", "Verify the selected backup, as a job.", &["V"], Action::Ask(Errand::Verify))
+        .on(Screen::Recovery).when(can_verify),
+    bar("prove", "Prove", "Restore the selected backup into a scratch cluster and measure, as a job.", &["P"], Action::Ask(Errand::Prove))
+        .on(Screen::Recovery).when(can_prove),
+    bar("restore-here", "Restore", "Restore to the moment under the cursor.", &["R"], Action::RestoreHere)
+        .on(Screen::Recovery).when(can_restore_here),
     bar("open", "Open", "Let the pane fill the screen; then open the selected row.", &["enter"], Action::Open)
         .when(can_open),
     bar("back", "Back", "Go one step back; never leaves the console.", &["esc"], Action::Back)
         .when(can_go_back),
-    bar("next-pane", "Next pane", "Move to the next pane.", &["tab"], Action::Focus(Move::Next)),
+    bar("next-pane", "Next pane", "Move to the next pane or list.", &["tab"], Action::Focus(Move::Next)),
     bar("freeze", "Freeze", "Let the screen stand still, or live again.", &["f", "space"], Action::Freeze),
     bar("acknowledge", "Acknowledge", "Take the selected alert: it is yours now.", &["a"], Action::Acknowledge)
+        .on(Screen::Overview)
         .when(can_acknowledge),
     bar("retry-now", "Retry now", "Ask all sources now, without waiting for their turn.", &["r"], Action::RetryNow),
     bar("way-out", "Way out", "Begin the guide that answers what is selected.", &["w"], Action::GuideForAlert)
-        .when(has_way_out),
+        .on(Screen::Overview).when(has_way_out),
     more("detail", "Detail", "Show everything known of the selected row.", &["d"], Action::Detail).when(has_detail),
     more("sources", "Sources", "Show where the facts come from and how old they are.", &["s"], Action::Sources),
     more("overview", "Overview", "Show the four panes.", &["1"], Action::Screen(Screen::Overview)),
     more("recovery", "Recovery", "Show backups, the WAL timeline, jobs and proofs.", &["3"], Action::Screen(Screen::Recovery)),
     more("guides", "Guides", "Show what walks you through.", &["5"], Action::Screen(Screen::Guides)),
-    more("previous-pane", "Previous pane", "Move to the previous pane.", &["shift-tab"], Action::Focus(Move::Previous)),
-    more("pane-left", "Pane on the left", "Move to the pane on the left.", &["left", "h"], Action::Focus(Move::Left)),
-    more("pane-right", "Pane on the right", "Move to the pane on the right.", &["right", "l"], Action::Focus(Move::Right)),
+    more("previous-pane", "Previous pane", "Move to the previous pane or list.", &["shift-tab"], Action::Focus(Move::Previous)),
+    more("pane-left", "Left", "Move to the pane on the left; on the WAL timeline one cell back.", &["left", "h"], Action::Focus(Move::Left)),
+    more("pane-right", "Right", "Move to the pane on the right; on the WAL timeline one cell on.", &["right", "l"], Action::Focus(Move::Right)),
+    more("much-earlier", "Much earlier", "Go ten cells back on the WAL timeline.", &["shift-left", "H"], Action::Go(Go::Earlier))
+        .on(Screen::Recovery).when(has_line),
+    more("much-later", "Much later", "Go ten cells on, on the WAL timeline.", &["shift-right", "L"], Action::Go(Go::Later))
+        .on(Screen::Recovery).when(has_line),
+    more("backup-before", "Base backup before", "Go to the base backup before, on the WAL timeline.", &["["], Action::Go(Go::BackupBefore))
+        .on(Screen::Recovery).when(has_line),
+    more("backup-after", "Next base backup", "Go to the next base backup on the WAL timeline; behind the last to the newest moment.", &["]"], Action::Go(Go::BackupAfter))
+        .on(Screen::Recovery).when(has_line),
+    more("newest", "Newest moment", "Go to the newest moment that can be restored, and on with it.", &["N"], Action::Go(Go::Newest))
+        .on(Screen::Recovery).when(has_line),
+    more("closer", "Closer", "Spread the WAL timeline out around the cursor.", &["+", "="], Action::Go(Go::Closer))
+        .on(Screen::Recovery).when(has_line),
+    more("farther", "Farther", "Draw the WAL timeline together.", &["-"], Action::Go(Go::Farther))
+        .on(Screen::Recovery).when(has_line),
+    more("back-up-logical", "Back up the database", "Take a backup of the target's database as statements and rows, as a job.", &[], Action::Ask(Errand::Logical))
+        .on(Screen::Recovery).when(can_back_up_logically),
     more("up", "Up", "Select the row above.", &["up", "k"], Action::Select(Step::Up)),
     more("down", "Down", "Select the row below.", &["down", "j"], Action::Select(Step::Down)),
     more("page-up", "Page up", "Go one page up.", &["page-up", "ctrl-u"], Action::Select(Step::PageUp)),
@@ -78,7 +103,7 @@ const fn bar(
     keys: &'static [&'static str],
     action: Action,
 ) -> Command {
-    Command { id, title, help, keys, in_bar: true, action, enabled: always }
+    Command { id, title, help, keys, in_bar: true, on: None, action, enabled: always }
 }
 
 const fn more(
@@ -101,6 +126,21 @@ const fn incident(
 }
 
 impl Command {
+    /// Of use on that screen alone.
+    const fn on(self, screen: Screen) -> Self {
+        Self { on: Some(screen), ..self }
+    }
+
+    /// Why it cannot be used now, if it cannot.
+    pub fn refused(&self, model: &Model) -> Option<Text> {
+        match self.on {
+            Some(screen) if screen != model.state.screen => {
+                Some(Text::from(format!("it belongs to the screen {}", screen.title())))
+            }
+            _ => (self.enabled)(model).err(),
+        }
+    }
+
     const fn when(self, enabled: fn(&Model) -> Result<(), Text>) -> Self {
         Self { enabled, ..self }
     }
@@ -117,17 +157,18 @@ const fn always(_: &Model) -> Result<(), Text> {
 
 /// The detail of the alerts goes on with all checks, so that there is always something to read.
 fn has_detail(model: &Model) -> Result<(), Text> {
-    only(model.state.screen != Screen::Guides, "a guide shows all that it has")?;
+    match model.state.screen {
+        Screen::Overview => {}
+        // Below what is known of a row stands what could be brought back: there is always that.
+        Screen::Recovery => return Ok(()),
+        Screen::Guides => return Err(Text::ours("a guide shows all that it has")),
+    }
     let checks = model.state.focus == Pane::Alerts && !model.snapshot.checks.is_empty();
     only(checks || model.selected_row().is_some(), "the pane has no row")
 }
 
-fn can_filter(model: &Model) -> Result<(), Text> {
-    only(model.state.screen == Screen::Overview, "it narrows the panes of the overview")
-}
-
 fn can_open(model: &Model) -> Result<(), Text> {
-    if model.state.screen == Screen::Guides {
+    if model.state.overlay == Overlay::Question || model.state.screen == Screen::Guides {
         return Ok(());
     }
     let shut = model.state.screen == Screen::Overview && model.state.zoom.is_none();
@@ -145,8 +186,7 @@ fn can_go_back(model: &Model) -> Result<(), Text> {
 }
 
 fn can_acknowledge(model: &Model) -> Result<(), Text> {
-    let alerts = model.state.screen == Screen::Overview && model.state.focus == Pane::Alerts;
-    only(alerts, "select an alert first")?;
+    only(model.state.focus == Pane::Alerts, "select an alert first")?;
     let alert = model.selected_alert().ok_or(Text::ours("there is no alert"))?;
     match alert.state {
         AlertState::Firing => Ok(()),
@@ -167,6 +207,35 @@ fn in_run(model: &Model) -> Result<(), Text> {
     let sheet = model.state.guides.sheet.as_ref().filter(|_| model.state.screen == Screen::Guides);
     let sheet = sheet.ok_or(Text::ours("open a guide first"))?;
     only(sheet.seat == Seat::Ours, "somebody else drives this run: you look on")
+}
+
+fn has_line(model: &Model) -> Result<(), Text> {
+    let bases = line_of_time(&model.snapshot).is_some_and(|line| !line.bases.is_empty());
+    only(bases, "there is no base backup to begin at")
+}
+
+fn can_back_up(model: &Model) -> Result<(), Text> {
+    model.words(Errand::Physical).map(drop)
+}
+
+fn can_back_up_logically(model: &Model) -> Result<(), Text> {
+    model.words(Errand::Logical).map(drop)
+}
+
+fn can_verify(model: &Model) -> Result<(), Text> {
+    model.words(Errand::Verify).map(drop)
+}
+
+fn can_prove(model: &Model) -> Result<(), Text> {
+    model.words(Errand::Prove).map(drop)
+}
+
+/// Its guide is still to come; until then it says which command does it.
+fn can_restore_here(model: &Model) -> Result<(), Text> {
+    has_line(model)?;
+    let at = model.state.recovery.moment(&model.snapshot).unwrap_or_default();
+    let at = at.strftime("%Y-%m-%d %H:%M:%SZ");
+    Err(Text::from(format!("`howdah restore cluster --to-time '{at}'` shows the plan")))
 }
 
 fn has_themes(model: &Model) -> Result<(), Text> {

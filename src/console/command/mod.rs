@@ -11,7 +11,7 @@ use crate::{
     base::text::Text,
     console::{
         input::keymap::{KeyError, KeySettings, Keymap, Preset},
-        model::{Answering, Entry, Model, Screen},
+        model::{Answering, Entry, Errand, Model, Screen},
     },
 };
 
@@ -28,6 +28,8 @@ pub struct Command {
     pub keys: &'static [&'static str],
     /// Whether the key bar shows it.
     pub in_bar: bool,
+    /// The one screen that it belongs to; none when it is of use on all.
+    pub on: Option<Screen>,
     /// What it does.
     pub action: Action,
     /// Whether it can be used now, or why not.
@@ -79,6 +81,12 @@ pub enum Action {
     GuideBack,
     /// In a run of a guide: type this.
     GuideLine(Answering),
+    /// Move the cursor on the line of time, or spread it out.
+    Go(Go),
+    /// Ask whether something is to be done to backups.
+    Ask(Errand),
+    /// Restore to the moment under the cursor.
+    RestoreHere,
     /// Cause an incident on a demo target.
     Incident(&'static str),
 }
@@ -90,6 +98,7 @@ impl Action {
             Self::Focus(_) | Self::Select(_) | Self::Open | Self::Back | Self::Screen(_) => "Move",
             Self::Help | Self::Palette | Self::Filter | Self::Detail | Self::Sources => "Find",
             Self::RetryNow | Self::Acknowledge | Self::GuideForAlert => "Act",
+            Self::Go(_) | Self::Ask(_) | Self::RestoreHere => "Recovery",
             Self::Freeze | Self::Theme | Self::Mouse | Self::Redraw => "Screen",
             Self::Quit | Self::Suspend => "Leave",
             Self::GuideBack | Self::GuideLine(_) => "In a guide",
@@ -109,6 +118,25 @@ pub enum Move {
     Left,
     /// The pane on the right, if there is one.
     Right,
+}
+
+/// Where the cursor on the line of time goes, and how it is spread out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Go {
+    /// Ten cells to the left.
+    Earlier,
+    /// Ten cells to the right.
+    Later,
+    /// To the end of the base backup before.
+    BackupBefore,
+    /// To the end of the next base backup; behind the last to the newest moment.
+    BackupAfter,
+    /// To the newest moment that can be restored, and on with it.
+    Newest,
+    /// A cell becomes less time.
+    Closer,
+    /// A cell becomes more time.
+    Farther,
 }
 
 /// Where the selection goes.
@@ -152,7 +180,7 @@ pub fn entry(command: &Command, model: &Model) -> Entry {
         title: command.title,
         help: command.help,
         keys: model.keys.keys_of(command.id).iter().map(ToString::to_string).collect(),
-        disabled: (command.enabled)(model).err(),
+        disabled: command.refused(model),
     }
 }
 
@@ -164,10 +192,11 @@ pub fn all(model: &Model) -> Vec<Entry> {
 /// The commands of the key bar, the most wanted first.
 pub fn bar(model: &Model) -> Vec<Entry> {
     let walks = model.state.screen == Screen::Guides && model.state.guides.sheet.is_some();
+    let here = |screen| screen == model.state.screen;
     let shown = |command: &&Command| match command.action {
         Action::GuideBack | Action::GuideLine(_) => walks,
         Action::Open | Action::Back | Action::Help => command.in_bar,
-        _ => command.in_bar && !walks,
+        _ => command.in_bar && command.on.is_none_or(here) && !walks,
     };
     CATALOGUE.iter().filter(shown).map(|command| entry(command, model)).collect()
 }

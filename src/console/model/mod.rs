@@ -2,15 +2,23 @@
 //!
 //! The screens draw from it, `update` changes it. It knows neither keys nor terminal.
 
+mod axis;
+mod errand;
 mod guide;
+mod recovery;
 mod rows;
 
 use std::{collections::BTreeMap, sync::Arc};
 
 use tui_input::Input;
 
-pub use self::guide::{Answering, GuideWish, Guides, Offered, Seat, Sheet, Shelf, Waiting};
-pub use self::rows::{BackupRow, Row, Rows, backup_at, count, rows};
+pub use self::{
+    axis::Axis,
+    errand::{Calling, Errand, Question},
+    guide::{Answering, GuideWish, Guides, Offered, Seat, Sheet, Shelf, Waiting},
+    recovery::{RecoveryRow, RecoveryState, Section, line_of_time, recovery_rows},
+    rows::{BackupRow, Row, Rows, backup_at, count, rows},
+};
 use super::input::keymap::Keymap;
 use crate::{
     base::{clock::Stamp, text::Text},
@@ -105,6 +113,8 @@ pub enum Overlay {
     Sources,
     /// A line to answer a guide with.
     Answer(Answering),
+    /// A command that is to be run, with the question whether.
+    Question,
 }
 
 impl Overlay {
@@ -148,8 +158,12 @@ pub struct UiState {
     pub selected: BTreeMap<Pane, Text>,
     /// First check shown below the rows of the zoomed alerts.
     pub below: u16,
+    /// What was done to the Recovery screen.
+    pub recovery: RecoveryState,
     /// What lies over the panes.
     pub overlay: Overlay,
+    /// What [`Overlay::Question`] asks.
+    pub question: Option<Question>,
     /// First line shown of the help, detail or sources overlay.
     pub scroll: u16,
     /// The line being typed, in the palette or the filter: `value()` and `visual_cursor()`.
@@ -189,6 +203,8 @@ pub struct Model {
     pub room: Room,
     /// The way to the terminal loses or garbles reports of the mouse, as Mosh does.
     pub mouse_garbled: bool,
+    /// How howdah is called for the target that is shown.
+    pub calling: Calling,
 }
 
 /// How much a frame had room for: what a page is, and where scrolling ends.
@@ -198,6 +214,10 @@ pub struct Room {
     pub rows: [u16; 4],
     /// Checks that are shown below the rows of the zoomed alerts, and how many there are.
     pub below: (u16, u16),
+    /// Rows that each list of the Recovery screen can show, in the order of [`Section::ALL`].
+    pub sections: [u16; 3],
+    /// Cells of the line of time.
+    pub line: u16,
     /// Lines of the overlay that are shown, and how many it has.
     pub overlay: (u16, u16),
     /// Lines of the guides' screen that are shown, and how many it has.

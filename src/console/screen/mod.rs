@@ -9,6 +9,8 @@ mod overview;
 mod painter;
 mod palette;
 mod pane;
+mod question;
+mod recovery;
 mod sources;
 mod switch;
 mod tabs;
@@ -21,7 +23,7 @@ use ratatui::{
 };
 
 use super::{
-    model::{Entry, Overlay, Pane, Screen, UiState},
+    model::{Entry, Overlay, Screen, UiState},
     theme::{Glyphs, Theme},
     view::{Sight, link},
     widget::{Canvas, sweep},
@@ -61,6 +63,10 @@ pub struct Layout {
     pub rows: [u16; 4],
     /// How many checks are shown below the zoomed alerts, of how many.
     pub below: (u16, u16),
+    /// How many rows each list of the Recovery screen can show.
+    pub sections: [u16; 3],
+    /// Cells of the line of time.
+    pub line: u16,
     /// How many lines the overlay shows of how many; a page is the first figure.
     pub overlay: (u16, u16),
     /// How many lines of the guides' screen are shown of how many.
@@ -108,7 +114,7 @@ pub fn render(
                 guides::draw(&mut canvas, &sight, ui, body, &mut layout);
             }
             _ if state.screen == Screen::Recovery => {
-                zoom::draw(&mut canvas, &sight, Pane::Backup, body, &mut layout);
+                recovery::draw(&mut canvas, &sight, body, &mut layout);
             }
             Some(pane) => zoom::draw(&mut canvas, &sight, pane, body, &mut layout),
             None if body.width >= FOUR_PANES.0 && body.height >= FOUR_PANES.1 => {
@@ -123,6 +129,7 @@ pub fn render(
             Overlay::Palette => palette::draw(&mut canvas, &sight, ui, body, &mut layout),
             Overlay::Detail => detail::draw(&mut canvas, &sight, body, &mut layout),
             Overlay::Sources => sources::draw(&mut canvas, &sight, body, &mut layout),
+            Overlay::Question => question::draw(&mut canvas, &sight, ui, body, &mut layout),
         }
     }
     sweep(buf);

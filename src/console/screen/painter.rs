@@ -55,7 +55,8 @@ impl Painter {
             | Overlay::Filter
             | Overlay::Detail
             | Overlay::Sources
-            | Overlay::Answer(_) => Vec::new(),
+            | Overlay::Answer(_)
+            | Overlay::Question => Vec::new(),
         };
         let ui = Ui {
             theme: &self.theme,

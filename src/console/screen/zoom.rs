@@ -6,7 +6,7 @@ use super::{Layout, detail, overview::edges, pane};
 use crate::console::{
     model::{Pane, rows},
     theme::Meaning,
-    view::{Sight, checks, recovery},
+    view::{Sight, checks},
     widget::{
         Canvas, Fact, draw_captions, draw_facts, draw_rows, grid, lay_facts, line_width, piece,
         place,
@@ -24,7 +24,7 @@ struct Shares {
 impl Shares {
     /// Shares `height` rows; two lines between the parts are counted in.
     fn new(pane: Pane, height: u16, any: bool) -> Self {
-        let has_third = matches!(pane, Pane::Alerts | Pane::Backup);
+        let has_third = pane == Pane::Alerts;
         if height < 10 {
             return Self { table: height, detail: 0, third: 0 };
         }
@@ -40,8 +40,7 @@ impl Shares {
             let detail = (height * 11 / 20).clamp(5, 14);
             return Self { table: height - detail - 1, detail, third: 0 };
         }
-        let least = if pane == Pane::Backup { 6 } else { 4 };
-        let table = (height / 4).clamp(least, 12).min(height - 8);
+        let table = (height / 4).clamp(4, 12).min(height - 8);
         let rest = height - table - 2;
         let detail = (rest * 6 / 10).clamp(3, 10);
         Self { table, detail, third: rest - detail }
@@ -77,7 +76,7 @@ pub fn draw(
         let line = Rect { x: area.x + 1, y: *cut, width: area.width - 2, height: 1 };
         canvas.tint(line, Meaning::Border);
     }
-    let captions = u16::from(shown != Pane::Backup && table.height > 2);
+    let captions = u16::from(table.height > 2);
     let rows_room = table.height - captions;
     let list = pane::List::new(sight, shown, rows_room);
     pane::title(canvas, sight, shown, &list, area);
@@ -104,10 +103,7 @@ pub fn draw(
     }
     if shares.third > 0 {
         let place = Rect { y: inner.bottom() - shares.third, height: shares.third, ..inner };
-        match shown {
-            Pane::Alerts => all_checks(canvas, sight, place, layout),
-            _ => facts(canvas, sight, place, "If this machine died now", &recovery::facts(sight)),
-        }
+        all_checks(canvas, sight, place, layout);
     }
 }
 
@@ -122,7 +118,7 @@ fn heading(canvas: &mut Canvas<'_>, area: Rect, title: &str, beyond: &str) {
 }
 
 /// Draws facts under their heading, as many as fit.
-fn facts(canvas: &mut Canvas<'_>, sight: &Sight<'_>, area: Rect, title: &str, facts: &[Fact]) {
+pub fn facts(canvas: &mut Canvas<'_>, sight: &Sight<'_>, area: Rect, title: &str, facts: &[Fact]) {
     let lines = lay_facts(facts, area.width);
     let hidden = lines.len().saturating_sub(usize::from(area.height));
     heading(canvas, area, title, &pane::beyond(sight, 0, hidden));

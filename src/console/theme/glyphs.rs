@@ -122,6 +122,24 @@ impl Glyphs {
         self.pick("↓", "v")
     }
 
+    /// A base backup on the line of time.
+    pub const fn base(self) -> &'static str {
+        self.pick("◆", "B")
+    }
+
+    /// Points down at the moment that was picked.
+    pub const fn cursor(self) -> &'static str {
+        self.pick("▼", "v")
+    }
+
+    /// A cell of the line of time: it can be restored, it cannot, there is nothing yet.
+    pub const fn time(self) -> [&'static str; 3] {
+        match self {
+            Self::Unicode => ["█", "✗", "░"],
+            Self::Ascii => ["#", "x", "."],
+        }
+    }
+
     /// The full and the empty cell of a bar.
     pub const fn bar(self) -> (&'static str, &'static str) {
         match self {

@@ -197,7 +197,8 @@ pub fn detail(sight: &Sight<'_>, index: usize) -> (String, Vec<Fact>) {
     }
 }
 
-fn running_facts(sight: &Sight<'_>, running: &RunningBackup) -> (String, Vec<Fact>) {
+/// Everything known of a base backup that is being taken.
+pub fn running_facts(sight: &Sight<'_>, running: &RunningBackup) -> (String, Vec<Fact>) {
     let total =
         running.total.map_or_else(|| format!("{} not estimated", sight.glyphs.unknown()), bytes);
     let facts = vec![

@@ -35,7 +35,7 @@ pub fn state(backup: &KeptBackup) -> (Tone, String) {
 }
 
 /// Why it is in that state, where there is more to say.
-fn reason(backup: &KeptBackup) -> Option<&Text> {
+pub fn reason(backup: &KeptBackup) -> Option<&Text> {
     match &backup.state {
         BackupState::Complete { wrong, .. } => wrong.as_ref(),
         BackupState::Failed { why, .. } | BackupState::Damaged { why } => Some(why),
@@ -79,6 +79,9 @@ pub fn detail(sight: &Sight<'_>, backup: &KeptBackup) -> (String, Vec<Fact>) {
         fact("took", backup.duration.map_or_else(unknown, span)),
         fact("size", backup.size.map_or_else(unknown, bytes)),
     ];
+    if let Some(at) = backup.verified {
+        facts.push(fact("verified", format!("{} ago", short_age(sight.ago(at)))));
+    }
     if let Some(why) = reason(backup) {
         facts.push(fact("why", why.to_string()));
     }

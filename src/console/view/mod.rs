@@ -4,13 +4,17 @@
 
 pub mod alerts;
 pub mod backup;
+pub mod backups;
 pub mod breakers;
 pub mod checks;
+pub mod jobs;
 pub mod kept;
 pub mod link;
 pub mod pools;
+pub mod proofs;
 pub mod recovery;
 pub mod sources;
+pub mod timeline;
 
 use std::time::Duration;
 

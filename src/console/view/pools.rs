@@ -158,7 +158,8 @@ const fn wait_meaning(meaning: WaitMeaning) -> &'static str {
 /// one.
 pub fn lacks_endpoints(sight: &Sight<'_>) -> bool {
     use crate::watch::snapshot::SourceKind;
-    sight.snapshot.sources.iter().all(|source| source.kind == SourceKind::Server)
+    let beside = [SourceKind::Server, SourceKind::Repository, SourceKind::Jobs];
+    sight.snapshot.sources.iter().all(|source| beside.contains(&source.kind))
 }
 
 /// Sources that have never answered: their pools are missing from the list.

@@ -66,6 +66,7 @@ fn row(sight: &Sight<'_>, source: &Source) -> (TableRow, Vec<String>) {
         SourceKind::Metrics => "metrics",
         SourceKind::PgBouncer => "PgBouncer",
         SourceKind::Repository => "repository",
+        SourceKind::Jobs => "jobs",
     };
     let unread = source.unreadable;
     let unread_meaning = if unread > 0 { Meaning::Warning } else { Meaning::Text };

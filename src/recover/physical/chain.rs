@@ -25,7 +25,12 @@ pub struct Shelf {
 impl Shelf {
     /// Sorts what is kept, and reads the history files.
     pub fn of(archive: &dyn Archive, segment_size: u64) -> Result<Self> {
-        Self::sort(&archive.files()?, segment_size, &mut |name| {
+        Self::of_files(archive, &archive.files()?, segment_size)
+    }
+
+    /// The same for files that are listed already.
+    pub fn of_files(archive: &dyn Archive, files: &[Kept], segment_size: u64) -> Result<Self> {
+        Self::sort(files, segment_size, &mut |name| {
             let folder = tempfile::tempdir().map_err(Fault::io("no temporary folder"))?;
             let copy = folder.path().join(name);
             archive.fetch(name, &copy)?;

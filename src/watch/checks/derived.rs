@@ -418,6 +418,7 @@ mod tests {
             began: at(began),
             duration: None,
             size: None,
+            verified: None,
             state,
         };
         let complete = |level| BackupState::Complete { level, wrong: None };
@@ -430,6 +431,9 @@ mod tests {
                 wal: Known::Unknown(unknown()),
                 rto: Known::Unknown(unknown()),
                 pitr: Known::Unknown(unknown()),
+                timeline: Known::Unknown(unknown()),
+                proofs: Vec::new(),
+                expiry: Known::Unknown(unknown()),
             });
             let recoverability = Recoverability {
                 pitr: Known::Is(Pitr { from: at(0), to: at(1), gaps }),

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use super::{Known, Pitr, Rto};
+use super::{Known, Pitr, Rto, Timeline};
 use crate::base::{clock::Timestamp, text::Text};
 
 /// A backup repository.
@@ -20,6 +20,12 @@ pub struct Repository {
     pub rto: Known<Rto>,
     /// Which moments can be restored.
     pub pitr: Known<Pitr>,
+    /// The same as a line of time.
+    pub timeline: Known<Timeline>,
+    /// The proofs, newest first.
+    pub proofs: Vec<KeptProof>,
+    /// What `howdah backup expire` would remove.
+    pub expiry: Known<Expiry>,
 }
 
 impl Repository {
@@ -47,8 +53,17 @@ pub struct KeptBackup {
     pub duration: Option<Duration>,
     /// Bytes that it takes in the repository.
     pub size: Option<u64>,
+    /// When it was last verified.
+    pub verified: Option<Timestamp>,
     /// What became of it.
     pub state: BackupState,
+}
+
+impl KeptBackup {
+    /// True when there is something to restore from.
+    pub const fn is_whole(&self) -> bool {
+        matches!(self.state, BackupState::Complete { .. })
+    }
 }
 
 /// What became of a backup.
@@ -76,6 +91,60 @@ pub enum BackupState {
         /// Why.
         why: Text,
     },
+}
+
+/// A restore that was made to see whether it can be made.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct KeptProof {
+    /// Its name.
+    pub name: Text,
+    /// The backup that it was made of.
+    pub backup: Text,
+    /// When it began.
+    pub at: Timestamp,
+    /// What came of it.
+    pub verdict: ProofVerdict,
+    /// The level of proof that the backup reached, 1 to 5.
+    pub level: Option<u8>,
+    /// How long it took until the first write.
+    pub rto: Option<Duration>,
+    /// At most so much would have been lost.
+    pub rpo: Option<Duration>,
+    /// It ran with settings that a real cluster must not have: a real restore takes longer.
+    pub drill: bool,
+    /// Why it is not better than that.
+    pub findings: Vec<Text>,
+}
+
+/// What came of a proof.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ProofVerdict {
+    /// The backup comes back, within its targets.
+    Proven,
+    /// It comes back, and a target is missed.
+    TargetMissed,
+    /// It does not come back.
+    Failed,
+    /// It does not come back because what is kept is damaged.
+    Damaged,
+}
+
+/// What would be removed, and by which rule.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Expiry {
+    /// Every backup of so many days stays.
+    pub days: u32,
+    /// The newest so many of each kind stay, however old.
+    pub at_least: usize,
+    /// The backups that would go, oldest first.
+    pub going: Vec<Text>,
+    /// Files of WAL that would go; none when it cannot be told which are needed.
+    pub wal: Option<u64>,
+    /// Bytes that would become free.
+    pub freed: u64,
+    /// When this was found.
+    pub at: Timestamp,
 }
 
 /// How far the WAL reaches in a repository.

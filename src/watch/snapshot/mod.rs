@@ -5,23 +5,27 @@
 //! stamp of its source ([`Source::freshness`]). Nothing here reads a clock.
 
 mod health;
+mod jobs;
 mod kept;
 mod known;
 mod pools;
 mod recovery;
 mod server;
 mod source;
+mod timeline;
 
 use serde::Serialize;
 
 pub use self::{
     health::{Alert, AlertState, Check, CheckState, Finding, Severity},
-    kept::{BackupState, KeptBackup, KeptWal, Repository},
+    jobs::{Job, JobState},
+    kept::{BackupState, Expiry, KeptBackup, KeptProof, KeptWal, ProofVerdict, Repository},
     known::Known,
     pools::{Breaker, BreakerState, Pool, PoolKind, Wait, WaitMeaning},
     recovery::{ArchiveMode, Archiver, Backup, Pitr, Recoverability, Rpo, Rto, RunningBackup},
     server::{Application, Environment, Identity, Link, LinkState, Problem, Role, Server, Target},
     source::{Cost, Freshness, Source, SourceKind},
+    timeline::{BaseBackup, Reach, Timeline, WalPoint},
 };
 use crate::base::clock::{Stamp, Timestamp};
 
@@ -52,6 +56,8 @@ pub struct Snapshot {
     pub alerts: Vec<Alert>,
     /// What is known of backups and of the WAL archive.
     pub backup: Backup,
+    /// Long work that runs or ran, the latest first.
+    pub jobs: Known<Vec<Job>>,
     /// Where the facts come from.
     pub sources: Vec<Source>,
     /// What watching costs the server.

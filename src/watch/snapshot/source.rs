@@ -51,6 +51,8 @@ pub enum SourceKind {
     PgBouncer,
     /// A backup repository.
     Repository,
+    /// The folder of this user's jobs.
+    Jobs,
 }
 
 /// Whether facts are still worth believing.

@@ -1,7 +1,7 @@
-//! The watch on a backup repository.
+//! The watch on what is kept in files: a backup repository, the folder of jobs.
 //!
-//! How it is read is the caller's affair: this room knows no manifests. It sees to it that a repository that
-//! hangs, as a dead network folder does, is a state and not a hang.
+//! How it is read is the caller's affair: this room knows neither manifests nor journals. It sees to it that
+//! one that hangs, as a dead network folder does, is a state and not a hang.
 
 use std::{fmt, sync::Arc, time::Duration};
 
@@ -17,18 +17,58 @@ use crate::{
         text::Text,
         units,
     },
-    watch::snapshot::{Problem, Repository, Source, SourceKind},
+    watch::snapshot::{Job, Problem, Repository, Source, SourceKind},
 };
 
 /// The name of the repository among the sources.
 pub const REPOSITORY: &str = "repository";
-/// A repository that takes longer is told as silent; its answer counts when it comes.
+/// The name of the folder of jobs among the sources.
+pub const JOBS: &str = "jobs";
+/// One that takes longer is told as silent; its answer counts when it comes.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// Reads a repository, blocking for as long as that takes.
-pub type ReadRepository = Arc<dyn Fn() -> Result<Repository, Problem> + Send + Sync>;
+/// Reads it, blocking for as long as that takes.
+pub type Read<T> = Arc<dyn Fn() -> Result<T, Problem> + Send + Sync>;
 
-/// A repository to watch.
+/// How what is kept is read.
+#[derive(Clone)]
+pub enum Reader {
+    /// A backup repository.
+    Repository(Read<Repository>),
+    /// The folder of jobs.
+    Jobs(Read<Vec<Job>>),
+}
+
+/// What it held.
+enum Held {
+    Repository(Repository),
+    Jobs(Vec<Job>),
+}
+
+impl Reader {
+    const fn kind(&self) -> SourceKind {
+        match self {
+            Self::Repository(_) => SourceKind::Repository,
+            Self::Jobs(_) => SourceKind::Jobs,
+        }
+    }
+
+    const fn name(&self) -> &'static str {
+        match self {
+            Self::Repository(_) => REPOSITORY,
+            Self::Jobs(_) => JOBS,
+        }
+    }
+
+    fn read(&self) -> Result<Held, Problem> {
+        match self {
+            Self::Repository(read) => read().map(Held::Repository),
+            Self::Jobs(read) => read().map(Held::Jobs),
+        }
+    }
+}
+
+/// A place to watch.
 #[derive(Clone)]
 pub struct Keeper {
     /// Where it is, without secrets.
@@ -36,7 +76,7 @@ pub struct Keeper {
     /// How often it is read.
     pub period: Duration,
     /// How it is read.
-    pub read: ReadRepository,
+    pub read: Reader,
 }
 
 impl fmt::Debug for Keeper {
@@ -45,7 +85,7 @@ impl fmt::Debug for Keeper {
     }
 }
 
-/// Reads a repository every period and sends what it holds.
+/// Reads it every period and sends what it holds.
 pub async fn run(keeper: Keeper, clock: Clock, line: Line) {
     let period = keeper.period;
     keep_asking(Watch { keeper, clock, last_good: None, under_way: None }, period, line).await;
@@ -56,15 +96,15 @@ struct Watch {
     clock: Clock,
     last_good: Option<Stamp>,
     /// A reading that was not over in time. Another one is not begun beside it: it would hang, too.
-    under_way: Option<JoinHandle<Result<Repository, Problem>>>,
+    under_way: Option<JoinHandle<Result<Held, Problem>>>,
 }
 
 impl Look for Watch {
     async fn look(&mut self) -> Reading {
         let asked = self.clock.now();
         let mut reading = self.under_way.take().unwrap_or_else(|| {
-            let read = Arc::clone(&self.keeper.read);
-            tokio::task::spawn_blocking(move || read())
+            let read = self.keeper.read.clone();
+            tokio::task::spawn_blocking(move || read.read())
         });
         let Ok(answer) = timeout(PATIENCE, &mut reading).await else {
             self.under_way = Some(reading);
@@ -74,15 +114,19 @@ impl Look for Watch {
             return self.failed(Problem { what: what.into(), remedy });
         };
         match answer {
-            Ok(Ok(repository)) => {
+            Ok(Ok(held)) => {
                 let now = self.clock.now();
                 self.last_good = Some(now);
                 let source = self.source(None, Some(now.since(asked)));
-                Reading { repository: Some(repository), ..Reading::answered(source) }
+                let answered = Reading::answered(source);
+                match held {
+                    Held::Repository(held) => Reading { repository: Some(held), ..answered },
+                    Held::Jobs(held) => Reading { jobs: Some(held), ..answered },
+                }
             }
             Ok(Err(problem)) => self.failed(problem),
             Err(_) => self.failed(Problem {
-                what: Text::ours("the repository could not be read"),
+                what: format!("{} could not be read", self.keeper.location).into(),
                 remedy: Text::ours("The log says more."),
             }),
         }
@@ -96,8 +140,8 @@ impl Watch {
 
     fn source(&self, problem: Option<Problem>, latency: Option<Duration>) -> Source {
         Source {
-            name: Text::ours(REPOSITORY),
-            kind: SourceKind::Repository,
+            name: Text::ours(self.keeper.read.name()),
+            kind: self.keeper.read.kind(),
             address: self.keeper.location.clone(),
             period: self.keeper.period,
             last_good: self.last_good,
@@ -124,6 +168,9 @@ mod tests {
             wal: Known::Unknown(unknown()),
             rto: Known::Unknown(unknown()),
             pitr: Known::Unknown(unknown()),
+            timeline: Known::Unknown(unknown()),
+            proofs: Vec::new(),
+            expiry: Known::Unknown(unknown()),
         }
     }
 
@@ -132,11 +179,12 @@ mod tests {
         let (out, mut readings) = mpsc::channel(4);
         let (release, held) = std::sync::mpsc::channel::<()>();
         let held = std::sync::Mutex::new(held);
-        let read: ReadRepository = Arc::new(move || {
+        let read: Read<Repository> = Arc::new(move || {
             // Held until the test lets go, as a dead network folder would.
             let _ = held.lock().expect("one at a time").recv();
             Ok(empty())
         });
+        let read = Reader::Repository(read);
         let keeper =
             Keeper { location: Text::ours("/repo"), period: Duration::from_millis(10), read };
         let cancel = CancellationToken::new();

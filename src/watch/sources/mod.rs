@@ -1,4 +1,5 @@
-//! Where facts come from: applications' metrics endpoints, PgBouncer's admin console, a backup repository.
+//! Where facts come from: applications' metrics endpoints, PgBouncer's admin console, a backup repository,
+//! the folder of jobs.
 
 pub mod address;
 pub mod endpoint;
@@ -12,7 +13,7 @@ pub mod profiles;
 pub mod scrape;
 pub mod selector;
 
-use super::snapshot::{Breaker, Pool, Repository, Source};
+use super::snapshot::{Breaker, Job, Pool, Repository, Source};
 
 /// What one attempt to ask a source brought.
 #[derive(Clone, Debug, PartialEq)]
@@ -28,6 +29,8 @@ pub struct Reading {
     pub breakers: Vec<Breaker>,
     /// What it keeps, if it is a backup repository.
     pub repository: Option<Repository>,
+    /// The jobs, if it is their folder.
+    pub jobs: Option<Vec<Job>>,
 }
 
 impl Reading {
@@ -39,6 +42,6 @@ impl Reading {
     /// An answer that tells of nothing yet.
     pub fn answered(source: Source) -> Self {
         let (pools, breakers) = (Vec::new(), Vec::new());
-        Self { source, answered: true, pools, breakers, repository: None }
+        Self { source, answered: true, pools, breakers, repository: None, jobs: None }
     }
 }
