@@ -156,7 +156,7 @@ fn act(model: &mut Model, action: Action, now: Stamp) -> Vec<Effect> {
         Action::Go(to) => recovery::go(model, to),
         Action::Ask(errand) => recovery::ask(model, errand, now),
         // Never usable yet, so never run.
-        Action::RestoreHere => {}
+        Action::RestoreHere => return restore_here(model),
         Action::Open if model.state.screen == Screen::Guides => return guide::enter(model),
         Action::Open => match model.state.zoom {
             _ if model.state.screen != Screen::Overview => toggle(model, Overlay::Detail),
@@ -179,6 +179,16 @@ fn act(model: &mut Model, action: Action, now: Stamp) -> Vec<Effect> {
         Action::Freeze => freeze(model, now),
     }
     Vec::new()
+}
+
+/// Begins the guide that brings a cluster back, with the moment under the cursor as the one that is wanted.
+fn restore_here(model: &mut Model) -> Vec<Effect> {
+    let Some(at) = model.state.recovery.moment(&model.snapshot) else { return Vec::new() };
+    let moment = at.strftime("%Y-%m-%d %H:%M:%SZ").to_string();
+    let offered = [("lost", "cluster".to_owned()), ("moment", moment)];
+    let offered = offered.map(|(name, value)| (name.to_owned(), value)).to_vec();
+    show(model, Screen::Guides);
+    vec![Effect::Guide(GuideWish::Begin(Text::ours("restore"), offered))]
 }
 
 /// True while a run fills the screen.

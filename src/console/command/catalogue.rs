@@ -230,12 +230,10 @@ fn can_prove(model: &Model) -> Result<(), Text> {
     model.words(Errand::Prove).map(drop)
 }
 
-/// Its guide is still to come; until then it says which command does it.
+/// Whether that moment can be reached the guide finds out itself, from the WAL.
 fn can_restore_here(model: &Model) -> Result<(), Text> {
     has_line(model)?;
-    let at = model.state.recovery.moment(&model.snapshot).unwrap_or_default();
-    let at = at.strftime("%Y-%m-%d %H:%M:%SZ");
-    Err(Text::from(format!("`howdah restore cluster --to-time '{at}'` shows the plan")))
+    only(model.state.recovery.moment(&model.snapshot).is_some(), "no moment is known")
 }
 
 fn has_themes(model: &Model) -> Result<(), Text> {
