@@ -5,8 +5,12 @@ use crate::{
     base::clock::{Stamp, Timestamp},
     console::{
         command::{Go, Move, Step},
-        model::{Axis, Errand, Model, Overlay, Question, Section, line_of_time, recovery_rows},
+        model::{
+            Axis, Errand, Model, Overlay, Question, RecoveryRow, Section, line_of_time,
+            recovery_rows,
+        },
     },
+    watch::snapshot::Timeline,
 };
 
 /// Cells that a large step goes.
@@ -34,7 +38,7 @@ pub fn select(model: &mut Model, step: Step, stepped: fn(usize, Step, usize, usi
     let rows = recovery_rows(&model.snapshot, section);
     let from = model.state.recovery.place(section, &rows);
     let to = stepped(from, step, page.into(), rows.len().saturating_sub(1));
-    if let Some(id) = rows.get(to).map(|row| row.id()) {
+    if let Some(id) = rows.get(to).map(RecoveryRow::id) {
         model.state.recovery.selected.insert(section, id);
     }
 }
@@ -71,7 +75,7 @@ fn shift(model: &mut Model, cells: i64) {
     let state = &model.state.recovery;
     let Some(axis) = axis(model) else { return };
     let Some((at, (first, newest))) =
-        state.moment(&model.snapshot).zip(line_of_time(&model.snapshot).and_then(|l| l.ends()))
+        state.moment(&model.snapshot).zip(line_of_time(&model.snapshot).and_then(Timeline::ends))
     else {
         return;
     };

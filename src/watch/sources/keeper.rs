@@ -41,7 +41,7 @@ pub enum Reader {
 
 /// What it held.
 enum Held {
-    Repository(Repository),
+    Repository(Box<Repository>),
     Jobs(Vec<Job>),
 }
 
@@ -62,7 +62,7 @@ impl Reader {
 
     fn read(&self) -> Result<Held, Problem> {
         match self {
-            Self::Repository(read) => read().map(Held::Repository),
+            Self::Repository(read) => read().map(Box::new).map(Held::Repository),
             Self::Jobs(read) => read().map(Held::Jobs),
         }
     }
@@ -120,7 +120,7 @@ impl Look for Watch {
                 let source = self.source(None, Some(now.since(asked)));
                 let answered = Reading::answered(source);
                 match held {
-                    Held::Repository(held) => Reading { repository: Some(held), ..answered },
+                    Held::Repository(held) => Reading { repository: Some(*held), ..answered },
                     Held::Jobs(held) => Reading { jobs: Some(held), ..answered },
                 }
             }

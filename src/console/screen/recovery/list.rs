@@ -12,7 +12,7 @@ use crate::console::{
         Canvas, Column, Line, TableRow, draw_captions, draw_rows, line_width, piece, place, wrap,
     },
 };
-use crate::watch::snapshot::Known;
+use crate::{base::text::Text, watch::snapshot::Known};
 
 /// The rows of a list, and which of them are in sight.
 struct Shown<'a> {
@@ -137,13 +137,13 @@ fn none(sight: &Sight<'_>, section: Section) -> String {
             "No job was started from this account: `--detach`, or a command of this screen, starts one."
                 .to_owned()
         }
-        (Section::Jobs, _, unseen) => unknown(unseen.reason().map(|why| why.as_str())),
+        (Section::Jobs, _, unseen) => unknown(unseen.reason().map(Text::as_str)),
         (Section::Backups, Known::Is(_), _) => {
             "There is no backup yet: `howdah backup` takes one.".to_owned()
         }
         (Section::Proofs, Known::Is(_), _) => {
             "No restore was tried yet: `howdah prove` does, and measures the RTO.".to_owned()
         }
-        (_, unseen, _) => unknown(unseen.reason().map(|why| why.as_str())),
+        (_, unseen, _) => unknown(unseen.reason().map(Text::as_str)),
     }
 }
