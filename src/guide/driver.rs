@@ -129,8 +129,7 @@ impl Drive {
         self.follow();
         loop {
             match said.recv_timeout(BEAT) {
-                Ok(Said::Person(input)) => self.take(input),
-                Ok(Said::Hands(input)) => self.take(input),
+                Ok(Said::Person(input) | Said::Hands(input)) => self.take(input),
                 Ok(Said::Stop) | Err(RecvTimeoutError::Disconnected) => break,
                 Err(RecvTimeoutError::Timeout) => {
                     if let Some(event) = self.owed.take() {

@@ -45,13 +45,11 @@ pub fn guides(own: &Path) -> Result<Vec<Guide>, GuideError> {
 /// The guide of that name.
 pub fn guide(own: &Path, id: &str) -> Result<Guide, GuideError> {
     let mut guides = guides(own)?;
-    match guides.iter().position(|guide| guide.id == id) {
-        Some(at) => Ok(guides.swap_remove(at)),
-        None => {
-            let known: Vec<String> = guides.into_iter().map(|guide| guide.id).collect();
-            Err(GuideError::Unknown { word: id.into(), known: known.join(", ") })
-        }
+    if let Some(at) = guides.iter().position(|guide| guide.id == id) {
+        return Ok(guides.swap_remove(at));
     }
+    let known: Vec<String> = guides.into_iter().map(|guide| guide.id).collect();
+    Err(GuideError::Unknown { word: id.into(), known: known.join(", ") })
 }
 
 #[cfg(test)]

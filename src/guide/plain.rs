@@ -204,7 +204,7 @@ pub fn write_page(out: &mut dyn Write, page: &Page, anew: bool) -> io::Result<()
     }
     match &page.ask {
         Ask::Choose(options) if options.is_empty() => {
-            writeln!(out, "   there is nothing to choose")?
+            writeln!(out, "   there is nothing to choose")?;
         }
         Ask::Choose(options) => {
             for (n, option) in options.iter().enumerate() {

@@ -133,7 +133,7 @@ impl Runs {
         }
         let who = Who::current(std::env::var("HOWDAH_ACTOR").ok().as_deref());
         let words = format!("{}, process {}", who.in_words(), std::process::id());
-        (&lock).set_len(0).and_then(|()| (&lock).write_all(words.as_bytes())).map_err(io(&path))?;
+        lock.set_len(0).and_then(|()| (&lock).write_all(words.as_bytes())).map_err(io(&path))?;
         let card = self.card(id)?;
         let (events, whole) = read_journal(&folder.join(JOURNAL), 0)?;
         let state = replay(&card, &events);

@@ -243,7 +243,7 @@ mod tests {
         };
         let command = keeper.archive_command();
         let wanted =
-            r"'/opt/50%%/howdah' wal archive --repository '/tmp/it'\''s 100%% odd/repository' ";
+            r"/opt/50%%/howdah wal archive --repository '/tmp/it'\''s 100%% odd/repository' ";
         assert!(command.starts_with(wanted), "{command}");
         assert!(command.ends_with("--name demo %p"), "{command}");
     }

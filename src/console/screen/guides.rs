@@ -44,10 +44,10 @@ pub fn draw(
             let page = &sheet.page;
             let title = format!(" {} {} {} ", page.title, canvas.glyphs.dot(), page.on);
             canvas.line(head, &[piece(title, Meaning::TitleFocused)]);
-            if let Some(clock) = clock(page, ui.wall) {
-                if usize::from(head.width) > clock.text.len() + 40 {
-                    canvas.line_right(head, &[clock]);
-                }
+            if let Some(clock) = clock(page, ui.wall)
+                && usize::from(head.width) > clock.text.len() + 40
+            {
+                canvas.line_right(head, &[clock]);
             }
             self::sheet(canvas, sight, sheet, inner, layout);
         }
@@ -173,12 +173,9 @@ fn sheet(
     };
     put(canvas, &more);
     // The question stands at the bottom, always in the same place.
-    let mut y = area.bottom().saturating_sub(asks.lines.len() as u16).max(area.top());
-    for (nth, line) in asks.lines.iter().enumerate() {
+    let first = area.bottom().saturating_sub(asks.lines.len() as u16).max(area.top());
+    for (y, (nth, line)) in (first..area.bottom()).zip(asks.lines.iter().enumerate()) {
         let row = Rect { y, height: 1, ..area };
-        if y >= area.bottom() {
-            break;
-        }
         if asks.typed == Some(nth) {
             layout.cursor = input(canvas, sight, row, ">");
         } else {
@@ -188,7 +185,6 @@ fn sheet(
             canvas.select(row);
             layout.selection = Some(Position { x: row.x, y });
         }
-        y += 1;
     }
 }
 
@@ -269,7 +265,7 @@ fn asked(canvas: &Canvas<'_>, sight: &Sight<'_>, sheet: &Sheet, cells: usize) ->
         Ask::Confirm { grade: Grade::Mild, .. } => asked.lines.push(key("does it".to_owned())),
         Ask::Confirm { .. } => asked.lines.push(key("to confirm it".to_owned())),
         Ask::Failed => {
-            asked.lines.push(key("once more; or b, o, x: back, leave out, end here".to_owned()))
+            asked.lines.push(key("once more; or b, o, x: back, leave out, end here".to_owned()));
         }
         Ask::Over => asked.lines.push(key("to the guides".to_owned())),
     }

@@ -14,6 +14,7 @@ use self::{
     },
 };
 use super::{
+    facts::Seen,
     spec::{Guide, Step},
     state::{Effect, Event, How, Input, Over, Phase, Rest, State},
     values::Values,
@@ -38,7 +39,7 @@ pub fn begin(guide: &Guide, base: Values, now: Timestamp) -> State {
     let state = State {
         at: 0,
         phase: Phase::Asking,
-        seen: Default::default(),
+        seen: Seen::default(),
         values: base.clone(),
         answers: Vec::new(),
         acts: Vec::new(),

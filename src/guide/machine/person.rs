@@ -115,12 +115,11 @@ fn confirm(
         return refuse("it has stood there for a moment only: what is typed ahead does not count");
     }
     match grade {
-        Grade::Mild => {}
         Grade::Moderate if typed.trim() != "y" => return refuse("'y' was not typed"),
         Grade::Moderate | Grade::Severe if reason.trim().is_empty() => {
             return refuse("a reason is needed");
         }
-        Grade::Moderate => {}
+        Grade::Mild | Grade::Moderate => {}
         Grade::Severe => {
             let wanted = challenge.as_ref().map(|text| next.values.fill(text)).unwrap_or_default();
             if typed.trim() != wanted {

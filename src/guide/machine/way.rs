@@ -4,7 +4,7 @@ use super::{Refusal, refuse};
 use crate::{
     base::{clock::Timestamp, text::Text},
     guide::{
-        facts::Observed,
+        facts::{Observed, Seen},
         spec::{Guide, Kind, Step},
         state::{Answer, Event, How, Input, Over, Phase, Plan, State},
         values::Values,
@@ -35,7 +35,7 @@ pub(super) fn enter(guide: &Guide, mut next: State, from: usize, now: Timestamp)
     };
     let behind = guide.steps.iter().enumerate().skip(from);
     let found = behind.into_iter().find(|(_, step)| there(step));
-    next.seen = Default::default();
+    next.seen = Seen::default();
     let Some((at, step)) = found else {
         next.at = guide.steps.len();
         return to(next, Phase::Over(Over::Finished));
