@@ -1,6 +1,8 @@
 //! The machine of the guides against what it promises: nothing is begun that was not confirmed where it stood,
 //! nothing is begun twice, a journal replayed gives the same state, and any state can rest, go on and end.
 
+#![expect(clippy::expect_used, reason = "clippy sees tests only in test functions")]
+
 use howdah::{
     base::clock::Timestamp,
     guide::{
@@ -119,7 +121,8 @@ impl Walk {
     }
 
     fn must(&mut self, input: Input) {
-        assert!(self.take(input.clone()), "{input:?} in {:?}", self.state.phase);
+        let told = format!("{input:?}");
+        assert!(self.take(input), "{told} in {:?}", self.state.phase);
     }
 
     /// What the hands would bring.
@@ -328,12 +331,12 @@ proptest! {
             if confirms && taken {
                 prop_assert!(confirmable && !rested);
             }
-            if let Some(Effect::Start { tag, .. }) = wish(&walk.guide, &walk.state) {
-                if started.last() != Some(&tag) {
-                    prop_assert!(confirms && taken, "{tag} begins without a confirmation");
-                    // A tag comes twice only when the hands have said that nothing was started by it.
-                    started.push(tag);
-                }
+            if let Some(Effect::Start { tag, .. }) = wish(&walk.guide, &walk.state)
+                && started.last() != Some(&tag)
+            {
+                prop_assert!(confirms && taken, "{tag} begins without a confirmation");
+                // A tag comes twice only when the hands have said that nothing was started by it.
+                started.push(tag);
             }
             // Done is done: never once more.
             for step in 0..walk.guide.steps.len() {

@@ -1,6 +1,11 @@
 //! The guides on screen: the shelf, and a page in every phase, in every size, whatever foreign text says.
 #![cfg(feature = "console")]
-#![allow(clippy::unwrap_used, clippy::expect_used, reason = "fixtures of a test")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::too_many_lines,
+    reason = "fixtures of a test"
+)]
 
 #[path = "support/dump.rs"]
 mod dump;

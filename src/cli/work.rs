@@ -7,8 +7,6 @@ use std::{
     sync::Arc,
 };
 
-use clap::Parser as _;
-
 use super::{Cli, Command, Exit, Failure, dispatch, say, setup};
 use crate::{
     base::{
@@ -70,7 +68,10 @@ pub fn detach(cli: &Cli, arguments: &[OsString]) -> Result<Exit, Failure> {
 }
 
 /// Starts howdah with these words as a job, as if somebody had called it with `--detach`.
+#[cfg(feature = "console")]
 pub fn start_words(words: Vec<OsString>, who: Who) -> Result<JobId, Failure> {
+    use clap::Parser as _;
+
     let call = std::iter::once(OsString::from("howdah")).chain(words.iter().cloned());
     let cli = Cli::try_parse_from(call).map_err(|error| Failure::new(Exit::Usage, error))?;
     start(&cli, words, who)
