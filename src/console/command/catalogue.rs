@@ -4,7 +4,7 @@ use super::{Action, Command, Go, Move, Step};
 use crate::{
     base::text::Text,
     console::model::{Answering, Errand, Model, Overlay, Pane, Screen, Seat, line_of_time},
-    watch::snapshot::{AlertState, Environment},
+    watch::snapshot::{AlertState, Environment, Reach},
 };
 
 /// Every command, in the order of the help; the key bar takes the same order.
@@ -230,10 +230,17 @@ fn can_prove(model: &Model) -> Result<(), Text> {
     model.words(Errand::Prove).map(drop)
 }
 
-/// Whether that moment can be reached the guide finds out itself, from the WAL.
+/// The line below the cursor says more.
 fn can_restore_here(model: &Model) -> Result<(), Text> {
     has_line(model)?;
-    only(model.state.recovery.moment(&model.snapshot).is_some(), "no moment is known")
+    let moment = model.state.recovery.moment(&model.snapshot);
+    let reach = moment.zip(line_of_time(&model.snapshot)).map(|(at, line)| line.reach(at));
+    match reach {
+        Some(Reach::From { .. }) => Ok(()),
+        Some(Reach::Beyond(_)) => Err(Text::ours("that moment is not archived yet")),
+        Some(_) => Err(Text::ours("that moment cannot be restored")),
+        None => Err(Text::ours("no moment is known")),
+    }
 }
 
 fn has_themes(model: &Model) -> Result<(), Text> {
