@@ -2,8 +2,8 @@
 //!
 //! | file | its duty |
 //! |---|---|
-//! | [`physical`] | a base backup, to the last commit in the archive |
-//! | [`logical`] | every dump of a logical backup, into a fresh cluster |
+//! | `physical` | a base backup, to the last commit in the archive |
+//! | `logical` | every dump of a logical backup, into a fresh cluster |
 //! | [`drift`] | tables that have fewer rows than in the proof before |
 //! | [`rungs`] | L4 and L5 of a verification, by such a drill |
 

@@ -127,7 +127,7 @@ impl Repository {
     }
 
     /// All verifications of a backup, oldest first. One that cannot be read says nothing;
-    /// [`crate::recover::verify::everything`] names it.
+    /// `howdah verify --all` names it.
     pub fn verifications(&self, id: &BackupId) -> Result<Vec<Verification>> {
         let folder = self.backup_key(id)?.join(VERIFIED)?;
         let mut found: Vec<Verification> = Vec::new();
