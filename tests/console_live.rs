@@ -352,8 +352,10 @@ fn nothing_hostile_in_the_server_reaches_the_terminal() {
         ("\r", "Health alerts", false),
         ("\t", "Circuit breakers", true),
         ("\t", "Health alerts", true),
-        ("\t", "Backup history", true),
         ("\x1b", "Pools", true),
+        ("3", "WAL timeline", true),
+        ("5", "Bring lost data back", true),
+        ("\x1b", "Circuit breakers", true),
         ("?", "Leave the console.", true),
         ("\x1b", "Leave the console.", false),
     ];

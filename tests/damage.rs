@@ -12,6 +12,7 @@ use std::{
         Mutex,
         atomic::{AtomicUsize, Ordering},
     },
+    time::Duration,
 };
 
 use howdah::recover::{
@@ -122,6 +123,15 @@ fn damage(which: &str, path: &Path, other: &Path) {
     }
 }
 
+/// What is younger than a minute may be half of what is being written.
+fn age(folder: &Path) {
+    let hour_ago = std::time::UNIX_EPOCH + Duration::from_secs(1_790_000_000);
+    for entry in fs::read_dir(folder).expect("listed").flatten() {
+        let file = fs::File::options().append(true).open(entry.path()).expect("opened");
+        file.set_modified(hour_ago).expect("aged");
+    }
+}
+
 /// What came of one case.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Outcome {
@@ -145,6 +155,7 @@ fn observe(scene: &Scene, kind: &Kind, which: &str, port: u16) -> Result<Outcome
     let copy = scene.copy();
     let (path, other) = place(&copy);
     damage(which, &path, &other);
+    age(&below(&copy, "proofs"));
     let (code, said) = scene.run(&copy.repo, &["verify", "--all", "--level", "L3"], &[]);
     let case = format!("{name}, {which}");
     // Nothing older is lost: the backup before is as whole as it was.

@@ -4,7 +4,7 @@ use std::{
     env,
     ffi::OsString,
     fs, io,
-    os::unix::fs::DirBuilderExt as _,
+    os::unix::{fs::DirBuilderExt as _, process::CommandExt as _},
     path::Path,
     process::{Child, Command, Stdio},
     time::Duration,
@@ -90,6 +90,8 @@ impl Jobs {
         let log_path = self.path(&id, LOG);
         let child = private_file(&log_path).and_then(|log| {
             let mut command = command(&id);
+            // What ends the group of whoever looks on at a terminal must not end a job that is about to begin.
+            command.process_group(0);
             command.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log);
             command.spawn()
         });

@@ -26,13 +26,21 @@ impl Jobs {
     pub fn enter(&self, id: &JobId, cancel: Cancel) -> Result<Work, JobError> {
         let mut card: Card =
             self.read(id, CARD)?.ok_or_else(|| JobError::Unknown(id.as_str().into()))?;
-        // Fails only for who leads a group already, which a new child never does.
-        let _ = rustix::process::setsid();
+        leave_session();
         let journal = Journal::create(&self.path(id, JOURNAL), cancel, &self.clock)?;
         card.process = Identity::own();
         self.write(id, CARD, &card)?;
         Ok(Work { jobs: self.clone(), id: id.clone(), journal: Arc::new(journal) })
     }
+}
+
+/// Leaves the session of whoever started us. Who leads a group, as a new job does, cannot begin a session: for
+/// that moment it joins its parent's group. Where that is gone already, a group of its own must do.
+fn leave_session() {
+    let parent = rustix::process::getppid();
+    let group = parent.and_then(|parent| rustix::process::getpgid(Some(parent)).ok());
+    let _ = rustix::process::setpgid(None, group);
+    let _ = rustix::process::setsid();
 }
 
 impl Work {
