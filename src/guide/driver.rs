@@ -134,6 +134,8 @@ impl Drive {
                 Err(RecvTimeoutError::Timeout) => {
                     if let Some(event) = self.owed.take() {
                         self.take_event(event);
+                    } else if matches!(self.run.state().phase, Phase::Acting { .. }) {
+                        self.publish(self.refusal());
                     }
                 }
             }
@@ -195,9 +197,6 @@ impl Drive {
             }
             self.set_to(ticket);
         }
-        if matches!(self.run.state().phase, Phase::Acting { .. }) {
-            self.publish(None);
-        }
     }
 
     fn set_to(&mut self, ticket: u64) {
@@ -232,6 +231,11 @@ impl Drive {
                 }
             }
         }
+    }
+
+    /// What the last view refused.
+    fn refusal(&self) -> Option<Text> {
+        self.view.lock().unwrap_or_else(PoisonError::into_inner).refusal.clone()
     }
 
     fn publish(&self, refusal: Option<Text>) {

@@ -135,12 +135,14 @@ impl Hands {
             Err(error) => return Some(Err(failed(error))),
         };
         loop {
-            match self.jobs.get(&id) {
+            // The journal is read once, at the end.
+            match self.jobs.state(&id) {
                 Err(error) => return Some(Err(failed(error))),
-                Ok(job) if job.state.over() => return Some(self.judged(step, &job)),
-                Ok(job) if matches!(job.state, State::Unknown { .. }) => {
-                    return Some(Err(job.state.reason().cloned().unwrap_or_default()));
+                Ok(state) if state.over() => {
+                    let job = self.jobs.get(&id).map_err(failed);
+                    return Some(job.and_then(|job| self.judged(step, &job)));
                 }
+                Ok(State::Unknown { why }) => return Some(Err(why)),
                 Ok(_) => {}
             }
             if cancel.cancelled() {
@@ -165,9 +167,7 @@ impl Hands {
             }
         }
     }
-}
 
-impl Hands {
     /// The JSON that a job's command printed at its end; nothing where it printed none.
     fn printed(&self, job: &Job) -> serde_json::Value {
         let log = std::fs::read_to_string(self.jobs.log(&job.id)).unwrap_or_default();

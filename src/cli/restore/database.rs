@@ -5,7 +5,8 @@ use std::{fmt::Write as _, path::PathBuf};
 use clap::Args;
 
 use super::{
-    ApplyArgs, FromArgs, act, agreed, confirm::confirm, json, named, resolve, work_folder,
+    ApplyArgs, FromArgs, ONLY_A_PLAN, act, agreed, confirm::confirm, json, named, resolve,
+    work_folder,
 };
 use crate::{
     base::{
@@ -127,7 +128,7 @@ pub(super) fn ending(
         line("in the way", obstacle);
     }
     if !apply {
-        line("", "Nothing was touched: this is the plan. --apply carries it out.");
+        line("", ONLY_A_PLAN);
     }
 }
 

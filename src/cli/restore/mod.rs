@@ -106,6 +106,9 @@ pub fn run(cli: &Cli, what: &RestoreCommand) -> Result<Exit, Failure> {
     }
 }
 
+/// What stands below a plan that is only shown.
+pub const ONLY_A_PLAN: &str = "Nothing was touched: this is the plan. --apply carries it out.";
+
 /// The line that names a plan by what it says.
 pub fn named(mark: &str) -> String {
     format!("plan       {mark}\n")

@@ -6,7 +6,7 @@ use std::{fmt::Write as _, path::PathBuf};
 use clap::{ArgGroup, Args};
 
 use super::{
-    ApplyArgs, FromArgs, act, agreed,
+    ApplyArgs, FromArgs, ONLY_A_PLAN, act, agreed,
     confirm::confirm,
     database::{ending, outcome},
     json, named, resolve, work_folder,
@@ -378,7 +378,7 @@ fn statements(script: &Script, apply: bool) -> String {
         let _ = writeln!(out, "-- IN THE WAY: {}", clean(obstacle));
     }
     if !apply {
-        out += "-- Nothing was touched: this is the plan. --apply carries it out.\n";
+        let _ = writeln!(out, "-- {ONLY_A_PLAN}");
     }
     out
 }

@@ -14,7 +14,7 @@ use crate::{
         units,
     },
     cli::{
-        restore::{agreed, confirm::confirm, json as as_json, named, recorded},
+        restore::{ONLY_A_PLAN, agreed, confirm::confirm, json as as_json, named, recorded},
         say,
     },
     recover::{Fault, Kind},
@@ -123,8 +123,7 @@ impl Plan<'_> {
             });
             say(&as_json(&document)?)?;
         } else {
-            let end = "Nothing was touched: this is the plan. --apply carries it out.\n";
-            say(&format!("{}{end}{}", self.text(), named(&self.mark())))?;
+            say(&format!("{}{ONLY_A_PLAN}\n{}", self.text(), named(&self.mark())))?;
         }
         Ok(Exit::Ok)
     }

@@ -19,7 +19,9 @@ use crate::{
     cli::{
         place::{self, Place},
         repo::table,
-        restore::{agreed, cluster::program, confirm::confirm, json as as_json, named},
+        restore::{
+            ONLY_A_PLAN, agreed, cluster::program, confirm::confirm, json as as_json, named,
+        },
         say, work,
     },
     recover::{
@@ -109,7 +111,7 @@ impl Call<'_> {
                     say(&as_json(&record)?)?;
                 } else {
                     say(&undo_text(&record))?;
-                    say("Nothing was touched: this is the plan. --apply carries it out.\n")?;
+                    say(&format!("{ONLY_A_PLAN}\n"))?;
                 }
                 return Ok(Exit::Ok);
             }
@@ -231,7 +233,7 @@ fn as_text(plan: &Plan, alone: bool) -> String {
             out.push_str("Nothing was touched, and nothing would be: see what is BAD.\n");
         }
         (false, true) => {
-            out.push_str("Nothing was touched: this is the plan. --apply carries it out.\n");
+            let _ = writeln!(out, "{ONLY_A_PLAN}");
         }
         (false, false) => {}
     }
