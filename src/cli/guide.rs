@@ -12,6 +12,7 @@ use clap::{Args, Subcommand};
 use super::{Cli, Exit, Failure, args::PlaceArgs, place, say, setup};
 use crate::{
     base::{clock::Clock, config::Config, ledger::Who, text::Text},
+    cluster::free_port,
     guide::{
         GuideError,
         driver::{Driver, View},
@@ -23,6 +24,7 @@ use crate::{
         state::{Over, Phase},
         values::Values,
     },
+    recover::Fault,
 };
 
 /// What can be done with guides.
@@ -65,7 +67,7 @@ pub fn run(cli: &Cli, command: &GuideCommand) -> Result<Exit, Failure> {
         GuideCommand::Resume { run } => {
             let runs = runs()?;
             let id = runs.find(run).map_err(wrong)?;
-            drive(cli, runs.drive(&id).map_err(wrong)?)
+            drive(cli, runs.drive(&id, &setup::who(cli)).map_err(wrong)?)
         }
         GuideCommand::Show { run } => {
             let runs = runs()?;
@@ -135,7 +137,7 @@ pub fn card(ground: &Ground, guide: &str) -> Result<Card, Failure> {
     let scratch = std::env::temp_dir().join(format!("howdah-restored-{stamp}"));
     values.set("scratch", scratch.to_string_lossy());
     values.set("side", format!("howdah_restore_{stamp}"));
-    values.set("port", free_port()?.to_string());
+    values.set("port", free_port().map_err(Fault::from)?.to_string());
     Ok(Card {
         guide,
         values,
@@ -171,14 +173,6 @@ fn common(cli: &Cli, file: Option<&Path>) -> Result<Vec<String>, Failure> {
         words.extend(["--as".to_owned(), actor.clone()]);
     }
     Ok(words)
-}
-
-/// A port that nobody listens on at this moment.
-fn free_port() -> Result<u16, Failure> {
-    std::net::TcpListener::bind(("127.0.0.1", 0))
-        .and_then(|listener| listener.local_addr())
-        .map(|address| address.port())
-        .map_err(|error| Failure::new(Exit::Failure, format!("no port is free: {error}")))
 }
 
 /// The hands of a run.

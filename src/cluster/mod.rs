@@ -20,4 +20,4 @@ pub mod throwaway;
 pub use binaries::Binaries;
 pub use error::ClusterError;
 pub use server::{Server, Stop, Via};
-pub use throwaway::{Cluster, Durability, Options};
+pub use throwaway::{Cluster, Durability, Options, free_port};

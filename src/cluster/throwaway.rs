@@ -198,7 +198,10 @@ fn include_settings(data: &Path) -> Result<(), ClusterError> {
 }
 
 /// A loopback port that nobody listens on at this moment.
-fn free_port() -> Result<u16, ClusterError> {
+///
+/// # Errors
+/// [`ClusterError::PortTaken`] when none was found.
+pub fn free_port() -> Result<u16, ClusterError> {
     let mut random = rand::rng();
     (0..1000)
         .map(|_| random.random_range(PORTS))

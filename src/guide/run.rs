@@ -93,7 +93,7 @@ impl Runs {
             GuideError::Spec(format!("the run cannot be written down: {error}"))
         })?;
         write_private(&folder.join(CARD), &json).map_err(io(&folder))?;
-        self.drive(&id)
+        self.drive(&id, &card.who)
     }
 
     fn new_folder(&self, card: &Card) -> Result<(String, PathBuf), GuideError> {
@@ -112,11 +112,11 @@ impl Runs {
         Err(GuideError::NoRun(moment.into()))
     }
 
-    /// Goes on with a run that nobody drives.
+    /// Goes on with a run that nobody drives, in somebody's name.
     ///
     /// # Errors
     /// [`GuideError::Driven`] when somebody does.
-    pub fn drive(&self, id: &str) -> Result<Run, GuideError> {
+    pub fn drive(&self, id: &str, who: &Who) -> Result<Run, GuideError> {
         let folder = self.folder_of(id)?;
         let path = folder.join(DRIVER);
         let lock = OpenOptions::new()
@@ -131,7 +131,6 @@ impl Runs {
             let driver = read_driver(&path);
             return Err(GuideError::Driven { run: id.into(), driver });
         }
-        let who = Who::current(std::env::var("HOWDAH_ACTOR").ok().as_deref());
         let words = format!("{}, process {}", who.in_words(), std::process::id());
         lock.set_len(0).and_then(|()| (&lock).write_all(words.as_bytes())).map_err(io(&path))?;
         let card = self.card(id)?;

@@ -121,7 +121,7 @@ impl Desk {
                 let run = runs()?.begin(&card).map_err(guide::wrong)?;
                 self.drive(run)?;
             }
-            GuideWish::Resume(id) => match runs()?.drive(&id) {
+            GuideWish::Resume(id) => match runs()?.drive(&id, &self.ground.who) {
                 Ok(run) => self.drive(run)?,
                 Err(GuideError::Driven { .. }) => {
                     self.driver = None;

@@ -103,7 +103,7 @@ fn act(model: &mut Model, action: Action, now: Stamp) -> Vec<Effect> {
         Action::Quit => return vec![Effect::Quit],
         Action::Redraw => return vec![Effect::Redraw],
         Action::Suspend => return vec![Effect::Suspend],
-        Action::RetryNow if in_run(model) => return guide::input(Input::Again),
+        Action::RetryNow if model.in_run() => return guide::input(Input::Again),
         Action::GuideForAlert => {
             let shelf = &model.state.guides.shelf;
             let guide = model.calling_check().and_then(|check| shelf.answer(check));
@@ -155,7 +155,6 @@ fn act(model: &mut Model, action: Action, now: Stamp) -> Vec<Effect> {
         }
         Action::Go(to) => recovery::go(model, to),
         Action::Ask(errand) => recovery::ask(model, errand, now),
-        // Never usable yet, so never run.
         Action::RestoreHere => return restore_here(model),
         Action::Open if model.state.screen == Screen::Guides => return guide::enter(model),
         Action::Open => match model.state.zoom {
@@ -191,14 +190,9 @@ fn restore_here(model: &mut Model) -> Vec<Effect> {
     vec![Effect::Guide(GuideWish::Begin(Text::ours("restore"), offered))]
 }
 
-/// True while a run fills the screen.
-fn in_run(model: &Model) -> bool {
-    model.state.screen == Screen::Guides && model.state.guides.sheet.is_some()
-}
-
 /// True when the next step back leaves the run.
 fn leaves_run(model: &Model) -> bool {
-    in_run(model) && model.state.overlay == Overlay::None
+    model.in_run() && model.state.overlay == Overlay::None
 }
 
 fn acknowledge(model: &Model) -> Vec<Effect> {

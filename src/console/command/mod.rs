@@ -191,7 +191,7 @@ pub fn all(model: &Model) -> Vec<Entry> {
 
 /// The commands of the key bar, the most wanted first.
 pub fn bar(model: &Model) -> Vec<Entry> {
-    let walks = model.state.screen == Screen::Guides && model.state.guides.sheet.is_some();
+    let walks = model.in_run();
     let here = |screen| screen == model.state.screen;
     let shown = |command: &&Command| match command.action {
         Action::GuideBack | Action::GuideLine(_) => walks,

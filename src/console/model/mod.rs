@@ -225,6 +225,11 @@ pub struct Room {
 }
 
 impl Model {
+    /// True while a run of a guide fills the screen.
+    pub fn in_run(&self) -> bool {
+        self.state.screen == Screen::Guides && self.state.guides.sheet.is_some()
+    }
+
     /// The rows of a pane as they are shown now.
     pub fn rows(&self, pane: Pane) -> Rows<'_> {
         rows(&self.snapshot, pane, &self.state.filter)
