@@ -35,7 +35,7 @@ use crate::{
 
 /// How often a repository is read: backups come once a day, WAL once a minute.
 const PERIOD: Duration = Duration::from_secs(5);
-/// What would expire is found again after this long: it changes with the day, and lists all WAL.
+/// What would expire is found again after this long, or when the backups changed: to find it lists all WAL.
 const EXPIRY: Duration = Duration::from_mins(1);
 /// Backups that the console lists.
 const SHOWN: usize = 100;
@@ -85,8 +85,8 @@ fn problem(fault: &Fault) -> Problem {
 struct Look {
     reader: Reader,
     location: Text,
-    /// What would expire, and when that was found.
-    expiry: Option<(Stamp, Known<Expiry>)>,
+    /// What would expire, when that was found, and of which backups.
+    expiry: Option<(Stamp, Vec<KeptBackup>, Known<Expiry>)>,
 }
 
 impl Look {
@@ -97,6 +97,7 @@ impl Look {
         backups.truncate(SHOWN);
         let proofs = self.reader.proofs().rev().take(PROOFS);
         let proofs = proofs.map(|(name, proof)| kept_proof(name, proof)).collect();
+        let expiry = self.expiry(&backups, clock);
         Ok(Seen {
             location: self.location.clone(),
             backups,
@@ -113,14 +114,15 @@ impl Look {
             pitr: pitr(&found),
             timeline: known(self.reader.line(), timeline),
             proofs,
-            expiry: self.expiry(clock),
+            expiry,
         })
     }
 
-    fn expiry(&mut self, clock: &Clock) -> Known<Expiry> {
+    fn expiry(&mut self, backups: &[KeptBackup], clock: &Clock) -> Known<Expiry> {
         let now = clock.now();
-        if let Some((at, expiry)) = &self.expiry
+        if let Some((at, of, expiry)) = &self.expiry
             && now.since(*at) < EXPIRY
+            && of == backups
         {
             return expiry.clone();
         }
@@ -136,7 +138,8 @@ impl Look {
             }),
             Err(fault) => Known::Unknown(fault.what().clone()),
         };
-        self.expiry.insert((now, expiry)).1.clone()
+        self.expiry = Some((now, backups.to_vec(), expiry.clone()));
+        expiry
     }
 }
 
