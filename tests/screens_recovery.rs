@@ -146,6 +146,8 @@ fn gap() -> Snapshot {
         base.to = lost;
         base.missing = Some("00000003000000090000001F is missing".into());
     }
+    let wrong = "00000003000000090000001F is missing; lost: timeline 3, 9/1F000000 to 9/20000000";
+    kept.backups[2].state = BackupState::Complete { level: Some(2), wrong: Some(wrong.into()) };
     s
 }
 
@@ -220,7 +222,7 @@ fn what_must_be_read_is_whole_at_80x24() {
             "healthy",
             &["can be restored", "proven L5", "FAILED", "TARGET MISSED", "restored in 3:10"],
         ),
-        ("gap", &["✗", "can be restored", "1 cell = "]),
+        ("gap", &["✗", "can be restored", "1 cell = ", "WAL BROKEN"]),
         ("running_job", &["running", "41%", "30s left", "83.0 MB/s", "LOST"]),
         ("failed_backup", &["pg_dump: server closed", "shop.dump.zst is cut off", "DAMAGED"]),
     ] {

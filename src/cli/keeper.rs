@@ -19,7 +19,7 @@ use crate::{
         reach::{self, Line},
         repository::{
             catalogue::{Entry, State},
-            manifest::{Level, Verification},
+            manifest::Verification,
         },
         retention::Policy,
         window::{Reader, Recoverable, Told},
@@ -229,11 +229,6 @@ fn backup(entry: &Entry) -> KeptBackup {
 /// What a verification found, in one line.
 fn wrong(verification: &Verification) -> Option<Text> {
     let first = verification.findings.first()?;
-    // The backup itself is whole.
-    let first = &match verification.reached {
-        Some(Level::L2) => format!("its WAL: {first}"),
-        _ => first.clone(),
-    };
     Some(match verification.findings.len() {
         1 => first.as_str().into(),
         many => format!("{first}, and {} more", many - 1).into(),

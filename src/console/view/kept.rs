@@ -15,10 +15,13 @@ use crate::{
 
 /// The level of proof from which on a backup was restored, and not only looked at.
 const RESTORED: u8 = 4;
+/// The level at which the backup itself is whole; the next one looks at its WAL.
+const STRUCTURE: u8 = 2;
 
 /// How a backup is meant, and its state in a word or two.
 pub fn state(backup: &KeptBackup) -> (Tone, String) {
     match &backup.state {
+        _ if wal_is_broken(backup) => (Tone::BAD, "WAL BROKEN".to_owned()),
         BackupState::Complete { wrong: Some(_), .. } => (Tone::BAD, "DAMAGED".to_owned()),
         BackupState::Complete { level: Some(level), .. } if *level >= RESTORED => {
             (Tone::GOOD, format!("proven L{level}"))
@@ -32,6 +35,11 @@ pub fn state(backup: &KeptBackup) -> (Tone, String) {
         BackupState::Unfinished => (Tone::WARN, "unfinished".to_owned()),
         BackupState::Damaged { .. } => (Tone::BAD, "UNREADABLE".to_owned()),
     }
+}
+
+/// True when the backup itself was found whole, and the WAL that leads on from it was not.
+fn wal_is_broken(backup: &KeptBackup) -> bool {
+    matches!(backup.state, BackupState::Complete { level: Some(STRUCTURE), wrong: Some(_) })
 }
 
 /// Why it is in that state, where there is more to say.
@@ -89,6 +97,10 @@ pub fn detail(sight: &Sight<'_>, backup: &KeptBackup) -> (String, Vec<Fact>) {
         BackupState::Complete { level: Some(level), wrong: None } => meaning_of(*level),
         BackupState::Complete { level: None, wrong: None } => {
             "It was written whole; nobody has looked at it since. `howdah verify` does."
+        }
+        _ if wal_is_broken(backup) => {
+            "It is whole, and brings back its own end; what came later ends where its WAL breaks off. \
+             A new physical backup begins anew."
         }
         BackupState::Complete { wrong: Some(_), .. } => {
             "The last verification found it damaged: do not count on it."

@@ -601,7 +601,11 @@ pub fn commits_in(
 
 impl std::fmt::Display for Finding {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{}: {}", self.subject, self.what)?;
+        // What is missing is named already.
+        if !self.what.starts_with(&*self.subject) {
+            write!(f, "{}: ", self.subject)?;
+        }
+        write!(f, "{}", self.what)?;
         match &self.lost {
             Some(lost) => write!(f, "; lost: {lost}"),
             None => Ok(()),
