@@ -367,6 +367,8 @@ async fn an_idle_session_learns_who_ended_it() {
     let cause = connection.fate.gone().await;
     assert!(matches!(cause, Cause::Lost | Cause::Network(_)), "{cause:?}");
 
+    // Asked to stop while it recovers from the kill, a server may wait 60 s for a checkpointer that is not there.
+    support::eventually("it recovers", PATIENCE, || cluster.psql("select 1").is_ok());
     cluster.restart().expect("restarted");
     let connection = session(&cluster, Via::Unix).await;
     cluster.stop(Stop::Fast).expect("stopped");
