@@ -142,7 +142,7 @@ fn pgbackrest_is_listed_checked_verified_and_restored() {
         "pgbackrest.conf",
         &format!(
             "[global]\nrepo1-path={folder}/repo\nrepo1-retention-full=9\nlock-path={folder}/lock\n\
-             spool-path={folder}/spool\nlog-level-file=off\nlog-level-console=warn\ncompress-level=1\n\
+             spool-path={folder}/spool\nlog-level-file=off\nlog-level-console=warn\ncompress-level=1\njob-retry=0\n\
              [main]\npg1-path={}\npg1-port={port}\npg1-socket-path={folder}\npg1-user=postgres\n",
             data.display()
         ),
