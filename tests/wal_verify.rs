@@ -211,7 +211,7 @@ fn the_command_names_what_is_lost_and_exits_with_65() {
     fs::remove_file(six.object(&six.names[3])).expect("removed");
     let (code, said) = told(&six.cluster.howdah(&words));
     assert_eq!(code, 65, "{said}");
-    let expected = format!("{0}: {0} is missing; lost: timeline 1", six.names[3]);
+    let expected = format!("  {} is missing; lost: timeline 1", six.names[3]);
     assert!(said.contains(&expected), "{said}");
     let (code, said) = told(&six.cluster.howdah(&[&words[..], &["--json"]].concat()));
     let document: serde_json::Value = serde_json::from_str(&said).expect("JSON");
