@@ -130,15 +130,15 @@ fn killed_in(jobs: &Jobs, mut command: Command, number: u64) -> Option<Job> {
 #[test]
 fn a_job_killed_at_each_step_is_recorded_with_it_and_the_next_run_sweeps() {
     let cluster = filled();
-    let home = tempfile::tempdir().expect("a folder");
-    let jobs = Jobs::at(&home.path().join(".local/state/howdah/jobs"), &Clock::system());
-    let (mut cases, mut steps) = (0, BTreeSet::new());
-    for (word, request) in requests() {
+    let killed = |(word, request): (&str, Request)| {
+        let home = tempfile::tempdir().expect("a folder");
+        let jobs = Jobs::at(&home.path().join(".local/state/howdah/jobs"), &Clock::system());
         let server = Server::start();
         let network = Network::before(&server);
         let place = words(network.address);
         let repository = Repository::new(Arc::new(bucket(&place, KEYS)), "prod").expect("a name");
         goes_on(&cluster, &repository, &request, &BTreeSet::new());
+        let mut steps = Vec::new();
         for number in 1.. {
             let before = whole(&repository);
             let what: &[&str] = match word {
@@ -154,14 +154,28 @@ fn a_job_killed_at_each_step_is_recorded_with_it_and_the_next_run_sweeps() {
             let step = job.story.last_step.clone().expect("a step").to_string();
             let opened = job.story.open.iter().any(|open| open.name.to_string() == step);
             assert!(opened, "the step that it died in is open: {:?}", job.story);
-            steps.insert(step);
+            steps.push(step);
             goes_on(&cluster, &repository, &request, &before);
-            cases += 1;
         }
         verified(&repository, &whole(&repository));
-    }
-    println!("killed in {cases} steps: {steps:?}");
-    assert!(cases >= 5 && steps.len() >= 5, "{cases} {steps:?}");
+        steps
+    };
+    let steps = at_once(requests(), killed).concat();
+    let kinds: BTreeSet<&String> = steps.iter().collect();
+    println!("killed in {} steps: {kinds:?}", steps.len());
+    assert!(steps.len() >= 5 && kinds.len() >= 5, "{steps:?}");
+}
+
+/// Does all of them at the same time: most of it is waiting.
+fn at_once<T: Send, R: Send>(
+    all: impl IntoIterator<Item = T>,
+    does: impl Fn(T) -> R + Sync,
+) -> Vec<R> {
+    std::thread::scope(|scope| {
+        let does = &does;
+        let begun: Vec<_> = all.into_iter().map(|one| scope.spawn(move || does(one))).collect();
+        begun.into_iter().map(|thread| thread.join().expect("no panic")).collect()
+    })
 }
 
 /// What a bucket's network does from one step on.
@@ -179,10 +193,10 @@ enum Trouble {
 
 #[test]
 fn a_bucket_that_fails_at_each_step_is_told_and_leaves_nothing_that_looks_whole() {
-    let cluster = filled();
-    let settings = target(&cluster, Via::Unix);
-    let (mut cases, mut told) = (0, 0);
-    for (word, request) in requests() {
+    let fails = |((word, request), trouble): ((&str, Request), Trouble)| {
+        // A server takes one base backup at a time.
+        let cluster = filled();
+        let settings = target(&cluster, Via::Unix);
         let server = Server::start();
         let network = Arc::new(Network::before(&server));
         // Looked at on a way of its own: what a connection held back is still on it.
@@ -192,42 +206,47 @@ fn a_bucket_that_fails_at_each_step_is_told_and_leaves_nothing_that_looks_whole(
         let place = words(network.address).replace("timeout=30s", "timeout=2s");
         let counting = Mischief::new(Cancel::new(), usize::MAX, || {});
         backup::take(&request, &settings, &repository, &counting).expect("a first one");
-        for trouble in [Trouble::Refuses, Trouble::Breaks(20_000), Trouble::Hangs, Trouble::Slow] {
-            for step in 0..counting.steps() {
-                // Every request of the clean-up waits its time, too: some steps stand for all.
-                if !matches!(trouble, Trouble::Refuses) && step % 3 != 1 {
-                    continue;
-                }
-                let before = whole(&repository);
-                std::thread::sleep(Duration::from_millis(1100));
-                let wires = Arc::clone(&network);
-                let act = move || match trouble {
-                    Trouble::Refuses => wires.break_after(0),
-                    Trouble::Breaks(bytes) => wires.break_after(bytes),
-                    Trouble::Hangs => wires.hold_back(Duration::from_secs(20)),
-                    Trouble::Slow => wires.hold_back(Duration::from_millis(20)),
-                };
-                let mischief = Mischief::new(Cancel::new(), step, act);
-                // With connections of its own, as another process has.
-                let behind = open(&place).expect("a name");
-                let taken = backup::take(&request, &settings, &behind, &mischief);
-                network.heal();
-                cases += 1;
-                match taken {
-                    Ok(manifest) => verified(&repository, [&manifest.id]),
-                    Err(fault) => {
-                        assert!(!matches!(trouble, Trouble::Slow), "{word} {step}: {fault}");
-                        let kinds = [Kind::Unavailable, Kind::Failed];
-                        assert!(kinds.contains(&fault.kind), "{word} {step} {trouble:?}: {fault}");
-                        assert_eq!(whole(&repository), before, "{word} {step} {trouble:?}");
-                        told += 1;
-                    }
+        let (mut cases, mut told) = (0, 0);
+        for step in 0..counting.steps() {
+            // Every request of the clean-up waits its time, too: some steps stand for all.
+            if !matches!(trouble, Trouble::Refuses) && step % 3 != 1 {
+                continue;
+            }
+            let before = whole(&repository);
+            std::thread::sleep(Duration::from_millis(1100));
+            let wires = Arc::clone(&network);
+            let act = move || match trouble {
+                Trouble::Refuses => wires.break_after(0),
+                Trouble::Breaks(bytes) => wires.break_after(bytes),
+                Trouble::Hangs => wires.hold_back(Duration::from_secs(20)),
+                Trouble::Slow => wires.hold_back(Duration::from_millis(20)),
+            };
+            let mischief = Mischief::new(Cancel::new(), step, act);
+            // With connections of its own, as another process has.
+            let behind = open(&place).expect("a name");
+            let taken = backup::take(&request, &settings, &behind, &mischief);
+            network.heal();
+            cases += 1;
+            match taken {
+                Ok(manifest) => verified(&repository, [&manifest.id]),
+                Err(fault) => {
+                    assert!(!matches!(trouble, Trouble::Slow), "{word} {step}: {fault}");
+                    let kinds = [Kind::Unavailable, Kind::Failed];
+                    assert!(kinds.contains(&fault.kind), "{word} {step} {trouble:?}: {fault}");
+                    assert_eq!(whole(&repository), before, "{word} {step} {trouble:?}");
+                    told += 1;
                 }
             }
-            goes_on(&cluster, &repository, &request, &whole(&repository));
         }
+        goes_on(&cluster, &repository, &request, &whole(&repository));
         verified(&repository, &whole(&repository));
-    }
+        (cases, told)
+    };
+    let troubles = [Trouble::Refuses, Trouble::Breaks(20_000), Trouble::Hangs, Trouble::Slow];
+    let all = troubles.into_iter().flat_map(|trouble| requests().map(|request| (request, trouble)));
+    let outcomes = at_once(all, fails);
+    let (cases, told) =
+        outcomes.into_iter().fold((0, 0), |sum, one| (sum.0 + one.0, sum.1 + one.1));
     println!("{cases} cases, {told} failures told");
     assert!(told >= 8, "{told} of {cases}");
 }
