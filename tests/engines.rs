@@ -12,7 +12,7 @@ use std::{
     time::Duration,
 };
 
-use howdah::cluster::{Cluster, Options, Stop, folder};
+use howdah::cluster::{Cluster, Options, Stop, Via, folder};
 use serde_json::Value;
 use support::{eventually, options};
 
@@ -86,13 +86,17 @@ impl Place {
 
     /// howdah's exit code, standard output, standard error.
     fn howdah(&self, words: &[&str]) -> (i32, String, String) {
+        self.run(&[&["engine"], words].concat(), &[])
+    }
+
+    fn run(&self, words: &[&str], variables: &[(&str, &str)]) -> (i32, String, String) {
         let path = std::env::var_os("PATH").unwrap_or_default();
         let Output { status, stdout, stderr } = Command::new(env!("CARGO_BIN_EXE_howdah"))
-            .arg("engine")
             .args(words)
             .env_clear()
             .env("HOME", self.home.path())
             .env("PATH", path)
+            .envs(variables.iter().copied())
             .output()
             .expect("it runs");
         let text = |bytes| String::from_utf8(bytes).expect("UTF-8");
@@ -153,7 +157,10 @@ fn pgbackrest_is_listed_checked_verified_and_restored() {
         let ours: Vec<&str> = ours.iter().map(String::as_str).collect();
         place.tool("pgbackrest", &[&ours[..], words].concat());
     };
-    place.configure(&format!("pgbackrest = 'main'\npgbackrest_config = '{config}'\n"));
+    let url = place.cluster.conninfo(Via::Unix);
+    place.configure(&format!(
+        "url = \"{url}\"\npgbackrest = 'main'\npgbackrest_config = '{config}'\n"
+    ));
 
     let (code, out, err) = place.howdah(&["list"]);
     assert_eq!(code, 69, "{out}");
@@ -194,6 +201,12 @@ fn pgbackrest_is_listed_checked_verified_and_restored() {
         assert_eq!(backup["state"]["is"], "whole");
         assert_eq!(backup["system_identifier"], *system);
     }
+    let password = place.cluster.password().expose().to_owned();
+    let out = place.run(&["status", "main"], &[("PGPASSWORD", &password)]).1;
+    let told = out.lines().any(|line| {
+        line.starts_with("backups   incr ") && line.ends_with("ago, in pgBackRest main")
+    });
+    assert!(told && out.contains("source    pgBackRest main      ok"), "{out}");
     let (code, out, err) = place.howdah(&["verify"]);
     assert_eq!(code, 0, "{out}{err}");
     assert!(out.contains("pgBackRest main: nothing is wrong"), "{out}");

@@ -137,6 +137,9 @@ fn must_say(name: &str) -> &'static [&'static str] {
             &["■ REFUSED 3s", "password authentication failed", "nothing has been seen yet"]
         }
         "blind" => &["RPO ? BLIND", "? BLIND conns", "some BLIND", "5 BLIND", "pg_monitor"],
+        "engines" => {
+            &["pgBackRest main full 2.0 GB, the", "last one FAILED", "Barman db1: 'barman' is not"]
+        }
         _ => &["ENV ?", "RPO — no archive, no standby, no backup", "OFF", "howdah config example"],
     }
 }

@@ -187,6 +187,7 @@ fn sights_of_recovery() -> Vec<(&'static str, Snapshot)> {
         ("gap", gap()),
         ("running_job", running_job()),
         ("failed_backup", failed_backup()),
+        ("engines", sights::engines()),
     ]
 }
 
@@ -224,6 +225,7 @@ fn what_must_be_read_is_whole_at_80x24() {
         ),
         ("gap", &["✗", "can be restored", "1 cell = ", "WAL BROKEN"]),
         ("running_job", &["running", "41%", "30s left", "83.0 MB/s", "LOST"]),
+        ("engines", &["incr", "FAILED", "kept by pgBackRest main"]),
         ("failed_backup", &["pg_dump: server closed", "shop.dump.zst is cut off", "DAMAGED"]),
     ] {
         let sights = sights_of_recovery();

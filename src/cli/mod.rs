@@ -12,6 +12,7 @@ mod demo;
 mod engine;
 mod exit;
 mod guide;
+mod histories;
 mod jobs;
 mod keeper;
 mod keys;

@@ -7,18 +7,19 @@ use tokio::{
     time::{Instant, timeout_at},
 };
 
-use super::{Cli, Exit, Failure, args::StatusArgs, keeper, say, setup, target};
+use super::{Cli, Exit, Failure, args::StatusArgs, histories, keeper, say, setup, target};
 use crate::{
     base::{
         clock::{Clock, Stamp},
+        text::Text,
         units,
     },
     watch::{
         sampler::{self, Watch},
         server::SERVER,
         snapshot::{
-            AlertState, CheckState, Freshness, Known, LinkState, Pool, Severity, Snapshot,
-            SourceKind,
+            AlertState, CheckState, Freshness, KeptBackup, Known, LinkState, Pool, Severity,
+            Snapshot, SourceKind,
         },
     },
 };
@@ -29,8 +30,9 @@ pub fn run(cli: &Cli, options: &StatusArgs) -> Result<Exit, Failure> {
     let words = options.target.as_deref().or(cli.target.as_deref());
     let mut plan = target::plan(&config, words)?;
     plan.repository = keeper::of_target(&config, words);
-    let sources =
-        1 + plan.endpoints.len() + plan.bouncers.len() + usize::from(plan.repository.is_some());
+    plan.engines = histories::keepers(&config, words)?;
+    let kept = usize::from(plan.repository.is_some()) + plan.engines.len();
+    let sources = 1 + plan.endpoints.len() + plan.bouncers.len() + kept;
     setup::open_log(&config);
     let runtime = setup::runtime()?;
     let clock = Clock::system();
@@ -221,10 +223,34 @@ fn tail(out: &mut String, s: &Snapshot, now: Stamp) -> std::fmt::Result {
         }
         unknown => writeln!(out, "archiver  — {}", unknown.reason().map_or("", |w| w.as_str()))?,
     }
-    writeln!(out, "backups   — {}", s.backup.repository.reason().map_or("", |why| why.as_str()))?;
+    backups(out, s)?;
     for source in s.sources.iter().filter(|source| source.kind != SourceKind::Server) {
         let state = source.problem.as_ref().map_or("ok", |problem| problem.what.as_str());
         writeln!(out, "source    {:<20} {state}{}", source.name, old(s, &source.name, now))?;
+    }
+    Ok(())
+}
+
+fn backups(out: &mut String, s: &Snapshot) -> std::fmt::Result {
+    let newest = |out: &mut String, place: &Text, newest: Option<&KeptBackup>| match newest {
+        Some(newest) => {
+            let age = units::age(s.wall.duration_since(newest.began).unsigned_abs());
+            writeln!(out, "backups   {} {}, {age} ago, in {place}", newest.method, newest.id)
+        }
+        None => writeln!(out, "backups   NONE in {place}"),
+    };
+    match &s.backup.repository {
+        Known::Is(kept) => newest(out, &kept.location, kept.newest())?,
+        unseen => writeln!(out, "backups   — {}", unseen.reason().map_or("", |why| why.as_str()))?,
+    }
+    for (name, told) in &s.backup.engines {
+        match told {
+            Known::Is(engine) => newest(out, name, engine.newest())?,
+            unseen => {
+                let why = unseen.reason().map_or("", |why| why.as_str());
+                writeln!(out, "backups   — {name}: {why}")?;
+            }
+        }
     }
     Ok(())
 }

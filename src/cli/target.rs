@@ -63,6 +63,7 @@ pub fn bare(config: &Config, settings: Settings, environment: Environment) -> Pl
         bouncers: Vec::new(),
         repository: None,
         jobs: None,
+        engines: Vec::new(),
     }
 }
 

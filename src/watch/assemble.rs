@@ -22,8 +22,8 @@ use crate::{
         text::Text,
     },
     watch::snapshot::{
-        Backup, Breaker, Check, Cost, Job, Known, Link, LinkState, Pool, PoolKind, Recoverability,
-        Repository, Rpo, Server, Snapshot, Source, SourceKind, Target,
+        Backup, Breaker, Check, Cost, EngineHistory, Job, Known, Link, LinkState, Pool, PoolKind,
+        Recoverability, Repository, Rpo, Server, Snapshot, Source, SourceKind, Target,
     },
 };
 
@@ -59,6 +59,8 @@ pub struct Assembler {
     own: Option<Breaker>,
     /// What the repository last held; it stays known while the repository is silent.
     kept: Known<Repository>,
+    /// What each engine last told, in the order of the configuration.
+    engines: Vec<(Text, Known<EngineHistory>)>,
     /// The jobs as they were last read.
     jobs: Known<Vec<Job>>,
     trends: BTreeMap<(Text, Text), VecDeque<f32>>,
@@ -108,6 +110,7 @@ impl Assembler {
             sources: BTreeMap::new(),
             own: None,
             kept: Known::Unknown(Text::ours("no backup repository configured")),
+            engines: Vec::new(),
             jobs: Known::Unknown(Text::ours("nobody looks after jobs here")),
             trends: BTreeMap::new(),
             states: BTreeMap::new(),
@@ -122,6 +125,12 @@ impl Assembler {
     /// A repository is configured and will be heard of.
     pub fn expect_repository(&mut self, keeper: &Keeper) {
         self.kept = Known::Unknown(format!("{} was not read yet", keeper.location).into());
+    }
+
+    /// Another backup engine is configured and will be heard of.
+    pub fn expect_engine(&mut self, keeper: &Keeper) {
+        let name = keeper.location.clone();
+        self.engines.push((name, Known::Unknown(Text::ours("not asked yet"))));
     }
 
     /// The folder of jobs will be heard of.
@@ -215,6 +224,11 @@ impl Assembler {
             {
                 self.jobs = Known::Unknown(problem.what.clone());
             }
+            if let (Some((_, told)), Some(problem)) = (self.engine(&name), problem)
+                && told.value().is_none()
+            {
+                *told = Known::Unknown(problem.what.clone());
+            }
             let voice = self.sources.entry(name).or_insert_with(|| Voice {
                 source: reading.source.clone(),
                 pools: Vec::new(),
@@ -229,6 +243,9 @@ impl Assembler {
         if let Some(jobs) = reading.jobs {
             self.jobs = Known::Is(jobs);
         }
+        if let (Some(history), Some((_, told))) = (reading.engine, self.engine(&name)) {
+            *told = Known::Is(history);
+        }
         let (mut pools, mut breakers) = (reading.pools, reading.breakers);
         let (pools_here, breakers_here) = (pools.len(), breakers.len());
         for pool in &mut pools {
@@ -241,6 +258,10 @@ impl Assembler {
         }
         let voice = Voice { source: reading.source, pools, breakers };
         self.sources.insert(name, voice);
+    }
+
+    fn engine(&mut self, name: &Text) -> Option<&mut (Text, Known<EngineHistory>)> {
+        self.engines.iter_mut().find(|(engine, _)| engine == name)
     }
 
     fn remember(&mut self, pool: &Pool) {
@@ -305,6 +326,7 @@ impl Assembler {
             backup: Backup {
                 archiver,
                 repository: self.kept.clone(),
+                engines: self.engines.clone(),
                 running: facts.map(|facts| facts.running_backups()).unwrap_or_default(),
             },
             jobs: self.jobs.clone(),
@@ -324,6 +346,7 @@ impl Assembler {
             breakers: &said.breakers,
             sources: &said.sources,
             kept: &self.kept,
+            engines: &self.engines,
             recoverability,
             wall: when.wall,
         };
@@ -461,8 +484,10 @@ fn title(source: &Source, name: &Text, here: usize) -> Text {
     match source.kind {
         SourceKind::Metrics if here == 1 => source.name.clone(),
         SourceKind::Metrics => format!("{}/{name}", source.name).into(),
-        SourceKind::Server | SourceKind::PgBouncer | SourceKind::Repository | SourceKind::Jobs => {
-            name.clone()
-        }
+        SourceKind::Server
+        | SourceKind::PgBouncer
+        | SourceKind::Repository
+        | SourceKind::Jobs
+        | SourceKind::Engine => name.clone(),
     }
 }

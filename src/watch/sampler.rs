@@ -40,6 +40,8 @@ pub struct Plan {
     pub repository: Option<Keeper>,
     /// The folder of jobs, where somebody wants to see them.
     pub jobs: Option<Keeper>,
+    /// Other backup engines of this cluster.
+    pub engines: Vec<Keeper>,
 }
 
 /// What a person asks of the sampler.
@@ -101,6 +103,9 @@ pub fn start(plan: Plan, clock: &Clock) -> Result<Watch, ParseError> {
     if plan.jobs.is_some() {
         assembler.expect_jobs();
     }
+    for keeper in &plan.engines {
+        assembler.expect_engine(keeper);
+    }
     let (publish, snapshots) = watch::channel(assembler.sight(false));
     let beat = Beat::new();
     let watcher = Watcher::new(Assignment {
@@ -122,7 +127,7 @@ pub fn start(plan: Plan, clock: &Clock) -> Result<Watch, ParseError> {
     for bouncer in plan.bouncers {
         tokio::spawn(pgbouncer::run(bouncer, clock.clone(), line.clone()));
     }
-    for keeper in plan.repository.into_iter().chain(plan.jobs) {
+    for keeper in plan.repository.into_iter().chain(plan.jobs).chain(plan.engines) {
         tokio::spawn(keeper::run(keeper, clock.clone(), line.clone()));
     }
     let inbox = Inbox { server: server_in, readings: reading_in, orders: orders_in };

@@ -10,10 +10,11 @@ use howdah::{
     },
     watch::snapshot::{
         Alert, AlertState, ArchiveMode, Archiver, Backup, BackupState, BaseBackup, Breaker,
-        BreakerState, Check, CheckState, Cost, Environment, Expiry, Finding, Identity, Job,
-        JobState, KeptBackup, KeptProof, KeptWal, Known, Link, LinkState, Pitr, Pool, PoolKind,
-        Problem, ProofVerdict, Recoverability, Repository, Role, Rpo, Rto, RunningBackup, Server,
-        Severity, Snapshot, Source, SourceKind, Target, Timeline, Wait, WaitMeaning, WalPoint,
+        BreakerState, Check, CheckState, Cost, EngineHistory, Environment, Expiry, Finding,
+        Identity, Job, JobState, KeptBackup, KeptProof, KeptWal, Known, Link, LinkState, Pitr,
+        Pool, PoolKind, Problem, ProofVerdict, Recoverability, Repository, Role, Rpo, Rto,
+        RunningBackup, Server, Severity, Snapshot, Source, SourceKind, Target, Timeline, Wait,
+        WaitMeaning, WalPoint,
     },
 };
 
@@ -360,6 +361,7 @@ pub fn healthy() -> Snapshot {
                 ready: Known::Is((0, None)),
             }),
             repository: Known::Is(repository()),
+            engines: Vec::new(),
             running: vec![RunningBackup {
                 pid: 4711,
                 phase: text("streaming database files"),
@@ -735,6 +737,37 @@ pub fn crowded() -> Snapshot {
     s
 }
 
+/// Two engines beside our own repository: one at work since a failure, one that cannot be asked.
+pub fn engines() -> Snapshot {
+    let mut s = healthy();
+    let whole = || BackupState::Complete { level: None, wrong: None };
+    let backup = |id: &str, kind: &str, ago: i64, state| KeptBackup {
+        id: id.into(),
+        method: kind.into(),
+        began: wall_ago(ago),
+        duration: Some(secs(240)),
+        size: Some(2_190_433_320),
+        verified: None,
+        state,
+    };
+    let why = "archive timed out: WAL segment 00000003000000090000002F was not archived before the 60000ms timeout";
+    let failed = BackupState::Failed { why: why.into(), cancelled: false };
+    let history = EngineHistory {
+        name: "pgBackRest main".into(),
+        backups: vec![
+            backup("20261122-010001F_20261123-010002I", "incr", 29_700, failed),
+            backup("20261122-010001F", "full", 116_100, whole()),
+        ],
+        complaints: Vec::new(),
+    };
+    let silent = "'barman' is not installed: install barman-cli";
+    s.backup.engines = vec![
+        ("pgBackRest main".into(), Known::Is(history)),
+        ("Barman db1".into(), Known::Unknown(silent.into())),
+    ];
+    s
+}
+
 /// Every sight with its name.
 pub fn all() -> Vec<(&'static str, Snapshot)> {
     vec![
@@ -748,5 +781,6 @@ pub fn all() -> Vec<(&'static str, Snapshot)> {
         ("refused", refused()),
         ("blind", blind()),
         ("empty", empty()),
+        ("engines", engines()),
     ]
 }

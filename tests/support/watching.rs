@@ -33,6 +33,7 @@ pub fn plan(settings: Settings) -> Plan {
         endpoints: Vec::new(),
         repository: None,
         jobs: None,
+        engines: Vec::new(),
         bouncers: Vec::new(),
     }
 }

@@ -8,7 +8,9 @@ mod console;
 #[cfg(feature = "console")]
 mod guides;
 
-use super::{Cli, Exit, Failure, args::PlaceArgs, guide::Ground, keeper, roster, setup, target};
+use super::{
+    Cli, Exit, Failure, args::PlaceArgs, guide::Ground, histories, keeper, roster, setup, target,
+};
 
 pub use console::{check_looks, check_terminal, keys, open};
 
@@ -17,6 +19,7 @@ pub fn run(cli: &Cli) -> Result<Exit, Failure> {
     let config = setup::config(cli)?;
     let mut plan = target::plan(&config, cli.target.as_deref())?;
     plan.repository = keeper::of_target(&config, cli.target.as_deref());
+    plan.engines = histories::keepers(&config, cli.target.as_deref())?;
     plan.jobs = roster::keeper();
     check_terminal()?;
     let place = PlaceArgs { target: cli.target.clone(), ..PlaceArgs::default() };

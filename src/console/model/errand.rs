@@ -1,6 +1,6 @@
 //! What can be started from the console: a command of howdah's that runs as a job.
 
-use super::Model;
+use super::{Model, RecoveryRow};
 use crate::base::{clock::Stamp, text::Text};
 
 /// How howdah is called for the target that is shown, in words of the command line.
@@ -82,7 +82,11 @@ impl Model {
         }
         let id = match self.state.recovery.backup(&self.snapshot) {
             _ if !errand.wants_backup() => "",
-            Some(backup) if backup.is_whole() => &*backup.id,
+            Some(RecoveryRow::Backup(backup)) if backup.is_whole() => &*backup.id,
+            Some(RecoveryRow::Other(engine, _)) => {
+                let ways = "`howdah engine verify`, `howdah engine restore`";
+                return Err(format!("{engine} keeps it: {ways}").into());
+            }
             Some(_) => return Err(Text::ours("the selected backup is not whole")),
             None => return Err(Text::ours("there is no backup")),
         };

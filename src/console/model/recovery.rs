@@ -57,6 +57,8 @@ pub struct RecoveryState {
 pub enum RecoveryRow<'a> {
     /// A backup of the repository.
     Backup(&'a KeptBackup),
+    /// A backup of another engine, by the engine's name.
+    Other(&'a Text, &'a KeptBackup),
     /// A base backup that the server tells of, whoever takes it.
     Running(&'a RunningBackup),
     /// A job.
@@ -65,11 +67,20 @@ pub enum RecoveryRow<'a> {
     Proof(&'a KeptProof),
 }
 
-impl RecoveryRow<'_> {
+impl<'a> RecoveryRow<'a> {
+    /// The backup that it shows, whoever keeps it.
+    pub const fn backup(&self) -> Option<&'a KeptBackup> {
+        match self {
+            Self::Backup(backup) | Self::Other(_, backup) => Some(*backup),
+            Self::Running(_) | Self::Job(_) | Self::Proof(_) => None,
+        }
+    }
+
     /// Which thing it shows, the same for as long as the thing exists.
     pub fn id(&self) -> Text {
         match self {
             Self::Backup(backup) => backup.id.clone(),
+            Self::Other(engine, backup) => Text::from(format!("{engine}/{}", backup.id)),
             Self::Running(running) => Text::from(format!("process {}", running.pid)),
             Self::Job(job) => job.id.clone(),
             Self::Proof(proof) => proof.name.clone(),
@@ -81,8 +92,7 @@ impl RecoveryRow<'_> {
 pub fn recovery_rows(snapshot: &Snapshot, section: Section) -> Vec<RecoveryRow<'_>> {
     let kept = snapshot.backup.repository.value();
     match section {
-        Section::Backups => kept
-            .map_or_else(Vec::new, |kept| kept.backups.iter().map(RecoveryRow::Backup).collect()),
+        Section::Backups => backups(snapshot),
         Section::Jobs => {
             let running = snapshot.backup.running.iter().map(RecoveryRow::Running);
             let jobs = snapshot.jobs.value().map_or(&[][..], Vec::as_slice);
@@ -96,6 +106,20 @@ pub fn recovery_rows(snapshot: &Snapshot, section: Section) -> Vec<RecoveryRow<'
     }
 }
 
+/// The backups of all who keep some, newest first.
+fn backups(snapshot: &Snapshot) -> Vec<RecoveryRow<'_>> {
+    let own = snapshot.backup.repository.value().into_iter().flat_map(|kept| &kept.backups);
+    let own = own.map(|backup| (backup.began, RecoveryRow::Backup(backup)));
+    let engines = snapshot.backup.engines.iter().filter_map(|(_, told)| told.value());
+    let others = engines.flat_map(|engine| {
+        let row = |backup| RecoveryRow::Other(&engine.name, backup);
+        engine.backups.iter().map(move |backup| (backup.began, row(backup)))
+    });
+    let mut all: Vec<_> = own.chain(others).collect();
+    all.sort_by_key(|(began, _)| std::cmp::Reverse(*began));
+    all.into_iter().map(|(_, row)| row).collect()
+}
+
 impl RecoveryState {
     /// The place of the selected row among these; the first when the selected thing is gone.
     pub fn place(&self, section: Section, rows: &[RecoveryRow<'_>]) -> usize {
@@ -104,12 +128,9 @@ impl RecoveryState {
     }
 
     /// The selected backup, whichever list has the keys.
-    pub fn backup<'a>(&self, snapshot: &'a Snapshot) -> Option<&'a KeptBackup> {
+    pub fn backup<'a>(&self, snapshot: &'a Snapshot) -> Option<RecoveryRow<'a>> {
         let rows = recovery_rows(snapshot, Section::Backups);
-        match rows.get(self.place(Section::Backups, &rows)) {
-            Some(RecoveryRow::Backup(backup)) => Some(*backup),
-            _ => None,
-        }
+        rows.get(self.place(Section::Backups, &rows)).copied()
     }
 
     /// The moment that the cursor stands on; none without a base backup.

@@ -4,7 +4,10 @@
 use super::{Pane, UiState};
 use crate::{
     base::text::Text,
-    watch::snapshot::{Breaker, BreakerState, KeptBackup, Pool, PoolKind, RunningBackup, Snapshot},
+    watch::snapshot::{
+        Backup, Breaker, BreakerState, EngineHistory, KeptBackup, Known, Pool, PoolKind,
+        RunningBackup, Snapshot,
+    },
 };
 
 /// A row of a pane.
@@ -64,7 +67,7 @@ pub fn count(snapshot: &Snapshot, pane: Pane) -> usize {
         Pane::Alerts => snapshot.alerts.len(),
         Pane::Backup => {
             let kept = snapshot.backup.repository.value().map_or(0, |kept| kept.backups.len());
-            BACKUP_FIXED + snapshot.backup.running.len() + kept
+            BACKUP_FIXED + snapshot.backup.engines.len() + snapshot.backup.running.len() + kept
         }
     }
 }
@@ -139,6 +142,7 @@ fn id(snapshot: &Snapshot, pane: Pane, index: usize) -> Option<Text> {
         Pane::Backup => Some(match backup_at(snapshot, index)? {
             BackupRow::Archiver => Text::ours("archiver"),
             BackupRow::Repository => Text::ours("repository"),
+            BackupRow::Engine(name, _) => Text::from(format!("engine/{name}")),
             BackupRow::Running(backup) => Text::from(format!("running/{}", backup.pid)),
             BackupRow::Kept(backup) => Text::from(format!("backup/{}", backup.id)),
         }),
@@ -152,6 +156,8 @@ pub enum BackupRow<'a> {
     Archiver,
     /// The repository.
     Repository,
+    /// Another backup engine, by its name, and what it keeps.
+    Engine(&'a Text, &'a Known<EngineHistory>),
     /// A base backup under way.
     Running(&'a RunningBackup),
     /// A backup in the repository.
@@ -160,16 +166,19 @@ pub enum BackupRow<'a> {
 
 /// What a row of the backup pane shows, by its index.
 pub fn backup_at(snapshot: &Snapshot, index: usize) -> Option<BackupRow<'_>> {
-    let running = &snapshot.backup.running;
-    Some(match index {
-        0 => BackupRow::Archiver,
-        1 => BackupRow::Repository,
-        _ if index - 2 < running.len() => BackupRow::Running(running.get(index - 2)?),
-        _ => {
-            let kept = snapshot.backup.repository.value()?;
-            BackupRow::Kept(kept.backups.get(index - 2 - running.len())?)
-        }
-    })
+    let Backup { engines, running, .. } = &snapshot.backup;
+    let Some(index) = index.checked_sub(BACKUP_FIXED) else {
+        return Some(if index == 0 { BackupRow::Archiver } else { BackupRow::Repository });
+    };
+    if let Some((name, told)) = engines.get(index) {
+        return Some(BackupRow::Engine(name, told));
+    }
+    let index = index - engines.len();
+    if let Some(running) = running.get(index) {
+        return Some(BackupRow::Running(running));
+    }
+    let kept = snapshot.backup.repository.value()?;
+    kept.backups.get(index - running.len()).map(BackupRow::Kept)
 }
 
 fn ordered<T>(things: &[T], rank: impl Fn(&T) -> u8, shown: impl Fn(&T) -> bool) -> Vec<usize> {

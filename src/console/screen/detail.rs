@@ -6,7 +6,7 @@ use super::{Layout, pane::List};
 use crate::console::{
     model::{Pane, RecoveryRow, Screen, recovery_rows},
     theme::Meaning,
-    view::{Sight, alerts, backup, breakers, checks, jobs, kept, pools, proofs, recovery},
+    view::{Sight, alerts, backup, breakers, checks, engines, jobs, kept, pools, proofs, recovery},
     widget::{
         Canvas, Fact, Popup, draw_facts, draw_rows, lay_facts, piece, place, popup, popup_width,
     },
@@ -34,6 +34,7 @@ fn of_recovery(sight: &Sight<'_>) -> (String, Vec<Fact>) {
 pub fn facts_of(sight: &Sight<'_>, row: &RecoveryRow<'_>) -> (String, Vec<Fact>) {
     match row {
         RecoveryRow::Backup(backup) => kept::detail(sight, backup),
+        RecoveryRow::Other(engine, backup) => engines::backup_detail(sight, engine, backup),
         RecoveryRow::Running(running) => backup::running_facts(sight, running),
         RecoveryRow::Job(job) => jobs::detail(sight, job),
         RecoveryRow::Proof(proof) => proofs::detail(sight, proof),

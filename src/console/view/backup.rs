@@ -1,6 +1,6 @@
 //! What is known of backups, in words.
 
-use super::{Sight, fact, fact_line, kept, percent, pools::sight_mark};
+use super::{Sight, engines, fact, fact_line, kept, percent, pools::sight_mark};
 use crate::{
     base::{
         text::Text,
@@ -11,7 +11,7 @@ use crate::{
         theme::{Glyphs, Meaning},
         widget::{Cell, Column, Fact, Line, TableRow, Tone, marked, piece, wrap_line},
     },
-    watch::snapshot::{ArchiveMode, Archiver, KeptBackup, Known, RunningBackup},
+    watch::snapshot::{ArchiveMode, Archiver, EngineHistory, KeptBackup, Known, RunningBackup},
 };
 
 /// The columns: a sign, a label, the fact.
@@ -41,6 +41,7 @@ pub fn lines(sight: &Sight<'_>, places: &[usize], room: u16) -> Vec<BackupLine> 
         let lines = match backup_at(sight.snapshot, *index) {
             Some(BackupRow::Archiver) => archiver_lines(sight),
             Some(BackupRow::Repository) => repository_lines(sight),
+            Some(BackupRow::Engine(name, told)) => vec![engine_line(sight, name, told)],
             Some(BackupRow::Running(running)) => vec![running_line(sight, running)],
             Some(BackupRow::Kept(backup)) => vec![kept_line(sight, backup, room)],
             None => Vec::new(),
@@ -170,6 +171,19 @@ fn repository_lines(sight: &Sight<'_>) -> Vec<Vec<Cell>> {
     }
 }
 
+fn engine_line(sight: &Sight<'_>, name: &Text, told: &Known<EngineHistory>) -> Vec<Cell> {
+    let Known::Is(history) = told else {
+        let mut cells = unknown_line(sight, "engine", told);
+        if let Some(Cell::Words(words)) = cells.get_mut(2) {
+            words.insert(0, piece(format!("{name}: "), Meaning::Text));
+        }
+        return cells;
+    };
+    let (tone, words) = engines::state(history);
+    let when = history.newest().map_or_else(|| "engine".to_owned(), |b| kept::when(sight, b));
+    head(sight, tone, &when, words)
+}
+
 fn kept_line(sight: &Sight<'_>, backup: &KeptBackup, room: u16) -> Vec<Cell> {
     let (tone, _) = kept::state(backup);
     let words = kept::words(backup, words_room(sight, room));
@@ -191,6 +205,7 @@ pub fn detail(sight: &Sight<'_>, index: usize) -> (String, Vec<Fact>) {
     match backup_at(sight.snapshot, index) {
         Some(BackupRow::Archiver) => ("WAL archiver".to_owned(), archiver_facts(sight)),
         Some(BackupRow::Repository) => ("Backup repository".to_owned(), repository_facts(sight)),
+        Some(BackupRow::Engine(name, told)) => engines::detail(sight, name, told),
         Some(BackupRow::Running(running)) => running_facts(sight, running),
         Some(BackupRow::Kept(backup)) => kept::detail(sight, backup),
         None => (String::new(), Vec::new()),
@@ -286,5 +301,6 @@ pub fn tones(sight: &Sight<'_>) -> Vec<Tone> {
         Some(newest) => kept::state(newest).0,
         None => Tone::STOP,
     });
-    archiver.into_iter().chain(newest).collect()
+    let engines = backup.engines.iter().filter_map(|(_, told)| told.value());
+    archiver.into_iter().chain(newest).chain(engines.map(|e| engines::state(e).0)).collect()
 }

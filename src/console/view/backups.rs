@@ -2,12 +2,16 @@
 
 use super::{Sight, kept, pools::sight_mark, short_age};
 use crate::{
-    base::units::{bytes, clock, span},
+    base::{
+        text::Text,
+        units::{bytes, clock, span},
+    },
     console::{
+        model::{RecoveryRow, Section, recovery_rows},
         theme::{Glyphs, Meaning},
         widget::{Cell, Column, Line, TableRow, piece},
     },
-    watch::snapshot::{BackupState, KeptBackup, KeptProof, ProofVerdict},
+    watch::snapshot::{KeptBackup, KeptProof, ProofVerdict},
 };
 
 /// The columns of the list.
@@ -27,6 +31,19 @@ pub fn columns(glyphs: Glyphs) -> [Column; 8] {
 
 /// A row of the list.
 pub fn row(sight: &Sight<'_>, backup: &KeptBackup) -> TableRow {
+    row_with(sight, backup, note(sight, backup))
+}
+
+/// The row of a backup that another engine keeps.
+pub fn row_of_engine(sight: &Sight<'_>, engine: &Text, backup: &KeptBackup) -> TableRow {
+    let note = match kept::reason(backup) {
+        Some(why) => piece(why.to_string(), Meaning::Text),
+        None => piece(format!("kept by {engine}"), Meaning::Muted),
+    };
+    row_with(sight, backup, vec![note])
+}
+
+fn row_with(sight: &Sight<'_>, backup: &KeptBackup, note: Line) -> TableRow {
     let (tone, word) = kept::state(backup);
     let cells: Vec<Cell> = vec![
         sight_mark(sight, tone),
@@ -36,7 +53,7 @@ pub fn row(sight: &Sight<'_>, backup: &KeptBackup) -> TableRow {
         sight.figure(backup.size.map(bytes)),
         sight.figure(backup.duration.map(span)),
         piece(sight.moment(backup.began), Meaning::Muted).into(),
-        note(sight, backup).into(),
+        note.into(),
     ];
     TableRow { cells, stale: false }
 }
@@ -74,11 +91,9 @@ pub struct Trend {
 
 /// The trend of the whole backups of that kind. One alone is none.
 pub fn trend(sight: &Sight<'_>, method: &str) -> Option<Trend> {
-    let kept = sight.snapshot.backup.repository.value()?;
-    let whole = |backup: &&KeptBackup| {
-        *backup.method == *method && matches!(backup.state, BackupState::Complete { .. })
-    };
-    let backups = || kept.backups.iter().rev().filter(whole);
+    let rows = recovery_rows(sight.snapshot, Section::Backups);
+    let whole = |backup: &&KeptBackup| *backup.method == *method && backup.is_whole();
+    let backups = || rows.iter().rev().filter_map(RecoveryRow::backup).filter(whole);
     let share = |values: Vec<Option<f64>>| -> Vec<f32> {
         let most = values.iter().flatten().copied().fold(0.0, f64::max);
         let part = |value: f64| if most > 0.0 { (value / most) as f32 } else { 0.0 };

@@ -46,7 +46,7 @@ pub fn row(sight: &Sight<'_>, row: &RecoveryRow<'_>) -> Option<TableRow> {
     let cells = match row {
         RecoveryRow::Job(job) => job_cells(sight, job),
         RecoveryRow::Running(running) => running_cells(sight, running),
-        RecoveryRow::Backup(_) | RecoveryRow::Proof(_) => return None,
+        RecoveryRow::Backup(_) | RecoveryRow::Other(..) | RecoveryRow::Proof(_) => return None,
     };
     Some(TableRow { cells, stale: false })
 }

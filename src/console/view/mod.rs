@@ -7,6 +7,7 @@ pub mod backup;
 pub mod backups;
 pub mod breakers;
 pub mod checks;
+pub mod engines;
 pub mod jobs;
 pub mod kept;
 pub mod link;

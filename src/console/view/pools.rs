@@ -158,7 +158,7 @@ const fn wait_meaning(meaning: WaitMeaning) -> &'static str {
 /// one.
 pub fn lacks_endpoints(sight: &Sight<'_>) -> bool {
     use crate::watch::snapshot::SourceKind;
-    let beside = [SourceKind::Server, SourceKind::Repository, SourceKind::Jobs];
+    let beside = [SourceKind::Server, SourceKind::Repository, SourceKind::Jobs, SourceKind::Engine];
     sight.snapshot.sources.iter().all(|source| beside.contains(&source.kind))
 }
 

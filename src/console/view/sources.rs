@@ -67,6 +67,7 @@ fn row(sight: &Sight<'_>, source: &Source) -> (TableRow, Vec<String>) {
         SourceKind::PgBouncer => "PgBouncer",
         SourceKind::Repository => "repository",
         SourceKind::Jobs => "jobs",
+        SourceKind::Engine => "engine",
     };
     let unread = source.unreadable;
     let unread_meaning = if unread > 0 { Meaning::Warning } else { Meaning::Text };

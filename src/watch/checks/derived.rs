@@ -12,8 +12,8 @@ use crate::{
         units,
     },
     watch::snapshot::{
-        BackupState, Breaker, BreakerState, Finding, Freshness, Known, Link, LinkState, Pool,
-        PoolKind, Recoverability, Repository, Server, Source, SourceKind,
+        BackupState, Breaker, BreakerState, EngineHistory, Finding, Freshness, KeptBackup, Known,
+        Link, LinkState, Pool, PoolKind, Recoverability, Repository, Server, Source, SourceKind,
     },
 };
 
@@ -36,6 +36,8 @@ pub struct Facts<'a> {
     pub sources: &'a [Source],
     /// What the backup repository holds.
     pub kept: &'a Known<Repository>,
+    /// What other backup engines keep, each by its name.
+    pub engines: &'a [(Text, Known<EngineHistory>)],
     /// What could be brought back.
     pub recoverability: &'a Recoverability,
     /// The moment of judging, for people.
@@ -195,28 +197,54 @@ fn seconds_since(facts: &Facts<'_>, then: Timestamp) -> f64 {
     facts.wall.duration_since(then).as_secs_f64().max(0.0)
 }
 
-fn backup_failed(facts: &Facts<'_>) -> Vec<Finding> {
-    let Known::Is(kept) = facts.kept else { return Vec::new() };
-    let Some(last) = kept.last_attempt() else { return Vec::new() };
-    let (value, detail) = match &last.state {
-        BackupState::Failed { cancelled: true, .. } => (0.0, "cancelled".to_owned()),
-        BackupState::Failed { why, .. } | BackupState::Damaged { why } => (1.0, why.to_string()),
-        BackupState::Complete { wrong: Some(wrong), .. } => (1.0, wrong.to_string()),
-        BackupState::Complete { wrong: None, .. } | BackupState::Unfinished => (0.0, String::new()),
-    };
-    vec![finding(&last.id, value, &detail)]
+/// What the engines keep that have answered.
+fn engines<'a>(facts: &Facts<'a>) -> impl Iterator<Item = &'a EngineHistory> {
+    facts.engines.iter().filter_map(|(_, told)| told.value())
 }
 
+fn backup_failed(facts: &Facts<'_>) -> Vec<Finding> {
+    let own = facts.kept.value().and_then(Repository::last_attempt);
+    let own = own.map(|last| {
+        let failure = failure(last);
+        finding(&last.id, f64::from(u8::from(failure.is_some())), &failure.unwrap_or_default())
+    });
+    let theirs = engines(facts).map(|engine| {
+        let last = engine.backups.iter().find(|backup| backup.state != BackupState::Unfinished);
+        let failed = last.and_then(|last| Some(format!("{}: {}", last.id, failure(last)?)));
+        let wrong = engine.complaints.first().map(ToString::to_string).or(failed);
+        finding(&engine.name, f64::from(u8::from(wrong.is_some())), &wrong.unwrap_or_default())
+    });
+    own.into_iter().chain(theirs).collect()
+}
+
+/// Why an attempt came to nothing that can be relied on. One that somebody cancelled did not fail.
+fn failure(attempt: &KeptBackup) -> Option<String> {
+    match &attempt.state {
+        BackupState::Failed { cancelled: false, why } | BackupState::Damaged { why } => {
+            Some(why.to_string())
+        }
+        BackupState::Complete { wrong, .. } => wrong.as_ref().map(ToString::to_string),
+        BackupState::Failed { cancelled: true, .. } | BackupState::Unfinished => None,
+    }
+}
+
+/// Every place in which nothing is, when nothing is in any.
 fn backup_missing(facts: &Facts<'_>) -> Vec<Finding> {
-    let Known::Is(kept) = facts.kept else { return Vec::new() };
-    let missing = kept.newest().is_none();
+    let own = facts.kept.value().map(|kept| (&kept.location, kept.newest()));
+    let places: Vec<_> = own
+        .into_iter()
+        .chain(engines(facts).map(|engine| (&engine.name, engine.newest())))
+        .collect();
+    let missing = places.iter().all(|(_, newest)| newest.is_none());
     let detail = if missing { "it holds no backup of this target" } else { "" };
-    vec![finding(&kept.location, f64::from(u8::from(missing)), detail)]
+    let found = |(place, _): (&Text, _)| finding(place, f64::from(u8::from(missing)), detail);
+    places.into_iter().map(found).collect()
 }
 
 fn backup_age(facts: &Facts<'_>) -> Vec<Finding> {
-    let Known::Is(kept) = facts.kept else { return Vec::new() };
-    let newest = kept.newest().into_iter();
+    let own = facts.kept.value().and_then(Repository::newest);
+    let all = own.into_iter().chain(engines(facts).filter_map(EngineHistory::newest));
+    let newest = all.max_by_key(|backup| backup.began).into_iter();
     newest.map(|newest| finding(&newest.id, seconds_since(facts, newest.began), "")).collect()
 }
 
@@ -323,6 +351,7 @@ mod tests {
                 breakers: &[],
                 sources: &sources,
                 kept: &NO_REPOSITORY,
+                engines: &[],
                 recoverability: &Recoverability::default(),
                 wall: Timestamp::UNIX_EPOCH,
             };
@@ -355,6 +384,7 @@ mod tests {
             breakers: &[],
             sources: &sources,
             kept: &NO_REPOSITORY,
+            engines: &[],
             recoverability: &Recoverability::default(),
             wall: Timestamp::UNIX_EPOCH,
         };
@@ -384,6 +414,7 @@ mod tests {
             breakers: &[],
             sources: &sources,
             kept: &NO_REPOSITORY,
+            engines: &[],
             recoverability: &Recoverability::default(),
             wall: Timestamp::UNIX_EPOCH,
         };
@@ -402,17 +433,19 @@ mod tests {
             breakers: &[],
             sources: &[],
             kept: &NO_REPOSITORY,
+            engines: &[],
             recoverability: &Recoverability::default(),
             wall: Timestamp::UNIX_EPOCH,
         };
         assert_eq!(values(server_unreachable, &facts), [Some(3.0)]);
     }
 
-    #[test]
-    fn an_old_a_failed_and_an_unproven_backup_are_found() {
-        use crate::watch::snapshot::{KeptBackup, Pitr};
-        let at = |second| Timestamp::from_second(second).expect("a time");
-        let backup = |began, state| KeptBackup {
+    fn at(second: i64) -> Timestamp {
+        Timestamp::from_second(second).expect("a time")
+    }
+
+    fn backup(began: i64, state: BackupState) -> KeptBackup {
+        KeptBackup {
             id: "b".into(),
             method: "physical".into(),
             began: at(began),
@@ -420,7 +453,49 @@ mod tests {
             size: None,
             verified: None,
             state,
+        }
+    }
+
+    #[test]
+    fn what_another_engine_keeps_counts() {
+        let whole = || BackupState::Complete { level: None, wrong: None };
+        let broke = || BackupState::Failed { why: "disk full".into(), cancelled: false };
+        let values_of = |told: Known<EngineHistory>| {
+            let facts = Facts {
+                now: Stamp::default(),
+                began: Stamp::default(),
+                link: &Link::default(),
+                server: None,
+                pools: &[],
+                breakers: &[],
+                sources: &[],
+                kept: &NO_REPOSITORY,
+                engines: &[("pgBackRest main".into(), told)],
+                recoverability: &Recoverability::default(),
+                wall: at(100_000),
+            };
+            [backup_failed, backup_missing, backup_age].map(|find| values(find, &facts))
         };
+        let keeps = |backups, complaints: &[&str]| {
+            let complaints = complaints.iter().map(|words| Text::from(*words)).collect();
+            Known::Is(EngineHistory { name: "pgBackRest main".into(), backups, complaints })
+        };
+        let one = |failed, missing, age: Option<f64>| {
+            let age: Vec<_> = age.into_iter().map(Some).collect();
+            [vec![Some(failed)], vec![Some(missing)], age]
+        };
+        let sound = vec![backup(95_000, BackupState::Unfinished), backup(90_000, whole())];
+        assert_eq!(values_of(keeps(sound.clone(), &[])), one(0.0, 0.0, Some(10_000.0)));
+        assert_eq!(values_of(keeps(sound, &["no stanza"])), one(1.0, 0.0, Some(10_000.0)));
+        let failed_since = vec![backup(95_000, broke()), backup(90_000, whole())];
+        assert_eq!(values_of(keeps(failed_since, &[])), one(1.0, 0.0, Some(10_000.0)));
+        assert_eq!(values_of(keeps(Vec::new(), &[])), one(0.0, 1.0, None));
+        assert_eq!(values_of(Known::Unknown("not asked yet".into())), [vec![], vec![], vec![]]);
+    }
+
+    #[test]
+    fn an_old_a_failed_and_an_unproven_backup_are_found() {
+        use crate::watch::snapshot::Pitr;
         let complete = |level| BackupState::Complete { level, wrong: None };
         let failed = |cancelled| BackupState::Failed { why: "disk full".into(), cancelled };
         let values_of = |backups: Vec<KeptBackup>, gaps: u32| {
@@ -448,6 +523,7 @@ mod tests {
                 breakers: &[],
                 sources: &[],
                 kept: &kept,
+                engines: &[],
                 recoverability: &recoverability,
                 wall: at(100_000),
             };

@@ -40,12 +40,30 @@ impl Repository {
     }
 }
 
+/// What another backup engine keeps of this cluster, as that engine tells it. Its word is not our proof.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct EngineHistory {
+    /// Which engine, and its name for this cluster: `pgBackRest main`.
+    pub name: Text,
+    /// Its backups, newest first; failed ones and running ones are in it.
+    pub backups: Vec<KeptBackup>,
+    /// What the engine itself finds wrong with its repository.
+    pub complaints: Vec<Text>,
+}
+
+impl EngineHistory {
+    /// The newest backup that it calls whole.
+    pub fn newest(&self) -> Option<&KeptBackup> {
+        self.backups.iter().find(|backup| backup.is_whole())
+    }
+}
+
 /// One backup of a repository.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct KeptBackup {
     /// Its name.
     pub id: Text,
-    /// How it was taken: `physical` or `logical`, or another engine's word.
+    /// How it was taken: `physical` or `logical`; of another engine how much it holds, such as `full`.
     pub method: Text,
     /// When it began; what it holds had been committed then.
     pub began: Timestamp,

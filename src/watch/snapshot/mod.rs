@@ -19,7 +19,10 @@ use serde::Serialize;
 pub use self::{
     health::{Alert, AlertState, Check, CheckState, Finding, Severity},
     jobs::{Job, JobState},
-    kept::{BackupState, Expiry, KeptBackup, KeptProof, KeptWal, ProofVerdict, Repository},
+    kept::{
+        BackupState, EngineHistory, Expiry, KeptBackup, KeptProof, KeptWal, ProofVerdict,
+        Repository,
+    },
     known::Known,
     pools::{Breaker, BreakerState, Pool, PoolKind, Wait, WaitMeaning},
     recovery::{ArchiveMode, Archiver, Backup, Pitr, Recoverability, Rpo, Rto, RunningBackup},

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use super::{Known, Repository};
+use super::{EngineHistory, Known, Repository};
 use crate::base::{clock::Timestamp, text::Text};
 
 /// If this machine died now: how much would be lost, how soon would we be back, and to which moments
@@ -65,6 +65,8 @@ pub struct Backup {
     pub archiver: Known<Archiver>,
     /// The backup repository; unknown until one is configured.
     pub repository: Known<Repository>,
+    /// What other backup engines keep, each by its name; unknown until it has answered.
+    pub engines: Vec<(Text, Known<EngineHistory>)>,
     /// Base backups being taken now, from `pg_stat_progress_basebackup`.
     pub running: Vec<RunningBackup>,
 }

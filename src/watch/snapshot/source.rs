@@ -53,6 +53,8 @@ pub enum SourceKind {
     Repository,
     /// The folder of this user's jobs.
     Jobs,
+    /// Another backup engine.
+    Engine,
 }
 
 /// Whether facts are still worth believing.

@@ -1,4 +1,4 @@
-//! The watch on what is kept in files: a backup repository, the folder of jobs.
+//! The watch on what is kept in files: a backup repository, another engine's, the folder of jobs.
 //!
 //! How it is read is the caller's affair: this room knows neither manifests nor journals. It sees to it that
 //! one that hangs, as a dead network folder does, is a state and not a hang.
@@ -17,7 +17,7 @@ use crate::{
         text::Text,
         units,
     },
-    watch::snapshot::{Job, Problem, Repository, Source, SourceKind},
+    watch::snapshot::{EngineHistory, Job, Problem, Repository, Source, SourceKind},
 };
 
 /// The name of the repository among the sources.
@@ -26,6 +26,8 @@ pub const REPOSITORY: &str = "repository";
 pub const JOBS: &str = "jobs";
 /// One that takes longer is told as silent; its answer counts when it comes.
 const PATIENCE: Duration = Duration::from_secs(5);
+/// An engine is a program that is started anew each time, and looks through its own repository.
+const ENGINE_PATIENCE: Duration = Duration::from_secs(30);
 
 /// Reads it, blocking for as long as that takes.
 pub type Read<T> = Arc<dyn Fn() -> Result<T, Problem> + Send + Sync>;
@@ -37,12 +39,15 @@ pub enum Reader {
     Repository(Read<Repository>),
     /// The folder of jobs.
     Jobs(Read<Vec<Job>>),
+    /// Another backup engine, by its name among the sources.
+    Engine(Text, Read<EngineHistory>),
 }
 
 /// What it held.
 enum Held {
     Repository(Box<Repository>),
     Jobs(Vec<Job>),
+    Engine(EngineHistory),
 }
 
 impl Reader {
@@ -50,13 +55,22 @@ impl Reader {
         match self {
             Self::Repository(_) => SourceKind::Repository,
             Self::Jobs(_) => SourceKind::Jobs,
+            Self::Engine(..) => SourceKind::Engine,
         }
     }
 
-    const fn name(&self) -> &'static str {
+    fn name(&self) -> Text {
         match self {
-            Self::Repository(_) => REPOSITORY,
-            Self::Jobs(_) => JOBS,
+            Self::Repository(_) => Text::ours(REPOSITORY),
+            Self::Jobs(_) => Text::ours(JOBS),
+            Self::Engine(name, _) => name.clone(),
+        }
+    }
+
+    const fn patience(&self) -> Duration {
+        match self {
+            Self::Repository(_) | Self::Jobs(_) => PATIENCE,
+            Self::Engine(..) => ENGINE_PATIENCE,
         }
     }
 
@@ -64,6 +78,7 @@ impl Reader {
         match self {
             Self::Repository(read) => read().map(Box::new).map(Held::Repository),
             Self::Jobs(read) => read().map(Held::Jobs),
+            Self::Engine(_, read) => read().map(Held::Engine),
         }
     }
 }
@@ -106,9 +121,10 @@ impl Look for Watch {
             let read = self.keeper.read.clone();
             tokio::task::spawn_blocking(move || read.read())
         });
-        let Ok(answer) = timeout(PATIENCE, &mut reading).await else {
+        let patience = self.keeper.read.patience();
+        let Ok(answer) = timeout(patience, &mut reading).await else {
             self.under_way = Some(reading);
-            let what = format!("{}: no answer for {}", self.keeper.location, units::age(PATIENCE));
+            let what = format!("{}: no answer for {}", self.keeper.location, units::age(patience));
             let remedy =
                 Text::ours("Look at the disk, the network folder or the bucket behind it.");
             return self.failed(Problem { what: what.into(), remedy });
@@ -122,6 +138,7 @@ impl Look for Watch {
                 match held {
                     Held::Repository(held) => Reading { repository: Some(*held), ..answered },
                     Held::Jobs(held) => Reading { jobs: Some(held), ..answered },
+                    Held::Engine(held) => Reading { engine: Some(held), ..answered },
                 }
             }
             Ok(Err(problem)) => self.failed(problem),
@@ -140,7 +157,7 @@ impl Watch {
 
     fn source(&self, problem: Option<Problem>, latency: Option<Duration>) -> Source {
         Source {
-            name: Text::ours(self.keeper.read.name()),
+            name: self.keeper.read.name(),
             kind: self.keeper.read.kind(),
             address: self.keeper.location.clone(),
             period: self.keeper.period,

@@ -13,7 +13,7 @@ pub mod profiles;
 pub mod scrape;
 pub mod selector;
 
-use super::snapshot::{Breaker, Job, Pool, Repository, Source};
+use super::snapshot::{Breaker, EngineHistory, Job, Pool, Repository, Source};
 
 /// What one attempt to ask a source brought.
 #[derive(Clone, Debug, PartialEq)]
@@ -31,6 +31,8 @@ pub struct Reading {
     pub repository: Option<Repository>,
     /// The jobs, if it is their folder.
     pub jobs: Option<Vec<Job>>,
+    /// What it keeps, if it is another backup engine.
+    pub engine: Option<EngineHistory>,
 }
 
 impl Reading {
@@ -42,6 +44,6 @@ impl Reading {
     /// An answer that tells of nothing yet.
     pub fn answered(source: Source) -> Self {
         let (pools, breakers) = (Vec::new(), Vec::new());
-        Self { source, answered: true, pools, breakers, repository: None, jobs: None }
+        Self { source, answered: true, pools, breakers, repository: None, jobs: None, engine: None }
     }
 }

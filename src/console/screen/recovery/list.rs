@@ -42,6 +42,7 @@ fn columns(sight: &Sight<'_>, section: Section) -> Vec<Column> {
 fn table_row(sight: &Sight<'_>, row: &RecoveryRow<'_>) -> Option<TableRow> {
     match row {
         RecoveryRow::Backup(backup) => Some(backups::row(sight, backup)),
+        RecoveryRow::Other(engine, backup) => Some(backups::row_of_engine(sight, engine, backup)),
         RecoveryRow::Proof(proof) => Some(proofs::row(sight, proof)),
         RecoveryRow::Job(_) | RecoveryRow::Running(_) => jobs::row(sight, row),
     }
@@ -82,7 +83,8 @@ pub fn title(
 
 /// How size and duration of the selected kind of backup went.
 fn trend(canvas: &mut Canvas<'_>, sight: &Sight<'_>, room: Rect) {
-    let Some(backup) = sight.state.recovery.backup(sight.snapshot) else { return };
+    let selected = sight.state.recovery.backup(sight.snapshot);
+    let Some(backup) = selected.and_then(|row| row.backup()) else { return };
     let Some(trend) = backups::trend(sight, &backup.method) else { return };
     let words: Line = vec![piece(format!(" {} size ", backup.method), Meaning::Muted)];
     let more: Line = vec![piece(" time ", Meaning::Muted)];
