@@ -39,7 +39,7 @@ pub enum Compression {
 /// default.
 const ZSTD_LEVEL: i32 = 1;
 
-/// From this size on, in bytes, an object is unpacked on a thread of its own while its content is hashed and
+/// From this size on, in bytes, an object is unpacked and hashed on a thread of its own while its content is
 /// used: two hashes, zstd and what is done with it are too much for one processor.
 const AHEAD: u64 = 32 << 20;
 
@@ -336,11 +336,6 @@ impl Raw {
                     .map_err(Fault::io(format!("cannot unpack '{}'", stored.key)))?,
             ),
         };
-        let unpacked = if stored.content_size < AHEAD {
-            unpacked
-        } else {
-            Box::new(Ahead::of(unpacked).map_err(Fault::io("no thread to unpack on"))?)
-        };
         // Decryption stops at its last block: what stands behind that, and whether all of it was right,
         // shows only at the end of the stored bytes.
         let content = Checked::new(
@@ -349,7 +344,12 @@ impl Raw {
             stored.content_size,
             &stored.content_sha256,
         );
-        Ok(Content::Readable(Box::new(ToTheEnd { content, raw: self.clone() })))
+        let whole = ToTheEnd { content, raw: self.clone() };
+        Ok(Content::Readable(if stored.content_size < AHEAD {
+            Box::new(whole)
+        } else {
+            Box::new(Ahead::of(whole).map_err(Fault::io("no thread to unpack on"))?)
+        }))
     }
 
     fn drain(mut self, key: &Key) -> Result<()> {
