@@ -126,7 +126,12 @@ pub fn write_private(place: &Path, bytes: &[u8]) -> io::Result<()> {
 /// Makes the names in a file's folder safe: a file that was made, renamed or removed.
 pub fn sync_folder_of(file: &Path) -> io::Result<()> {
     let folder = file.parent().filter(|folder| !folder.as_os_str().is_empty());
-    fs::File::open(folder.unwrap_or(Path::new(".")))?.sync_all()
+    sync_folder(folder.unwrap_or(Path::new(".")))
+}
+
+/// Makes the names in a folder safe: without it a new one may be gone after a power cut.
+pub fn sync_folder(folder: &Path) -> io::Result<()> {
+    fs::File::open(folder)?.sync_all()
 }
 
 /// True when somebody else than its owner may do anything with a file: a secret in it is none.

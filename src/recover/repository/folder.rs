@@ -15,7 +15,7 @@ use super::{
     storage::{Leftover, Object, Overwrite, Space, Storage, Upload},
 };
 use crate::{
-    base::{clock::Timestamp, text::Text},
+    base::{clock::Timestamp, paths, text::Text},
     recover::{Fault, Kind, Result},
 };
 
@@ -307,10 +307,9 @@ fn make_folder(path: &Path, owner: Option<(u32, u32)>) -> Result<()> {
     sync_folder(path.parent().unwrap_or(Path::new("/")))
 }
 
-/// Flushes a folder: without it a new name may be gone after a power cut.
+/// Flushes a folder.
 fn sync_folder(path: &Path) -> Result<()> {
-    File::open(path)
-        .and_then(|folder| folder.sync_all())
+    paths::sync_folder(path)
         .map_err(Fault::io(format!("cannot flush the folder '{}'", path.display())))
 }
 
