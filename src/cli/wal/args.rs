@@ -121,7 +121,7 @@ pub struct FetchArgs {
     /// Where it is wanted
     pub path: PathBuf,
     /// How many segments are fetched ahead; 0 for none
-    #[arg(long, value_name = "N", default_value_t = 4)]
+    #[arg(long, value_name = "N", default_value_t = 8)]
     pub ahead: u64,
     /// The folder for them [default: howdah-spool, beside PATH]
     #[arg(long, value_name = "FOLDER")]

@@ -15,8 +15,9 @@ use super::{
 };
 use crate::recover::wal::{
     WalFile,
-    fetch::{self, Came, Spool},
+    fetch::{self, Came},
     put,
+    spool::Spool,
 };
 
 /// The folder of segments that are fetched ahead, beside the file that was asked for.

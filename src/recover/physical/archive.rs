@@ -6,7 +6,7 @@ use std::{
 };
 
 use crate::{
-    base::{clock::Timestamp, text::Text},
+    base::{clock::Timestamp, exec::quoted, text::Text},
     recover::{Fault, Kind, Repository, Result, wal},
 };
 
@@ -89,7 +89,8 @@ impl Archive for PlainFolder {
     }
 
     fn command(&self) -> Result<String> {
-        Ok(format!("cp {} \"%p\"", shell_word(&format!("{}/%f", quoted_percent(&self.folder)))))
+        let from = format!("{}/%f", quoted_percent(&self.folder));
+        Ok(format!("cp {} \"%p\"", quoted(from.as_ref())))
     }
 }
 
@@ -123,13 +124,12 @@ impl Archive for InRepository {
         let missing = || Fault::new(Kind::Damaged, format!("'{name}' is not in the archive"));
         let file = name.parse().map_err(|_| missing())?;
         let kept = self.archive.find_one(file)?.ok_or_else(missing)?;
-        let content = self.archive.read(&kept)?;
-        fs::write(to, content).map_err(Fault::io(format!("cannot write '{}'", to.display())))
+        self.archive.copy(&kept, to)
     }
 
     fn command(&self) -> Result<String> {
         let words: Vec<String> =
-            self.fetch.iter().map(|word| shell_word(&word.replace('%', "%%"))).collect();
+            self.fetch.iter().map(|word| quoted(word.replace('%', "%%").as_ref())).collect();
         Ok(format!("{} %f \"%p\"", words.join(" ")))
     }
 }
@@ -137,11 +137,6 @@ impl Archive for InRepository {
 /// In `restore_command` a percent sign is written twice (PostgreSQL documentation, "Archive Recovery").
 pub fn quoted_percent(path: &Path) -> String {
     path.to_string_lossy().replace('%', "%%")
-}
-
-/// A word as a shell takes it for one, whatever stands in it.
-pub fn shell_word(word: &str) -> String {
-    format!("'{}'", word.replace('\'', r"'\''"))
 }
 
 #[cfg(test)]

@@ -12,13 +12,13 @@
 
 use std::{
     fs,
-    io::{self, Read},
+    io::{self, Read, Write as _},
     path::{Path, PathBuf},
 };
 
 use super::segment::WalFile;
 use crate::{
-    base::{clock::Timestamp, digest::sha256, text::Text},
+    base::{clock::Timestamp, digest::Hasher, text::Text},
     recover::{
         Fault, Kind, Repository, Result,
         repository::{key::Key, sealed::unreadable},
@@ -27,6 +27,8 @@ use crate::{
 
 /// No file of an archive is larger than the largest segment.
 pub(super) const LIMIT: u64 = 1 << 30;
+/// Bytes that are taken at once.
+const PART: usize = 1 << 18;
 /// Digits of a segment's name that its folder has: what is left makes at most 256.
 const FOLDER_DIGITS: usize = 22;
 const PACKED: &str = ".zst";
@@ -176,34 +178,116 @@ impl Archive {
     /// [`Kind::Damaged`] when it cannot be unpacked, or is not what its fingerprint says.
     pub fn read(&self, kept: &Kept) -> Result<Vec<u8>> {
         let mut content = Vec::with_capacity(super::segment::USUAL_SIZE as usize + 1);
-        match (self, &kept.place) {
+        let mut reader = self.open(kept)?;
+        reader.read_to_end(&mut content).map_err(cannot_read(kept))?;
+        Ok(content)
+    }
+
+    /// Copies the content of a file to a path, which must not be relied upon before this returns.
+    pub fn copy(&self, kept: &Kept, to: &Path) -> Result<()> {
+        let cannot = || Fault::io(format!("cannot write '{}'", to.display()));
+        let mut file = fs::File::create(to).map_err(cannot())?;
+        each_part(kept, self.open(kept)?, &mut |part| file.write_all(part).map_err(cannot()))
+    }
+
+    /// The content of a file, to be read bit by bit. Its end is reached only when its fingerprint is right; an
+    /// error of its reader holds the [`Fault`].
+    pub fn open(&self, kept: &Kept) -> Result<Content> {
+        let packed = match (self, &kept.place) {
             (Self::Repository(repository), Place::Object(key)) => {
                 let stored = if key.file().ends_with(ENCRYPTED) {
                     repository.open_envelope(key)?
                 } else {
                     repository.storage().open(key)?
                 };
-                zstd::Decoder::new(stored)
-                    .and_then(|unpacked| unpacked.take(LIMIT + 1).read_to_end(&mut content))
-                    .map_err(|error| unreadable(key, &error))?;
+                Packed::Zstd(
+                    zstd::Decoder::new(stored).map_err(|error| unreadable(key, &error))?,
+                    key.clone(),
+                )
             }
             (_, place) => {
                 let path = match place {
                     Place::Path(path) => path.clone(),
                     Place::Object(key) => PathBuf::from(key.as_str()),
                 };
-                fs::File::open(&path)
-                    .and_then(|file| file.take(LIMIT + 1).read_to_end(&mut content))
+                let file = fs::File::open(&path)
                     .map_err(Fault::io(format!("cannot read '{}'", path.display())))?;
+                Packed::Not(file, path)
             }
+        };
+        Ok(Content {
+            packed,
+            left: LIMIT + 1,
+            place: kept.place(),
+            sha256: kept.sha256.clone(),
+            seen: Hasher::default(),
+        })
+    }
+}
+
+/// Hands what [`Archive::open`] has opened over part by part, to its end.
+pub(super) fn each_part(
+    kept: &Kept,
+    mut content: impl Read,
+    into: &mut dyn FnMut(&[u8]) -> Result<()>,
+) -> Result<()> {
+    let mut buffer = vec![0; PART];
+    loop {
+        let length = content.read(&mut buffer).map_err(cannot_read(kept))?;
+        let part = buffer.get(..length).unwrap_or_default();
+        if part.is_empty() {
+            return Ok(());
         }
-        if let Some(expected) = &kept.sha256
-            && sha256(&content) != *expected
+        into(part)?;
+    }
+}
+
+/// For `map_err` behind what [`Archive::open`] has opened: the fault that its reader told.
+fn cannot_read(kept: &Kept) -> impl FnOnce(io::Error) -> Fault {
+    Fault::io(format!("cannot read '{}'", kept.place()))
+}
+
+/// The content of an archived file; see [`Archive::open`].
+pub struct Content {
+    packed: Packed,
+    /// Bytes that may still come.
+    left: u64,
+    place: Text,
+    /// What it has to be, until that was found true.
+    sha256: Option<String>,
+    seen: Hasher,
+}
+
+enum Packed {
+    Not(fs::File, PathBuf),
+    Zstd(zstd::Decoder<'static, io::BufReader<Box<dyn Read + Send>>>, Key),
+}
+
+impl Read for Content {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let most = usize::try_from(self.left).unwrap_or(usize::MAX).min(buffer.len());
+        let part = buffer.get_mut(..most).unwrap_or_default();
+        let read = match &mut self.packed {
+            Packed::Not(file, path) => file.read(part).map_err(|error| {
+                Fault::io(format!("cannot read '{}'", path.display()))(error).into_io()
+            }),
+            Packed::Zstd(unpacked, key) => {
+                unpacked.read(part).map_err(|error| unreadable(key, &error).into_io())
+            }
+        }?;
+        self.left -= read as u64;
+        if self.sha256.is_some() {
+            self.seen.update(part.get(..read).unwrap_or_default());
+        }
+        if read == 0
+            && !buffer.is_empty()
+            && let Some(expected) = self.sha256.take()
+            && std::mem::take(&mut self.seen).finish() != expected
         {
-            let what = format!("'{}' is not what was archived: its SHA-256 differs", kept.place());
-            return Err(Fault::new(Kind::Damaged, what));
+            let what = format!("'{}' is not what was archived: its SHA-256 differs", self.place);
+            return Err(Fault::new(Kind::Damaged, what).into_io());
         }
-        Ok(content)
+        Ok(read)
     }
 }
 

@@ -206,14 +206,19 @@ impl Scratch {
 
     /// Puts a segment into it.
     pub fn put(&self, segment: Segment, content: &[u8]) -> Result<()> {
-        let path = self.path().join(segment.to_string());
+        let path = self.place(segment);
         fs::write(&path, content).map_err(Fault::io(format!("cannot write '{}'", path.display())))
+    }
+
+    /// Where a segment stands in it, or is put.
+    pub fn place(&self, segment: Segment) -> PathBuf {
+        self.path().join(segment.to_string())
     }
 
     /// Removes one from it.
     pub fn remove(&self, segment: Segment) {
         // It goes with the folder in any case.
-        let _ = fs::remove_file(self.path().join(segment.to_string()));
+        let _ = fs::remove_file(self.place(segment));
     }
 }
 

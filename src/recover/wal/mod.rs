@@ -5,6 +5,7 @@
 //! | [`segment`], [`history`], [`page`] | names and positions, timelines, page headers: pure |
 //! | [`archive`] | where archived files stand: in the repository, or in a plain folder |
 //! | [`put`], [`fetch`] | `archive_command` and `restore_command` |
+//! | [`spool`] | segments that are fetched before they are asked for |
 //! | [`mod@chain`] | what is there and what is missing, by names: for proofs and windows |
 //! | [`verify`], [`verified`] | what reading it proves, and what was proven before |
 //! | [`dump`] | PostgreSQL's `pg_waldump` |
@@ -20,10 +21,12 @@ pub mod dump;
 pub mod fetch;
 pub mod find;
 pub mod history;
+mod incoming;
 pub mod page;
 pub mod put;
 pub mod segment;
 pub mod setup;
+pub mod spool;
 pub mod status;
 pub mod verified;
 pub mod verify;

@@ -3,13 +3,15 @@
 //! Layout: `XLogPageHeaderData` and `XLogLongPageHeaderData` in PostgreSQL's `access/xlog_internal.h`, the
 //! same since 9.3. Numbers stand in the byte order of the machine that wrote them.
 
+mod pages;
+
 use std::fmt;
+
+pub use pages::Pages;
 
 use super::segment::{Segment, is_size};
 use crate::recover::repository::{claim::Cluster, manifest::lsn};
 
-/// Bytes of a page as PostgreSQL is built everywhere (`XLOG_BLCKSZ`).
-const USUAL_PAGE: u64 = 8192;
 /// Bytes of a page header; the first page of a segment has a long one.
 const SHORT: usize = 24;
 const LONG: usize = 40;
@@ -19,10 +21,6 @@ const CONTINUED: u16 = 1;
 const HAS_LONG: u16 = 2;
 /// `XLP_ALL_FLAGS`.
 const ALL_FLAGS: u16 = 0xF;
-/// A record's own header (`SizeOfXLogRecord`); a record that ends a segment early is nothing else.
-const RECORD: usize = 24;
-/// `XLOG_SWITCH` of the resource manager 0.
-const SWITCH: u8 = 0x40;
 
 /// `XLOG_PAGE_MAGIC` of each major version, from its `access/xlog_internal.h`.
 const MAGICS: [(u16, u32); 9] = [
@@ -167,7 +165,7 @@ pub fn head(bytes: &[u8]) -> Result<Head, Flaw> {
     };
     if major_of(magic).is_none() {
         return Err(match magic {
-            0 if all_zero(bytes) => Flaw::Zeroed,
+            0 if pages::all_zero(bytes) => Flaw::Zeroed,
             _ if major_of(magic.swap_bytes()).is_some() => Flaw::ByteOrder,
             _ => Flaw::NoHeader(magic),
         });
@@ -198,28 +196,9 @@ pub fn head(bytes: &[u8]) -> Result<Head, Flaw> {
 
 /// Checks a whole segment against its name: size, place, timeline, and the header of every page.
 pub fn check(name: Segment, bytes: &[u8]) -> Result<About, Flaw> {
-    let head = head(bytes)?;
-    let size = head.segment_size;
-    if bytes.len() as u64 != size {
-        return Err(Flaw::Size { is: bytes.len() as u64, should: size });
-    }
-    check_place(name, &head)?;
-    let mut last_timeline = head.timeline;
-    let mut switched_at = None;
-    let page_size = usize::try_from(head.page_size).unwrap_or(USUAL_PAGE as usize);
-    for (number, page) in bytes.chunks_exact(page_size).enumerate().skip(1) {
-        let at = number as u64 * head.page_size;
-        if u16_at(page, 0) == Some(0) && all_zero(page) {
-            let rest = bytes.get(at as usize..).unwrap_or_default();
-            if !all_zero(rest) {
-                return Err(Flaw::Page { at, why: "holds only zeros" });
-            }
-            switched_at = Some(switch_before(bytes, at as usize, page_size, head.position)?);
-            break;
-        }
-        last_timeline = check_page(page, &head, at, last_timeline, name.timeline)?;
-    }
-    Ok(About { head, last_timeline, switched_at })
+    let mut pages = Pages::of(name);
+    pages.take(bytes);
+    pages.finish()
 }
 
 /// Checks what the first page says against the name alone, for a segment that was left unfinished.
@@ -232,63 +211,6 @@ pub fn check_place(name: Segment, head: &Head) -> Result<(), Flaw> {
         return Err(Flaw::Timeline { at: 0, is: head.timeline });
     }
     Ok(())
-}
-
-/// Checks a page's short header; returns its timeline.
-fn check_page(page: &[u8], head: &Head, at: u64, before: u32, most: u32) -> Result<u32, Flaw> {
-    let info = u16_at(page, 2).unwrap_or_default();
-    let remaining = u32_at(page, 16);
-    let wrong = |why| Err(Flaw::Page { at, why });
-    if u16_at(page, 0) != Some(head.magic) {
-        return wrong("has no page header");
-    }
-    if u64_at(page, 8) != head.position + at {
-        return wrong("says another position");
-    }
-    if info & !ALL_FLAGS != 0 || info & HAS_LONG != 0 {
-        return wrong("has impossible flags");
-    }
-    if (info & CONTINUED != 0) != (remaining > 0) {
-        return wrong("contradicts itself on whether it begins with the rest of a record");
-    }
-    let timeline = u32_at(page, 4);
-    if timeline < before || timeline > most {
-        return Err(Flaw::Timeline { at, is: timeline });
-    }
-    Ok(timeline)
-}
-
-/// The end of the switch record behind which a segment is zeros from `zeros` on. Only such a record leaves
-/// pages without headers behind (`CopyXLogRecordToWAL` clears them so that they compress better).
-fn switch_before(bytes: &[u8], zeros: usize, page: usize, position: u64) -> Result<u64, Flaw> {
-    let none = Flaw::ZeroTail { at: zeros as u64 };
-    let last = bytes.get(..zeros).and_then(|head| head.iter().rposition(|byte| *byte != 0));
-    // Records begin at multiples of 8, and the last byte of its checksum may be zero.
-    let end = (last.ok_or_else(|| none.clone())? + 8) / 8 * 8;
-    // A record runs on behind the header of the next page.
-    let in_page = end % page;
-    let header = if end - in_page == 0 { LONG } else { SHORT };
-    let mut record = Vec::with_capacity(RECORD);
-    let here = if in_page == 0 { RECORD } else { in_page.saturating_sub(header).min(RECORD) };
-    let spilled = RECORD - here;
-    if spilled > 0 {
-        let page_start = end - in_page;
-        let from = page_start.checked_sub(spilled).ok_or_else(|| none.clone())?;
-        record.extend_from_slice(bytes.get(from..page_start).unwrap_or_default());
-    }
-    record.extend_from_slice(bytes.get(end - here..end).unwrap_or_default());
-    let fits = record.len() == RECORD
-        && u32_at(&record, 0) == RECORD as u32
-        && u64_at(&record, 8) < position + end as u64
-        && record.get(16) == Some(&SWITCH)
-        && record.get(17) == Some(&0);
-    if fits { Ok(end as u64) } else { Err(none) }
-}
-
-/// True for zeros only; compared in blocks, since most of a segment may be zeros.
-fn all_zero(bytes: &[u8]) -> bool {
-    const ZEROS: [u8; 4096] = [0; 4096];
-    bytes.chunks(ZEROS.len()).all(|block| ZEROS.get(..block.len()) == Some(block))
 }
 
 fn u16_at(bytes: &[u8], at: usize) -> Option<u16> {
@@ -308,9 +230,14 @@ fn u64_at(bytes: &[u8], at: usize) -> u64 {
 mod tests {
     use proptest::prelude::*;
 
-    use super::*;
+    use super::{
+        pages::{RECORD, SWITCH},
+        *,
+    };
 
     const SIZE: usize = 1 << 20;
+    /// Bytes of a page as PostgreSQL is built everywhere (`XLOG_BLCKSZ`).
+    const USUAL_PAGE: u64 = 8192;
 
     fn name() -> Segment {
         "000000020000000000000003".parse().expect("a name")
@@ -407,6 +334,24 @@ mod tests {
     }
 
     proptest! {
+        #[test]
+        fn pieces_of_any_size_say_what_the_whole_says(
+            end in 1_usize..128,
+            within in 0_usize..1020,
+            damage in prop::option::of((any::<prop::sample::Index>(), any::<u8>())),
+            length in prop::option::of(0..SIZE + 9000),
+            piece in 1_usize..70_000,
+        ) {
+            let mut bytes = switched((end * 8192 + within * 8).min(SIZE - 8192));
+            if let Some((at, byte)) = damage {
+                bytes[at.index(SIZE)] = byte;
+            }
+            bytes.resize(length.unwrap_or(SIZE), 0);
+            let mut pages = Pages::of(name());
+            bytes.chunks(piece).for_each(|piece| pages.take(piece));
+            prop_assert_eq!(pages.finish(), check(name(), &bytes));
+        }
+
         #[test]
         fn garbage_never_breaks_the_reader(mut bytes in prop::collection::vec(any::<u8>(), 0..20_000), magic: bool) {
             if magic && bytes.len() > 2 {
