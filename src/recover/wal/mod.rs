@@ -23,6 +23,7 @@ pub mod find;
 pub mod history;
 mod incoming;
 pub mod page;
+mod parallel;
 pub mod put;
 pub mod segment;
 pub mod setup;

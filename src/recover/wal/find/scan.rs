@@ -2,26 +2,18 @@
 
 use std::{
     collections::BTreeMap,
-    sync::{
-        Mutex, PoisonError,
-        atomic::{AtomicUsize, Ordering},
-    },
-    thread,
+    sync::{Mutex, PoisonError},
 };
 
 use super::{Ended, FileId, Listed, ended};
 use crate::{
-    base::{
-        cancel::Cancel,
-        clock::Timestamp,
-        progress::{Observer, Progress},
-        text::Text,
-    },
+    base::{cancel::Cancel, clock::Timestamp, progress::Observer, text::Text},
     recover::{
-        Fault, Kind, Result,
+        Kind, Result,
         wal::{
             archive::Archive,
             dump::{Dump, End, Record, Scratch},
+            parallel,
             segment::Segment,
         },
     },
@@ -145,7 +137,7 @@ impl Scan<'_> {
     fn unpack(&self, batch: &[Listed<'_>]) -> Result<Scratch> {
         let scratch = Scratch::new()?;
         for (segment, kept) in batch {
-            scratch.put(*segment, &self.archive.read(kept)?)?;
+            self.archive.copy(kept, &scratch.place(*segment))?;
         }
         Ok(scratch)
     }
@@ -168,34 +160,11 @@ impl Scan<'_> {
                 })
             })
             .collect();
-        let (next, done) = (AtomicUsize::new(0), AtomicUsize::new(0));
-        let outcome = Mutex::new(Ok(Vec::new()));
-        let work = || {
-            while let Some((batch, own)) = batches.get(next.fetch_add(1, Ordering::Relaxed)) {
-                let read = if observer.cancelled() {
-                    Err(Fault::new(Kind::Cancelled, "the search was cancelled"))
-                } else {
-                    self.batch(batch, *own, passes, observer.cancel(), told)
-                };
-                let mut all = outcome.lock().unwrap_or_else(PoisonError::into_inner);
-                match (&mut *all, read) {
-                    (Ok(broken), Ok(more)) => broken.extend(more),
-                    (Ok(_), Err(fault)) => *all = Err(fault),
-                    (Err(_), _) => break,
-                }
-                drop(all);
-                let so_far = done.fetch_add(1, Ordering::Relaxed) as u64 + 1;
-                observer.progress(&Progress::items(phase, so_far, Some(batches.len() as u64)));
-            }
-        };
-        let workers = thread::available_parallelism().map_or(1, usize::from).min(8);
-        thread::scope(|scope| {
-            for _ in 1..workers {
-                scope.spawn(work);
-            }
-            work();
-        });
-        outcome.into_inner().unwrap_or_else(PoisonError::into_inner)
+        let words = (phase, "the search");
+        let broken = parallel::each(&batches, words, observer, &|_, (batch, own)| {
+            self.batch(batch, *own, passes, observer.cancel(), told)
+        })?;
+        Ok(broken.concat())
     }
 
     fn batch(
