@@ -161,5 +161,5 @@ fn load(
     }
     // Tablespaces are those of a live cluster.
     let how = database::Filling { jobs: JOBS, without_tablespaces: true };
-    database::fill(target, how, &unpacked, name, &mut |_| {}, observer)
+    database::fill(target, how, &unpacked, name, observer).map(drop)
 }

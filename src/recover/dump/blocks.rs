@@ -179,7 +179,7 @@ fn rows(mut bytes: &[u8], line: &mut Line) -> u64 {
                 *line = Line::Begin;
             }
             _ => {
-                let Some(end) = bytes.iter().position(|byte| *byte == b'\n') else {
+                let Some(end) = memchr::memchr(b'\n', bytes) else {
                     *line = Line::Within;
                     return rows;
                 };

@@ -11,10 +11,10 @@ use super::{
 };
 use crate::{
     base::{
-        clock::Clock,
+        clock::{Clock, Stamp},
         progress::{Cleanup, Observer, Progress},
     },
-    recover::{Fault, Kind, Repository, Result, dump::Section, session::identifier},
+    recover::{Fault, Kind, Repository, Result, session::identifier},
 };
 
 /// How it is done, besides what the plan says.
@@ -62,7 +62,9 @@ pub fn restore(
     let step = observer.step(format!("restoring into the database '{name}'"), &cleanup)?;
     let checked = create(target, &unpacked, &name).and_then(|()| {
         let how_filled = Filling { jobs: plan.jobs, without_tablespaces: plan.without_tablespaces };
-        fill(target, how_filled, &unpacked, &name, &mut |phase| phases.end(phase), observer)?;
+        let data_in = fill(target, how_filled, &unpacked, &name, observer)?;
+        phases.end_at("restore", data_in);
+        phases.end("post-data");
         let checked = check::database(target, source, &unpacked, &name, how.assertions, observer)?;
         phases.end("checks");
         if let Some(aside) = &plan.aside {
@@ -144,65 +146,72 @@ pub(in crate::recover) struct Filling {
     pub without_tablespaces: bool,
 }
 
-/// Loads a dump into an empty database; `end` is told each phase that has ended.
+/// Loads a dump into an empty database. Returns when the last data were in: with several workers indexes are
+/// built beside them before that, and the rest behind it.
 pub(in crate::recover) fn fill(
     target: &Target,
     how: Filling,
     unpacked: &Unpacked,
     name: &str,
-    end: &mut dyn FnMut(&str),
     observer: &dyn Observer,
-) -> Result<()> {
+) -> Result<Stamp> {
     let entries = unpacked.toc.entries.iter();
     let ids = entries.filter(|entry| !entry.desc.contains("SUBSCRIPTION")).map(|entry| entry.id);
     let list = unpacked.list(ids)?;
-    // In two calls, so that loading and building are timed apart.
-    for (phase, sections) in
-        [("restore", &["pre-data", "data"][..]), ("post-data", &["post-data"][..])]
-    {
-        let mut tool = target
-            .tool("pg_restore", name)
-            .args(["--exit-on-error", "--verbose", "--no-password"])
-            .arg(format!("--jobs={}", how.jobs.max(1)))
-            .arg("--use-list")
-            .arg(&list)
-            .args(sections.iter().map(|section| format!("--section={section}")));
-        if how.without_tablespaces {
-            tool = tool.arg("--no-tablespaces");
-        }
-        let mut heard = Heard::new(unpacked, phase, observer);
-        tool.arg(&unpacked.path)
-            .run(observer.cancel(), &mut |line| heard.line(line))
-            .map_err(messages::explain)?;
-        end(phase);
+    let mut tool = target
+        .tool("pg_restore", name)
+        .args(["--exit-on-error", "--verbose", "--no-password"])
+        .arg(format!("--jobs={}", how.jobs.max(1)))
+        .arg("--use-list")
+        .arg(&list);
+    if how.without_tablespaces {
+        tool = tool.arg("--no-tablespaces");
     }
-    Ok(())
+    let mut heard = Heard::new(unpacked, observer);
+    tool.arg(&unpacked.path)
+        .run(observer.cancel(), &mut |line| heard.line(line))
+        .map_err(messages::explain)?;
+    Ok(heard.data_in)
 }
 
-/// Counts the entries that `pg_restore --verbose` names.
+/// Counts the entries that `pg_restore --verbose` names, and looks when the last of the data were in.
 struct Heard<'a> {
-    phase: &'static str,
     done: u64,
     total: u64,
+    clock: Clock,
+    data_in: Stamp,
+    loading: bool,
     observer: &'a dyn Observer,
 }
 
 impl<'a> Heard<'a> {
-    fn new(unpacked: &Unpacked, phase: &'static str, observer: &'a dyn Observer) -> Self {
-        let late = |section| section == Section::PostData;
-        let entries = unpacked.toc.entries.iter();
-        let total = entries.filter(|e| late(e.section) == (phase == "post-data")).count() as u64;
-        Self { phase, done: 0, total, observer }
+    fn new(unpacked: &Unpacked, observer: &'a dyn Observer) -> Self {
+        let clock = Clock::system();
+        let (total, data_in) = (unpacked.toc.entries.len() as u64, clock.now());
+        Self { done: 0, total, clock, data_in, loading: false, observer }
     }
 
     fn line(&mut self, line: &crate::base::text::Text) {
         let said = line.strip_prefix("pg_restore: ").unwrap_or(line);
+        // One worker says when it begins with a table: whatever it says next comes behind it.
+        let was_loading = std::mem::replace(&mut self.loading, of_data(said));
+        if was_loading || self.loading {
+            self.data_in = self.clock.now();
+        }
         if ["creating ", "processing ", "executing "].iter().any(|verb| said.starts_with(verb)) {
             self.done += 1;
-            let progress = Progress::items(self.phase, self.done, Some(self.total));
+            let progress = Progress::items("restoring", self.done, Some(self.total));
             self.observer.progress(&progress.with_note(said));
         }
     }
+}
+
+/// True for what `pg_restore --verbose` says when it begins with data, or, with several workers, has ended.
+fn of_data(said: &str) -> bool {
+    let ended = |desc: &str| said.starts_with("finished item ") && said.contains(desc);
+    said.starts_with("processing data for ")
+        || said.starts_with("executing SEQUENCE SET ")
+        || [" TABLE DATA ", " BLOBS ", " SEQUENCE SET "].iter().any(|desc| ended(desc))
 }
 
 /// Puts the new database in the place of the old one, which is kept under another name. Both renames are

@@ -150,10 +150,14 @@ impl Phases {
 
     /// The present phase ends, and the next one begins.
     pub fn end(&mut self, name: &str) {
-        let now = self.clock.now();
-        let seconds = now.since(self.since).as_secs_f64();
+        self.end_at(name, self.clock.now());
+    }
+
+    /// The present phase ended at that moment, and the next one began.
+    pub fn end_at(&mut self, name: &str, at: Stamp) {
+        let seconds = at.since(self.since).as_secs_f64();
         self.done.push(Phase { name: name.to_owned(), seconds });
-        self.since = now;
+        self.since = at;
     }
 
     /// All of them.
