@@ -23,9 +23,10 @@ use howdah::{
     resilience::conninfo::{Environment, Settings},
 };
 
-/// One way to take a backup: its name, and what it does in a fresh folder.
+/// One way to take a backup: its name, what it needs in a fresh folder, and what it does in it.
 struct Way<'a> {
     name: &'static str,
+    prepare: Box<dyn Fn(&Path) + 'a>,
     take: Box<dyn Fn(&Path) + 'a>,
 }
 
@@ -43,6 +44,7 @@ fn main() {
     for _ in 0..rounds {
         for (at, way) in ways.iter().enumerate() {
             let folder = tempfile::tempdir().expect("a folder");
+            (way.prepare)(folder.path());
             let start = Instant::now();
             (way.take)(folder.path());
             seconds[at].push(start.elapsed().as_secs_f64());
@@ -89,24 +91,17 @@ fn ways(cluster: &Cluster) -> Vec<Way<'_>> {
     let mut settings =
         Settings::parse(&cluster.conninfo(Via::Unix), &Environment::bare()).expect("settings");
     settings.password = Some(cluster.password().clone());
+    let nothing = || -> Box<dyn Fn(&Path)> { Box::new(|_| {}) };
     let shell = move |name: &'static str, script: &'static str| Way {
         name,
-        take: Box::new(move |folder: &Path| {
-            let done = Command::new("bash")
-                .args(["-euo", "pipefail", "-c", script])
-                .current_dir(folder)
-                .env("TO", cluster.conninfo(Via::Unix))
-                .env("BIN", programs(cluster))
-                .env("PGPASSWORD", cluster.password().expose())
-                .stderr(Stdio::null())
-                .status();
-            assert!(done.expect("bash").success(), "{name}");
-        }),
+        prepare: nothing(),
+        take: Box::new(move |folder| bash(cluster, folder, script)),
     };
     let ours = move |name: &'static str, kind: Kinds| {
         let settings = settings.clone();
         Way {
             name,
+            prepare: nothing(),
             take: Box::new(move |folder: &Path| {
                 let place = folder.to_str().expect("a path");
                 let repository = repository::open(place, "bench").expect("opened");
@@ -116,7 +111,7 @@ fn ways(cluster: &Cluster) -> Vec<Way<'_>> {
         }
     };
     let dump = |counts| Kinds::Logical { wish: Wish::Database(None), counts };
-    vec![
+    let mut ways = vec![
         shell("pg_dump -Fc (its default)", "$BIN/pg_dump -Fc -f dump \"$TO\"; sync dump"),
         shell(
             "pg_dump -Fc -Z0 | zstd -1 -T2, sha256sum",
@@ -139,7 +134,58 @@ fn ways(cluster: &Cluster) -> Vec<Way<'_>> {
              | zstd -1 -T2 -q > base; sync base; sha256sum base > sum",
         ),
         ours("howdah backup --physical", Kinds::Physical { spread: false, spool: None }),
-    ]
+    ];
+    if Command::new("pgbackrest").arg("version").stdout(Stdio::null()).status().is_ok() {
+        ways.push(Way {
+            name: "pgBackRest, zst 1, 2 processes",
+            prepare: Box::new(move |folder| bash(cluster, folder, PGBACKREST)),
+            take: Box::new(move |folder| {
+                let take =
+                    "pgbackrest --config=$PWD/conf --stanza=main --type=full --start-fast backup";
+                bash(cluster, folder, take);
+            }),
+        });
+    } else {
+        println!("pgBackRest is not installed");
+    }
+    ways
+}
+
+/// pgBackRest's settings for a repository in the folder where it runs. Nothing archives: it neither waits for
+/// WAL nor keeps it.
+const PGBACKREST: &str = r#"cat > conf <<END
+[global]
+repo1-path=$PWD/repo
+lock-path=$PWD/lock
+log-level-file=off
+log-level-console=warn
+compress-type=zst
+compress-level=1
+process-max=2
+repo1-retention-full=9
+archive-check=n
+[main]
+pg1-path=$DATA
+pg1-port=$PORT
+pg1-socket-path=$SOCKETS
+pg1-user=postgres
+END
+pgbackrest --config=$PWD/conf --stanza=main stanza-create
+"#;
+
+fn bash(cluster: &Cluster, folder: &Path, script: &str) {
+    let done = Command::new("bash")
+        .args(["-euo", "pipefail", "-c", script])
+        .current_dir(folder)
+        .env("TO", cluster.conninfo(Via::Unix))
+        .env("BIN", programs(cluster))
+        .env("DATA", cluster.data_dir())
+        .env("PORT", cluster.port().to_string())
+        .env("SOCKETS", cluster.folder())
+        .env("PGPASSWORD", cluster.password().expose())
+        .output()
+        .expect("bash");
+    assert!(done.status.success(), "{script}: {}", String::from_utf8_lossy(&done.stderr));
 }
 
 /// The folder of PostgreSQL's programs: that of the server may hold links to a few of them.

@@ -50,12 +50,12 @@ fn fill(server: &Server) {
     );
 }
 
-/// Bare `pg_restore -j2` of a file or folder into a new database.
+/// Bare `pg_restore -j2` of a file or folder into a new database, which is made, too, as ours makes one.
 fn bare(server: &Server, from: &Path) -> Duration {
     server.psql("DROP DATABASE IF EXISTS bare").expect("dropped");
-    server.psql("CREATE DATABASE bare TEMPLATE template0").expect("made");
     let clock = Clock::system();
     let began = clock.now();
+    server.psql("CREATE DATABASE bare TEMPLATE template0").expect("made");
     let mut command = tool(server, "pg_restore");
     done(command.args(["-j2", "--exit-on-error", "-d"]).arg(conninfo(server, "bare")).arg(from));
     clock.now().since(began)
@@ -122,6 +122,20 @@ fn main() {
         };
         add("howdah: unpack, both hashes, restore, post-data", seconds(false));
         add("howdah: checks behind it (counts, amcheck, ANALYZE)", seconds(true));
+        for phase in &record.phases {
+            match phase.name.as_str() {
+                "unpack" => {
+                    add("  of which: unpack, both hashes", Duration::from_secs_f64(phase.seconds))
+                }
+                "restore" => {
+                    add("  of which: until the data are in", Duration::from_secs_f64(phase.seconds))
+                }
+                "post-data" => {
+                    add("  of which: the rest of post-data", Duration::from_secs_f64(phase.seconds))
+                }
+                _ => {}
+            }
+        }
         server.psql(&format!("DROP DATABASE \"{into}\"")).expect("dropped");
     }
     for (name, mut all) in walls {

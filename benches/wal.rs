@@ -13,7 +13,8 @@ use std::{
     os::unix::fs::PermissionsExt as _,
     path::{Path, PathBuf},
     process::{Command, Stdio},
-    time::Instant,
+    thread,
+    time::{Duration, Instant},
 };
 
 use howdah::cluster::{Cluster, Durability, Options, Via};
@@ -22,6 +23,10 @@ const HOWDAH: &str = env!("CARGO_BIN_EXE_howdah");
 /// Segments that hold 1 GB.
 const GIGABYTE: usize = 64;
 const ROUNDS: usize = 3;
+/// How long a segment is replayed: 16 MB at 160 MB/s.
+const REPLAY: Duration = Duration::from_millis(100);
+/// Segments that are fetched in that rhythm.
+const REPLAYED: usize = 40;
 
 /// One way to move a segment: `FILE` is its path, `NAME` its name, `OUT` where it goes or comes to.
 struct Way {
@@ -62,7 +67,28 @@ fn main() {
             way.name, archive.0, archive.1, fetch.0, fetch.1
         );
     }
+    replaying(&ways, &segments[..count.min(REPLAYED)]);
     println!("{}", load());
+}
+
+/// How long a server waits for a segment that replays each one for a while, as servers do.
+fn replaying(ways: &[Way], segments: &[PathBuf]) {
+    println!(
+        "waited for each of {} segments, with {REPLAY:?} of replay between them:",
+        segments.len()
+    );
+    for way in ways {
+        let mut waits: Vec<f64> = segments
+            .iter()
+            .map(|segment| {
+                thread::sleep(REPLAY);
+                run(&way.fetch, std::slice::from_ref(segment)) * 1000.0
+            })
+            .collect();
+        waits.sort_by(f64::total_cmp);
+        let (median, most) = (waits[waits.len() / 2], waits[waits.len() - 1]);
+        println!("{:<34} median {median:>6.1} ms   most {most:>6.1} ms", way.name);
+    }
 }
 
 fn load() -> String {
@@ -204,13 +230,13 @@ fn ways(cluster: &Cluster, folder: &Path) -> Vec<Way> {
         },
     ];
     match pgbackrest(cluster, folder, &out.to_string()) {
-        Some(way) => ways.push(way),
+        Some(both) => ways.extend(both),
         None => println!("pgBackRest is not installed"),
     }
     ways
 }
 
-fn pgbackrest(cluster: &Cluster, folder: &Path, out: &str) -> Option<Way> {
+fn pgbackrest(cluster: &Cluster, folder: &Path, out: &str) -> Option<[Way; 2]> {
     Command::new("pgbackrest").arg("version").stdout(Stdio::null()).status().ok()?;
     let home = folder.join("pgbackrest");
     let (config, data) = (folder.join("pgbackrest.conf"), cluster.data_dir());
@@ -229,11 +255,18 @@ fn pgbackrest(cluster: &Cluster, folder: &Path, out: &str) -> Option<Way> {
     fs::write(&config, text).expect("written");
     let call = format!("pgbackrest --config={} --stanza=main", config.display());
     shell(cluster, &format!("{call} stanza-create"));
-    Some(Way {
-        name: "pgBackRest, zst 1, synchronous",
-        archive: format!("{call} archive-push FILE"),
-        fetch: format!("{call} archive-get NAME {out}"),
-    })
+    Some([
+        Way {
+            name: "pgBackRest, zst 1, synchronous",
+            archive: format!("{call} archive-push FILE"),
+            fetch: format!("{call} archive-get NAME {out}"),
+        },
+        Way {
+            name: "pgBackRest, zst 1, getting ahead",
+            archive: "true".to_owned(),
+            fetch: format!("{call} --archive-async --process-max=2 archive-get NAME {out}"),
+        },
+    ])
 }
 
 fn shell(cluster: &Cluster, script: &str) {
