@@ -189,18 +189,32 @@ impl Tool {
     /// # Errors
     /// [`ExecError::Failed`] when it ends with a code that is not a good one.
     pub fn run(&self, cancel: &Cancel, heard: &mut dyn FnMut(&Text)) -> Result<Vec<u8>, ExecError> {
+        let (printed, ended) = self.run_out(cancel, heard)?;
+        ended.map(|()| printed)
+    }
+
+    /// As [`Tool::run`], but what it printed is told of a failed one, too.
+    ///
+    /// # Errors
+    /// When it cannot be started or talked to; how it ended stands beside what it printed.
+    pub fn run_out(
+        &self,
+        cancel: &Cancel,
+        heard: &mut dyn FnMut(&Text),
+    ) -> Result<(Vec<u8>, Result<(), ExecError>), ExecError> {
         let mut running = self.start(cancel, false)?;
         let mut stdout = running.stdout.take();
         let reader = thread::spawn(move || {
             let mut out = Vec::new();
             stdout.as_mut().map_or(Ok(0), |pipe| pipe.read_to_end(&mut out)).map(|_| out)
         });
-        running.finish(heard)?;
+        let ended = running.finish(heard);
         // The reader only reads a pipe into memory: it does not panic.
-        reader
+        let printed = reader
             .join()
             .unwrap_or_else(|_| Ok(Vec::new()))
-            .map_err(|source| ExecError::Pipe { program: self.name(), source })
+            .map_err(|source| ExecError::Pipe { program: self.name(), source })?;
+        Ok((printed, ended))
     }
 }
 

@@ -13,8 +13,9 @@ use std::{
 use serde_json::json;
 
 use super::{
-    hands::Hands,
+    hands::{Glimpse, Hands},
     machine,
+    page::{Page, page},
     run::{Card, Run, Untaken},
     state::{Event, Input, Over, Phase, State},
 };
@@ -41,8 +42,21 @@ pub struct View {
     pub state: State,
     /// The job that runs, as it is.
     pub job: Option<Job>,
+    /// What a look that waits has seen so far.
+    pub glimpse: Option<Glimpse>,
     /// Why the last input was not taken.
     pub refusal: Option<Text>,
+}
+
+impl View {
+    /// What there is to draw, as a page.
+    pub fn page(&self) -> Page {
+        let page = page(&self.card, &self.state, self.job.as_ref());
+        match &self.glimpse {
+            Some(glimpse) => page.glimpsed(glimpse),
+            None => page,
+        }
+    }
 }
 
 /// Who is told that there is something new to draw.
@@ -51,6 +65,8 @@ pub type Tell = Box<dyn Fn(&Arc<View>) + Send>;
 enum Said {
     Person(Input),
     Hands(Input),
+    /// What a look has seen so far, for this ticket.
+    Glimpse(u64, Glimpse),
     Stop,
 }
 
@@ -71,6 +87,7 @@ impl Driver {
             card: Arc::new(run.card().clone()),
             state: run.state().clone(),
             job: None,
+            glimpse: None,
             refusal: None,
         };
         let view = Arc::new(Mutex::new(Arc::new(first)));
@@ -82,6 +99,7 @@ impl Driver {
             say: say.clone(),
             view: Arc::clone(&view),
             busy: None,
+            glimpse: None,
             owed: None,
         };
         let thread = thread::spawn(move || drive.serve(&said));
@@ -119,6 +137,8 @@ struct Drive {
     view: Arc<Mutex<Arc<View>>>,
     /// What the hands are at: for this ticket.
     busy: Option<(u64, Cancel, JoinHandle<()>)>,
+    /// What a look that waits has seen so far, for this ticket.
+    glimpse: Option<(u64, Glimpse)>,
     /// What has happened and could not be written down yet.
     owed: Option<Event>,
 }
@@ -130,6 +150,10 @@ impl Drive {
         loop {
             match said.recv_timeout(BEAT) {
                 Ok(Said::Person(input) | Said::Hands(input)) => self.take(input),
+                Ok(Said::Glimpse(ticket, glimpse)) => {
+                    self.glimpse = Some((ticket, glimpse));
+                    self.publish(self.refusal());
+                }
                 Ok(Said::Stop) | Err(RecvTimeoutError::Disconnected) => break,
                 Err(RecvTimeoutError::Timeout) => {
                     if let Some(event) = self.owed.take() {
@@ -210,7 +234,10 @@ impl Drive {
         let cancel = Cancel::new();
         let wish = cancel.clone();
         let work = move || {
-            if let Some(input) = hands.perform(&step, &effect, ticket, &wish) {
+            let glimpsed = |glimpse| {
+                let _ = say.send(Said::Glimpse(ticket, glimpse));
+            };
+            if let Some(input) = hands.perform(&step, &effect, ticket, &wish, &glimpsed) {
                 let _ = say.send(Said::Hands(input));
             }
         };
@@ -247,7 +274,9 @@ impl Drive {
             _ => None,
         };
         let mut view = self.view.lock().unwrap_or_else(PoisonError::into_inner);
-        *view = Arc::new(View { state, job, refusal, ..View::clone(&view) });
+        let glimpse = self.glimpse.clone().filter(|(ticket, _)| *ticket == state.ticket);
+        let glimpse = glimpse.map(|(_, glimpse)| glimpse);
+        *view = Arc::new(View { state, job, glimpse, refusal, ..View::clone(&view) });
         let new = Arc::clone(&view);
         drop(view);
         (self.tell)(&new);

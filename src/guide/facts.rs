@@ -64,9 +64,8 @@ fn observe(fact: &Fact, printed: &Value) -> Observed {
         None => word,
     });
     let number = value.as_ref().and_then(|word| word.parse::<f64>().ok());
-    let judged = fact.good.is_some() || fact.at_most.is_some() || fact.at_least.is_some();
     // What is not known is not well.
-    let well = judged.then(|| {
+    let well = fact.is_judged().then(|| {
         value.is_some()
             && fact.good.as_ref().is_none_or(|good| good.iter().any(|g| Some(g) == value.as_ref()))
             && fact.at_most.is_none_or(|most| number.is_some_and(|n| n <= most))

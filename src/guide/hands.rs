@@ -4,12 +4,13 @@ use std::{path::PathBuf, thread, time::Duration};
 
 use super::{
     facts::{self, Observed},
-    spec::{Kind, Step},
+    spec::{From, Kind, Look, Step},
     state::{Effect, Input, Plan},
 };
 use crate::{
     base::{
         cancel::Cancel,
+        clock::Clock,
         exec::{ExecError, Tool},
         ledger::{Ledger, Who},
         text::Text,
@@ -19,8 +20,21 @@ use crate::{
 
 /// How often a running job is looked at.
 const LOOK: Duration = Duration::from_millis(100);
+/// How often a look that waits is repeated.
+const AGAIN: Duration = Duration::from_secs(1);
 /// The word before the hash in a printed plan.
 const PLAN: &str = "plan ";
+/// Lines of what a failed command printed that are told when it said nothing else.
+const TOLD: usize = 5;
+
+/// What a look that waits has seen so far.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Glimpse {
+    /// The facts, not all well yet.
+    pub facts: Vec<Observed>,
+    /// For how long it waits.
+    pub waited: Duration,
+}
 
 /// The hands of one run.
 #[derive(Clone, Debug)]
@@ -41,16 +55,17 @@ pub struct Hands {
 
 impl Hands {
     /// Does what is wished for, however long it takes, and returns what came of it. None when the end was
-    /// wished for meanwhile.
+    /// wished for meanwhile. `glimpsed` is told what a look that waits has seen so far.
     pub fn perform(
         &self,
         step: &Step,
         effect: &Effect,
         ticket: u64,
         cancel: &Cancel,
+        glimpsed: &dyn Fn(Glimpse),
     ) -> Option<Input> {
         Some(match effect {
-            Effect::Look(words) => Input::Seen(ticket, self.look(step, words, cancel)?),
+            Effect::Look(words) => Input::Seen(ticket, self.look(step, words, cancel, glimpsed)?),
             Effect::Plan(words) => Input::Planned(ticket, self.plan(words, cancel)?),
             Effect::Start { words, tag } => Input::Started(ticket, self.start(step, words, tag)),
             Effect::Seek(tag) => Input::Sought(ticket, self.seek(tag)),
@@ -62,17 +77,46 @@ impl Hands {
         Tool::new(&self.program).args(words).args(&self.common).inheriting()
     }
 
+    /// Looks once, or again until all is well or the time of the look is up: then what was seen last counts.
     fn look(
         &self,
         step: &Step,
         words: &[String],
         cancel: &Cancel,
+        glimpsed: &dyn Fn(Glimpse),
     ) -> Option<Result<facts::Seen, Text>> {
         let look = step.look.as_ref()?;
         let from = match &step.kind {
             Kind::Choose { from, .. } => from.as_ref(),
             _ => None,
         };
+        let clock = Clock::system();
+        let (began, limit) = (clock.now(), Duration::from_secs(look.wait.unwrap_or(0)));
+        loop {
+            let seen = self.look_once(look, from, words, cancel)?;
+            let waited = clock.now().since(began);
+            if waited >= limit || seen.as_ref().is_ok_and(facts::Seen::well) {
+                return Some(seen);
+            }
+            let facts = seen.map_or_else(|_| Vec::new(), |seen| seen.facts);
+            glimpsed(Glimpse { facts, waited });
+            let next = clock.now().plus(AGAIN);
+            while clock.now() < next {
+                if cancel.cancelled() {
+                    return None;
+                }
+                thread::sleep(LOOK);
+            }
+        }
+    }
+
+    fn look_once(
+        &self,
+        look: &Look,
+        from: Option<&From>,
+        words: &[String],
+        cancel: &Cancel,
+    ) -> Option<Result<facts::Seen, Text>> {
         let printed = match run(&self.tool(words), &look.good, cancel)? {
             Ok(printed) => printed,
             Err(why) => return Some(Err(why)),
@@ -180,14 +224,29 @@ impl Hands {
 
 /// What a command printed, or its last message. None when the end was wished for.
 fn run(tool: &Tool, good: &[i32], cancel: &Cancel) -> Option<Result<Vec<u8>, Text>> {
-    match tool.clone().good(good).run(cancel, &mut |_| {}) {
-        Ok(printed) => Some(Ok(printed)),
+    let (printed, ended) = match tool.clone().good(good).run_out(cancel, &mut |_| {}) {
+        Ok(out) => out,
+        Err(error) => return Some(Err(error.to_string().into())),
+    };
+    match ended {
+        Ok(()) => Some(Ok(printed)),
         Err(ExecError::Cancelled { .. }) => None,
-        Err(ExecError::Failed { messages, .. }) if !messages.is_empty() => {
+        Err(ExecError::Failed { messages, code, .. }) if !messages.is_empty() => {
             let ours = |line: &Text| line.strip_prefix("howdah: ").unwrap_or(line).to_owned();
             let said: Vec<String> = messages.iter().map(ours).collect();
-            Some(Err(said.join(" ").into()))
+            Some(Err(with_code(&said.join(" "), code)))
+        }
+        Err(ExecError::Failed { code: Some(code), .. }) if !printed.is_empty() => {
+            let printed = String::from_utf8_lossy(&printed);
+            let lines: Vec<&str> = printed.lines().map(str::trim).collect();
+            let said = lines[lines.len().saturating_sub(TOLD)..].join(" ");
+            Some(Err(with_code(&format!("it said only: {said}"), Some(code))))
         }
         Err(error) => Some(Err(error.to_string().into())),
     }
+}
+
+fn with_code(said: &str, code: Option<i32>) -> Text {
+    let code = code.map(|code| format!(" (exit code {code})")).unwrap_or_default();
+    Text::one_line(&format!("{said}{code}"))
 }

@@ -2,6 +2,7 @@
 
 use super::{
     facts::Observed,
+    hands::Glimpse,
     machine,
     run::Card,
     spec::{Grade, Kind, Step},
@@ -100,6 +101,17 @@ pub enum Ask {
     Over,
 }
 
+impl Page {
+    /// The same with what a look that waits has seen so far.
+    #[must_use]
+    pub fn glimpsed(mut self, glimpse: &Glimpse) -> Self {
+        let waited = crate::base::units::clock(glimpse.waited);
+        self.body.extend(facts(&glimpse.facts));
+        self.body.push(Line::Say(format!("not yet, after {waited}; it is looked at again").into()));
+        self
+    }
+}
+
 /// The page of a state.
 pub fn page(card: &Card, state: &State, job: Option<&Job>) -> Page {
     let step = card.guide.steps.get(state.at);
@@ -151,7 +163,10 @@ fn asked(card: &Card, state: &State, step: &Step, job: Option<&Job>) -> (Vec<Lin
     let ask = match &state.phase {
         Phase::Looking => {
             body.extend(command(card, state, step.look.as_ref().map(|look| &*look.command)));
-            Ask::Wait(Text::ours("looking"))
+            Ask::Wait(match step.look.as_ref().and_then(|look| look.wait) {
+                None => Text::ours("looking"),
+                Some(wait) => format!("looking until it is well, for {wait} s at the most").into(),
+            })
         }
         Phase::Planning => Ask::Wait(Text::ours("planning; nothing is touched")),
         Phase::LookFailed(why) | Phase::PlanFailed(why) | Phase::ActFailed(why) => {

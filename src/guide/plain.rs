@@ -13,7 +13,7 @@ use std::{
 use super::{
     driver::Driver,
     machine::{DEAD, SHORT},
-    page::{Ask, Line, Page, Undo, page},
+    page::{Ask, Line, Page, Undo},
     spec::Grade,
     state::Input,
 };
@@ -40,7 +40,7 @@ pub fn walk(
     let (mut shown, mut said) = (None, None);
     loop {
         let view = driver.view();
-        let page = page(&view.card, &view.state, view.job.as_ref());
+        let page = view.page();
         if shown.as_ref() != Some(&(page.number, page.line.clone(), page.ask.clone())) {
             write_page(
                 out,

@@ -8,6 +8,8 @@ use super::GuideError;
 pub const CHUNK: usize = 9;
 /// Cells that the line of a step may have: it stands whole at 80 columns.
 pub const TITLE: usize = 60;
+/// Seconds that a look may wait until what it sees is well; then the person has the word.
+pub const WAIT: u64 = 600;
 
 /// A guide.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -22,6 +24,9 @@ pub struct Guide {
     /// Health checks whose alerts it answers.
     #[serde(default)]
     pub answers: Vec<String>,
+    /// The value that the subject of such an alert is offered for: the number of a process, a breaker.
+    #[serde(default)]
+    pub subject: Option<String>,
     /// Its steps.
     #[serde(rename = "step")]
     pub steps: Vec<Step>,
@@ -99,9 +104,19 @@ pub struct Look {
     /// Exit codes that are an answer.
     #[serde(default = "just_zero")]
     pub good: Vec<i32>,
+    /// It is looked again, once a second, until all that is judged is well: this many seconds at the most.
+    #[serde(default)]
+    pub wait: Option<u64>,
     /// What it says, each by a JSON pointer.
     #[serde(default)]
     pub facts: Vec<Fact>,
+}
+
+impl Fact {
+    /// True when somebody judges it.
+    pub const fn is_judged(&self) -> bool {
+        self.good.is_some() || self.at_most.is_some() || self.at_least.is_some()
+    }
 }
 
 fn just_zero() -> Vec<i32> {
@@ -269,6 +284,14 @@ impl Guide {
 
 impl Step {
     fn check(&self) -> Result<(), String> {
+        if let Some(Look { wait: Some(wait), facts, .. }) = &self.look {
+            if !(1..=WAIT).contains(wait) {
+                return Err(format!("it waits for {wait} s: 1 to {WAIT} are allowed"));
+            }
+            if !facts.iter().any(Fact::is_judged) {
+                return Err("it waits, and nothing that it sees is judged".to_owned());
+            }
+        }
         match &self.kind {
             Kind::Choose { options, from, .. } => {
                 if options.is_empty() == from.is_none() {

@@ -160,7 +160,7 @@ impl Desk {
 fn sheet(view: &View) -> Sheet {
     Sheet {
         run: view.run.clone(),
-        page: page(&view.card, &view.state, view.job.as_ref()),
+        page: view.page(),
         refusal: view.refusal.clone(),
         seat: Seat::Ours,
     }
