@@ -74,6 +74,7 @@ fn shelf() -> Shelf {
         title: title.into(),
         about: about.into(),
         answers: vec![],
+        subject: None,
     };
     let run = |id: &str, step: &str, driver: Option<&str>| Waiting {
         id: id.into(),
@@ -82,6 +83,7 @@ fn shelf() -> Shelf {
         step: step.into(),
         began: began(),
         driver: driver.map(Text::from),
+        gone: None,
     };
     Shelf {
         guides: vec![

@@ -77,9 +77,20 @@ pub enum Command {
     /// Show, verify or export the ledger of all that was changed
     #[command(subcommand)]
     Ledger(LedgerCommand),
+    /// Show the databases of a target's PgBouncer; pause one for a while
+    #[command(subcommand)]
+    Pgbouncer(Box<super::pgbouncer::PgbouncerCommand>),
+    /// See a server from outside when it may answer nobody; let one go on that a signal has stopped
+    #[command(subcommand)]
+    Server(Box<super::server::ServerCommand>),
     /// List sessions and who waits for whom; cancel or end one
     #[command(subcommand)]
     Session(Box<super::session::SessionCommand>),
+    /// List replication slots and the WAL that they keep; drop one that nobody uses
+    #[command(subcommand)]
+    Slot(Box<super::slot::SlotCommand>),
+    /// Tell where the room of a server goes, who keeps it, and the safest first act
+    Space(super::space::SpaceArgs),
     /// Make, check or describe the repository that keeps backups, WAL and proofs
     #[command(subcommand)]
     Repo(RepoCommand),

@@ -21,11 +21,14 @@ use crate::{
         page::page,
         plain::{Left, walk},
         run::{Card, Run, Runs, Seen},
-        state::{Over, Phase},
+        state::{Input, Over, Phase},
         values::Values,
     },
     recover::Fault,
 };
+
+/// How long the end of a run may take: what it is looking at has to be cancelled.
+const ENDS: std::time::Duration = std::time::Duration::from_secs(20);
 
 /// What can be done with guides.
 #[derive(Debug, Subcommand)]
@@ -38,6 +41,14 @@ pub enum GuideCommand {
     Resume {
         /// The run
         run: String,
+    },
+    /// End a run that nobody drives, where it stands: its name, or `last`
+    End {
+        /// The run
+        run: String,
+        /// Why
+        #[arg(long, value_name = "WORDS")]
+        reason: String,
     },
     /// Show where a run stands, without driving it: its name, or `last`
     Show {
@@ -69,6 +80,7 @@ pub fn run(cli: &Cli, command: &GuideCommand) -> Result<Exit, Failure> {
             let id = runs.find(run).map_err(wrong)?;
             drive(cli, runs.drive(&id, &setup::who(cli)).map_err(wrong)?)
         }
+        GuideCommand::End { run, reason } => end(cli, run, reason),
         GuideCommand::Show { run } => {
             let runs = runs()?;
             let id = runs.find(run).map_err(wrong)?;
@@ -217,6 +229,34 @@ fn drive(cli: &Cli, run: Run) -> Result<Exit, Failure> {
     }
 }
 
+/// Ends a run, and says what was done in it and what was not.
+fn end(cli: &Cli, run: &str, reason: &str) -> Result<Exit, Failure> {
+    let runs = runs()?;
+    let id = runs.find(run).map_err(wrong)?;
+    let who = setup::who(cli);
+    let run = runs.drive(&id, &who).map_err(wrong)?;
+    if matches!(run.state().phase, Phase::Over(_)) {
+        return Err(Failure::new(Exit::Refused, format!("the run {id} is over already")));
+    }
+    let hands = hands(&setup::config(cli)?, &who, &run)?;
+    let driver = Driver::start(run, hands, who.in_words().into(), Box::new(|_| {}));
+    driver.input(Input::Abort(reason.to_owned()));
+    let clock = Clock::system();
+    let late = clock.now().plus(ENDS);
+    while !matches!(driver.view().state.phase, Phase::Over(_)) {
+        if let Some(why) = driver.view().refusal.clone() {
+            return Err(Failure::new(Exit::CannotCreate, why));
+        }
+        if clock.now() >= late {
+            return Err(Failure::new(Exit::Failure, format!("the run {id} does not end")));
+        }
+        std::thread::sleep(std::time::Duration::from_millis(20));
+    }
+    drop(driver);
+    say(&shown(&runs.look(&id).map_err(wrong)?))?;
+    Ok(Exit::Ok)
+}
+
 fn list() -> Result<Exit, Failure> {
     let mut out = String::new();
     // Writing to a string cannot fail.
@@ -237,9 +277,11 @@ fn list() -> Result<Exit, Failure> {
 fn row(run: &Seen) -> String {
     let page = page(&run.card, &run.state, None);
     let began = run.card.began.strftime("%Y-%m-%d %H:%M:%SZ");
-    let driver = match &run.driver {
-        Some(driver) => format!("driven by {driver}"),
-        None => format!("nobody drives it: howdah guide resume {}", run.id),
+    let driver = match (&run.driver, &run.gone) {
+        _ if matches!(run.state.phase, Phase::Over(_)) => "it is over".to_owned(),
+        (Some(driver), _) => format!("driven by {driver}"),
+        (None, Some(gone)) => format!("{gone}: howdah guide end {} --reason …", run.id),
+        (None, None) => format!("nobody drives it: howdah guide resume {}", run.id),
     };
     format!(
         "{}\n    begun {began} by {} on {}; step {}: {}; {driver}\n",

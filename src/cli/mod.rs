@@ -18,14 +18,18 @@ mod keeper;
 mod keys;
 mod ledger;
 mod open;
+mod pgbouncer;
 mod place;
 mod prove;
 mod recoverable;
 mod repo;
 mod restore;
 mod roster;
+mod server;
 mod session;
 mod setup;
+mod slot;
+mod space;
 mod status;
 mod target;
 mod verify;
@@ -86,8 +90,12 @@ fn dispatch(cli: &Cli) -> Result<Exit, Failure> {
         Some(Command::Guide(what)) => guide::run(cli, what),
         Some(Command::Engine(what)) => engine::run(cli, what),
         Some(Command::Ledger(what)) => ledger::run(cli, what),
+        Some(Command::Pgbouncer(what)) => pgbouncer::run(cli, what),
         Some(Command::Repo(what)) => repo::run(cli, what),
+        Some(Command::Server(what)) => server::run(cli, what),
         Some(Command::Session(what)) => session::run(cli, what),
+        Some(Command::Slot(what)) => slot::run(cli, what),
+        Some(Command::Space(options)) => space::run(cli, options),
         Some(Command::Config(what)) => config::run(cli, *what),
         Some(Command::Wal(command)) => wal::run(cli, command),
         Some(Command::Keys) => keys::run(cli),

@@ -7,6 +7,7 @@
 //! | [`server`] | a server in such a folder: start, stop, kill, hang, resume, ask |
 //! | [`throwaway`] | make one, and remove it whatever happens to the owner's code |
 //! | [`guard`] | a process that puts everything away when its owner is gone |
+//! | [`postmaster`] | any server of this machine, hung or not, as the system tells of it |
 //!
 //! Everything here is synchronous: use `spawn_blocking` from asynchronous code.
 
@@ -14,6 +15,7 @@ pub mod binaries;
 mod error;
 pub mod folder;
 pub mod guard;
+pub mod postmaster;
 pub mod server;
 pub mod throwaway;
 

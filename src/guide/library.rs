@@ -5,7 +5,7 @@ use std::{fs, io, path::Path};
 use super::{GuideError, error::io as io_error, spec::Guide};
 
 /// Those that come with howdah.
-const OURS: [&str; 9] = [
+const OURS: [&str; 12] = [
     include_str!("../../assets/guides/restore.toml"),
     include_str!("../../assets/guides/wal-check.toml"),
     include_str!("../../assets/guides/wal-setup.toml"),
@@ -15,6 +15,9 @@ const OURS: [&str; 9] = [
     include_str!("../../assets/guides/archiver-failing.toml"),
     include_str!("../../assets/guides/lock-pile-up.toml"),
     include_str!("../../assets/guides/connection-wait.toml"),
+    include_str!("../../assets/guides/hung-server.toml"),
+    include_str!("../../assets/guides/disk-filling.toml"),
+    include_str!("../../assets/guides/hold-callers.toml"),
 ];
 
 /// All guides, ours first.

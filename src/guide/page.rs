@@ -1,7 +1,7 @@
 //! A state as it is to be drawn: plain data, the same for the console and for plain lines.
 
 use super::{
-    facts::Observed,
+    facts::{Observed, Offer},
     hands::Glimpse,
     machine,
     run::Card,
@@ -227,9 +227,15 @@ fn undo(state: &State, step: &Step) -> Option<Undo> {
 
 /// The choice that was offered from the beginning; the first where none was.
 fn offered(state: &State, step: &Step) -> usize {
-    let Kind::Choose { into, options, .. } = &step.kind else { return 0 };
-    let offered = state.values.get(into);
-    options.iter().position(|choice| Some(&choice.is) == offered.as_ref()).unwrap_or(0)
+    let Kind::Choose { into, options, from } = &step.kind else { return 0 };
+    let Some(offered) = state.values.get(into) else { return 0 };
+    let is_it =
+        |offer: &Offer| offer.values.iter().any(|(name, is)| name == "is" && *is == offered);
+    let found = match from {
+        Some(_) => state.seen.options.iter().position(is_it),
+        None => options.iter().position(|choice| choice.is == offered),
+    };
+    found.unwrap_or(0)
 }
 
 fn confirming(

@@ -77,6 +77,8 @@ pub struct Seen {
     pub driver: Option<Text>,
     /// When the last thing happened in it.
     pub last: Timestamp,
+    /// What it needs to go on and is not there any more.
+    pub gone: Option<Text>,
 }
 
 impl Runs {
@@ -167,7 +169,8 @@ impl Runs {
         let (events, _) = read_journal(&folder.join(JOURNAL), 0)?;
         let state = replay(&card, &events);
         let last = events.last().map_or(card.began, |event| event.at);
-        Ok(Seen { id: id.to_owned(), driver: driver_of(&folder.join(DRIVER)), card, state, last })
+        let (driver, gone) = (driver_of(&folder.join(DRIVER)), gone(&card));
+        Ok(Seen { id: id.to_owned(), driver, card, state, last, gone })
     }
 
     /// All runs, the latest first. One that cannot be understood is an error of its own.
@@ -340,6 +343,13 @@ fn read_journal(path: &Path, from: u64) -> Result<(Vec<Event>, u64), GuideError>
         line.clear();
     }
     Ok((events, end))
+}
+
+/// A run whose configuration is gone can only be ended: its target went with it, as a demo does.
+fn gone(card: &Card) -> Option<Text> {
+    let file = card.common.iter().skip_while(|word| *word != "--config").nth(1)?;
+    let missing = !Path::new(file).exists();
+    missing.then(|| format!("its configuration '{file}' is gone").into())
 }
 
 /// Who holds the lock now.

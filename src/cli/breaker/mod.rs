@@ -2,7 +2,7 @@
 
 mod list;
 mod set;
-mod sight;
+pub mod sight;
 
 use std::time::Duration;
 

@@ -187,6 +187,7 @@ fn shelf() -> Shelf {
             id: guide.id.as_str().into(),
             title: guide.title.as_str().into(),
             about: guide.about.as_str().into(),
+            subject: guide.subject.as_deref().map(Text::from),
             answers: guide.answers.iter().map(|check| check.as_str().into()).collect(),
         };
         let all = runs()?.list().map_err(guide::wrong)?;
@@ -216,5 +217,6 @@ fn waiting(run: Seen) -> Option<Waiting> {
         step: page.line,
         began: page.began,
         driver: run.driver,
+        gone: run.gone,
     })
 }

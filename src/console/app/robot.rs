@@ -412,12 +412,15 @@ fn the_way_out_of_an_open_breaker_is_its_guide() {
         title: "A circuit breaker is stuck open".into(),
         about: Text::default(),
         answers: vec!["breaker_open".into()],
+        subject: Some("breaker".into()),
     };
     let shelf = Shelf { guides: vec![guide], ..Shelf::default() };
     robot.tell(Msg::Told(Told::Shelf(Arc::new(shelf))));
     robot.press("w");
     assert_eq!(robot.model.state.screen, Screen::Guides);
-    assert_eq!(robot.effects, [Effect::Guide(GuideWish::Begin("breaker".into(), Vec::new()))]);
+    let breaker = robot.model.snapshot.breakers[0].name.to_string();
+    let offered = vec![("breaker".to_owned(), breaker)];
+    assert_eq!(robot.effects, [Effect::Guide(GuideWish::Begin("breaker".into(), offered))]);
 }
 
 #[test]

@@ -107,10 +107,12 @@ fn act(model: &mut Model, action: Action, now: Stamp) -> Vec<Effect> {
         Action::GuideForAlert => {
             let shelf = &model.state.guides.shelf;
             let guide = model.calling_check().and_then(|check| shelf.answer(check));
-            let guide = guide.map(|guide| guide.id.clone());
+            let Some(guide) = guide else { return Vec::new() };
+            let offered = guide.subject.as_ref().zip(model.called_subject());
+            let offered = offered.map(|(name, subject)| (name.to_string(), subject.to_owned()));
+            let begin = GuideWish::Begin(guide.id.clone(), offered.into_iter().collect());
             show(model, Screen::Guides);
-            let begin = |id| Effect::Guide(GuideWish::Begin(id, Vec::new()));
-            return guide.map(begin).into_iter().collect();
+            return vec![Effect::Guide(begin)];
         }
         Action::GuideBack => return guide::input(Input::Back),
         Action::GuideLine(what) => guide::begin_line(model, what),

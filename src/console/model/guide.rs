@@ -33,6 +33,8 @@ pub struct Offered {
     pub about: Text,
     /// Checks whose alerts it answers.
     pub answers: Vec<Text>,
+    /// The value that the subject of such an alert is offered for.
+    pub subject: Option<Text>,
 }
 
 /// A run that is not over.
@@ -50,6 +52,8 @@ pub struct Waiting {
     pub began: Timestamp,
     /// Who drives it; none when nobody does.
     pub driver: Option<Text>,
+    /// What it needs to go on and is not there any more.
+    pub gone: Option<Text>,
 }
 
 impl Shelf {

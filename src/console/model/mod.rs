@@ -257,6 +257,20 @@ impl Model {
             _ => None,
         }
     }
+
+    /// What that check speaks of: the alert's subject, or the breaker's name. Of `pid 123` it is the number.
+    pub fn called_subject(&self) -> Option<&str> {
+        match self.state.focus {
+            Pane::Alerts => {
+                let subject = self.selected_alert()?.subject.as_str();
+                Some(subject.strip_prefix("pid ").unwrap_or(subject))
+            }
+            Pane::Breakers => {
+                Some(self.snapshot.breakers.get(self.selected_row()?.index)?.name.as_str())
+            }
+            _ => None,
+        }
+    }
 }
 
 /// A command as it is shown in the key bar, the help and the palette.

@@ -95,9 +95,10 @@ fn shelf(
     for (at, run) in shelf.runs.iter().enumerate() {
         let began = run.began.strftime("%m-%d %H:%M");
         let mut line = vec![piece(format!("{began} {} ", run.on), Meaning::Muted)];
-        line.push(match &run.driver {
-            Some(driver) => piece(format!("driven by {driver} "), Meaning::Warning),
-            None => piece("waits ", Meaning::Text),
+        line.push(match (&run.driver, &run.gone) {
+            (Some(driver), _) => piece(format!("driven by {driver} "), Meaning::Warning),
+            (None, Some(_)) => piece("GONE: Enter, x ends it ", Meaning::Warning),
+            (None, None) => piece("waits ", Meaning::Text),
         });
         line.push(piece(run.title.to_string(), Meaning::Strong));
         line.push(piece(format!(": {}", run.step), Meaning::Text));

@@ -75,6 +75,7 @@ fn finder(spec: &Spec) -> Result<Find, ParseError> {
         "ping_latency" => ping_latency,
         "pool_exhausted" => pool_exhausted,
         "pool_wait" => pool_wait,
+        "pgbouncer_paused" => pgbouncer_paused,
         "idle_share" => idle_share,
         "breaker_open" => breaker_open,
         "source_silent" => source_silent,
@@ -99,6 +100,24 @@ fn finding(subject: &str, value: f64, detail: &str) -> Finding {
         detail: Text::foreign(detail),
         severity: None,
     }
+}
+
+/// A pause outlives whoever sent it, and nobody is refused: without this it looks like a slow database.
+fn pgbouncer_paused(facts: &Facts<'_>) -> Vec<Finding> {
+    let paused = |pool: &&Pool| pool.note.as_ref().is_some_and(|note| note.starts_with("paused"));
+    let mut bases: Vec<(&str, &Pool)> = facts
+        .pools
+        .iter()
+        .filter(|pool| pool.kind == PoolKind::PgBouncer)
+        .filter(paused)
+        .map(|pool| (pool.name.split('/').next().unwrap_or_default(), pool))
+        .collect();
+    // One pause is one alert, however many roles have a pool of that database.
+    bases.dedup_by_key(|(base, _)| *base);
+    let found = bases.into_iter().map(|(base, pool)| {
+        as_seen(facts, &pool.source, finding(base, 1.0, "PAUSE: its clients wait"))
+    });
+    found.collect()
 }
 
 fn server_unreachable(facts: &Facts<'_>) -> Vec<Finding> {

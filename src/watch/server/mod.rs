@@ -6,6 +6,7 @@ mod own;
 mod probe;
 mod session;
 pub mod sessions;
+pub mod space;
 mod statements;
 mod trouble;
 

@@ -164,8 +164,19 @@ impl Console {
         told.map_err(|_| ConsoleError::NoAnswer { to: asked, after: limit })?
     }
 
+    /// Has something done; `verb` is what it is called when it is refused.
+    pub(super) async fn order(&self, verb: &'static str, words: &str) -> Result<(), ConsoleError> {
+        match self.connection.client.simple_query(words).await {
+            Ok(_) => Ok(()),
+            Err(error) => Err(match error.as_db_error() {
+                Some(told) => ConsoleError::Refused(verb, Text::one_line(told.message())),
+                None => ConsoleError::Lost(Text::one_line(&error.to_string())),
+            }),
+        }
+    }
+
     /// One command by the simple protocol; `None` when this version does not know it.
-    async fn show(&self, command: &'static str) -> Result<Option<Table>, ConsoleError> {
+    pub(super) async fn show(&self, command: &'static str) -> Result<Option<Table>, ConsoleError> {
         match self.connection.client.simple_query(command).await {
             Ok(messages) => Ok(Some(Table::of(&messages))),
             Err(error) => match error.as_db_error() {

@@ -4,6 +4,8 @@
 //! connection), knows no `SELECT 1` (the ping is `SHOW VERSION`) and answers 08P01 to commands that its
 //! version does not know.
 
+pub mod admin;
+
 mod console;
 mod tables;
 

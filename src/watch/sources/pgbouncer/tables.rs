@@ -39,7 +39,8 @@ impl Table {
         table
     }
 
-    fn rows(&self) -> impl Iterator<Item = Row<'_>> {
+    /// Its rows.
+    pub(super) fn rows(&self) -> impl Iterator<Item = Row<'_>> {
         self.rows.iter().map(|cells| Row { columns: &self.columns, cells })
     }
 
@@ -50,23 +51,23 @@ impl Table {
 }
 
 #[derive(Clone, Copy)]
-struct Row<'a> {
+pub(super) struct Row<'a> {
     columns: &'a [String],
     cells: &'a [Option<String>],
 }
 
 impl<'a> Row<'a> {
-    fn text(self, column: &str) -> Option<&'a str> {
+    pub(super) fn text(self, column: &str) -> Option<&'a str> {
         let place = self.columns.iter().position(|name| name == column)?;
         self.cells.get(place)?.as_deref()
     }
 
-    fn number(self, column: &str) -> Option<u64> {
+    pub(super) fn number(self, column: &str) -> Option<u64> {
         self.text(column)?.parse().ok()
     }
 
     /// The sum of the columns that are there, if any of them is.
-    fn sum(self, columns: &[&str]) -> Option<u64> {
+    pub(super) fn sum(self, columns: &[&str]) -> Option<u64> {
         columns.iter().filter_map(|column| self.number(column)).reduce(u64::saturating_add)
     }
 }

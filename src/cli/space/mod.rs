@@ -1,0 +1,151 @@
+//! `howdah space`: where a server's room goes, who keeps it, and the safest first act.
+
+mod disks;
+mod look;
+mod verdict;
+
+use std::fmt::Write as _;
+
+use clap::Args;
+use serde_json::json;
+
+use self::{
+    disks::Disk,
+    look::{Seen, Space},
+    verdict::Holder,
+};
+use super::{Cli, Exit, Failure, restore::json as as_json, say, setup, target};
+use crate::{base::units::bytes, recover::session::Session};
+
+/// What `space` takes.
+#[derive(Args, Clone, Debug)]
+pub struct SpaceArgs {
+    /// A target of the configuration, a connection URL, or a keyword string
+    pub target: Option<String>,
+    /// Print it as JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Prints it.
+pub fn run(cli: &Cli, args: &SpaceArgs) -> Result<Exit, Failure> {
+    let plan = target::plan(&setup::config(cli)?, args.target.as_deref())?;
+    let session = Session::open(&plan.settings)?;
+    let space = look::look(&session)?;
+    let disks = disks::of(session.host(), &space);
+    let holders = verdict::holders(&space, plan.frame.target.name.as_str());
+    let fullest = disks.as_ref().ok().and_then(|disks| disks.first());
+    if args.json {
+        let document = json!({
+            "target": plan.frame.target.name,
+            "disks": disks.as_ref().ok(),
+            "disks_unknown": disks.as_ref().err(),
+            "fullest": fullest,
+            "in_words": {
+                "free": fullest.map(|disk| format!("{} of {}", bytes(disk.free), bytes(disk.size))),
+                "wal": space.wal.value().map(|wal| bytes(wal.bytes)),
+                "archiver": space.archiver.value().map(|archiver| bytes(archiver.bytes)),
+                "temporary": space.temporary.value().map(|files| bytes(files.bytes)),
+                "logs": space.logs.value().map(|logs| bytes(logs.bytes)),
+                "largest": space.tables.first().map(|table| format!("{}: {}", table.name, bytes(table.bytes))),
+            },
+            "space": space,
+            "holders": holders,
+            "first": holders.first(),
+        });
+        say(&as_json(&document)?)?;
+    } else {
+        say(&text(&space, &disks, &holders))?;
+    }
+    Ok(Exit::Ok)
+}
+
+fn text(space: &Space, disks: &Result<Vec<Disk>, String>, holders: &[Holder]) -> String {
+    let mut out = String::new();
+    // Writing to a string cannot fail.
+    match disks {
+        Ok(disks) => {
+            for disk in disks {
+                let _ = writeln!(
+                    out,
+                    "disk       {} free of {} ({} % used): {}",
+                    bytes(disk.free),
+                    bytes(disk.size),
+                    disk.used_percent,
+                    disk.holds.join(", ")
+                );
+            }
+        }
+        Err(why) => {
+            let _ = writeln!(out, "disk       — {why}");
+        }
+    }
+    let mut part = |label: &str, seen: String| {
+        let _ = writeln!(out, "{label:<10} {seen}");
+    };
+    part(
+        "WAL",
+        space.wal.words(|wal| {
+            format!("{} in {} files (max_wal_size {})", bytes(wal.bytes), wal.files, bytes(wal.max))
+        }),
+    );
+    part(
+        "archiver",
+        space.archiver.words(|archiver| {
+            let failing = if archiver.failing { ", FAILING" } else { "" };
+            format!("{} segments wait, {}{failing}", archiver.waiting, bytes(archiver.bytes))
+        }),
+    );
+    part(
+        "temporary",
+        space.temporary.words(|files| format!("{} in {} files", bytes(files.bytes), files.files)),
+    );
+    part(
+        "logs",
+        space.logs.words(|logs| {
+            format!(
+                "{} in {} files, {} older than a week",
+                bytes(logs.bytes),
+                logs.files,
+                bytes(logs.old)
+            )
+        }),
+    );
+    for slot in space.slots.iter() {
+        let kept = slot.keeps.map_or_else(|| "—".to_owned(), |n| bytes(n.unsigned_abs()));
+        let active = if slot.active { "in use" } else { "NOT IN USE" };
+        let status = slot.wal_status.as_ref().map_or("—", |status| status.as_str());
+        let _ = writeln!(
+            out,
+            "slot       {} ({}, {active}): keeps {kept} of WAL, {status}",
+            slot.name, slot.kind
+        );
+    }
+    for one in &space.databases {
+        let size = one.bytes.map_or_else(|| "—".to_owned(), bytes);
+        let _ = writeln!(out, "database   {}: {size}", one.name);
+    }
+    for one in &space.tables {
+        let dead =
+            one.dead.map_or_else(String::new, |share| format!(", {share} % of its rows are dead"));
+        let _ = writeln!(out, "table      {}: {}{dead}", one.name, bytes(one.bytes));
+    }
+    if holders.is_empty() {
+        let _ = writeln!(out, "holds      nothing out of the ordinary: it is the data itself");
+    }
+    for holder in holders {
+        let _ =
+            writeln!(out, "holds      {}: {}\n           {}", holder.what, holder.size, holder.act);
+    }
+    let _ = writeln!(out, "never      remove files from pg_wal by hand: that loses the cluster");
+    out
+}
+
+impl<T> Seen<T> {
+    fn words(&self, say: impl FnOnce(&T) -> String) -> String {
+        match self {
+            Self::Is(value) => say(value),
+            Self::Blind(why) => format!("— {why}"),
+        }
+    }
+}
