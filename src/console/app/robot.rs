@@ -418,8 +418,8 @@ fn the_way_out_of_an_open_breaker_is_its_guide() {
     robot.tell(Msg::Told(Told::Shelf(Arc::new(shelf))));
     robot.press("w");
     assert_eq!(robot.model.state.screen, Screen::Guides);
-    let breaker = robot.model.snapshot.breakers[0].name.to_string();
-    let offered = vec![("breaker".to_owned(), breaker)];
+    // The worst stands first, and is selected.
+    let offered = vec![("breaker".to_owned(), "broken".to_owned())];
     assert_eq!(robot.effects, [Effect::Guide(GuideWish::Begin("breaker".into(), offered))]);
 }
 
