@@ -401,7 +401,7 @@ fn a_notice_passes_by() {
 fn the_way_out_of_an_open_breaker_is_its_guide() {
     let mut robot = Robot::new();
     robot.press("w");
-    assert_eq!(robot.toast(), "Way out: select an alert or a breaker first");
+    assert_eq!(robot.toast(), "Way out: no guide answers this");
     robot.press("tab w");
     assert_eq!(
         (robot.model.state.focus, robot.toast()),
@@ -421,6 +421,25 @@ fn the_way_out_of_an_open_breaker_is_its_guide() {
     // The worst stands first, and is selected.
     let offered = vec![("breaker".to_owned(), "broken".to_owned())];
     assert_eq!(robot.effects, [Effect::Guide(GuideWish::Begin("breaker".into(), offered))]);
+}
+
+#[test]
+fn the_way_out_of_a_bad_night_is_one_key() {
+    let mut robot = Robot::new();
+    let worst = robot.model.snapshot.alerts[0].clone();
+    let guide = Offered {
+        id: "mend".into(),
+        title: "Mend it".into(),
+        about: Text::default(),
+        answers: vec![worst.check.clone()],
+        subject: Some("which".into()),
+    };
+    let shelf = Shelf { guides: vec![guide], ..Shelf::default() };
+    robot.tell(Msg::Told(Told::Shelf(Arc::new(shelf))));
+    robot.press("w");
+    let offered = vec![("which".to_owned(), worst.subject.to_string())];
+    assert_eq!(robot.effects, [Effect::Guide(GuideWish::Begin("mend".into(), offered))]);
+    assert_eq!(robot.model.state.focus, Pane::Pools, "nothing had to be selected");
 }
 
 #[test]

@@ -106,10 +106,10 @@ fn act(model: &mut Model, action: Action, now: Stamp) -> Vec<Effect> {
         Action::RetryNow if model.in_run() => return guide::input(Input::Again),
         Action::GuideForAlert => {
             let shelf = &model.state.guides.shelf;
-            let guide = model.calling_check().and_then(|check| shelf.answer(check));
-            let Some(guide) = guide else { return Vec::new() };
-            let offered = guide.subject.as_ref().zip(model.called_subject());
-            let offered = offered.map(|(name, subject)| (name.to_string(), subject.to_owned()));
+            let call =
+                model.call().and_then(|call| Some((shelf.answer(call.check)?, call.subject)));
+            let Some((guide, subject)) = call else { return Vec::new() };
+            let offered = guide.subject.as_ref().map(|name| (name.to_string(), subject.to_owned()));
             let begin = GuideWish::Begin(guide.id.clone(), offered.into_iter().collect());
             show(model, Screen::Guides);
             return vec![Effect::Guide(begin)];

@@ -33,7 +33,7 @@ pub const CATALOGUE: &[Command] = &[
         .on(Screen::Overview)
         .when(can_acknowledge),
     bar("retry-now", "Retry now", "Ask all sources now, without waiting for their turn.", &["r"], Action::RetryNow),
-    bar("way-out", "Way out", "Begin the guide that answers what is selected.", &["w"], Action::GuideForAlert)
+    bar("way-out", "Way out", "Begin the guide that answers the selected alert or breaker, else the worst alert.", &["w"], Action::GuideForAlert)
         .on(Screen::Overview).when(has_way_out),
     more("detail", "Detail", "Show everything known of the selected row.", &["d"], Action::Detail).when(has_detail),
     more("sources", "Sources", "Show where the facts come from and how old they are.", &["s"], Action::Sources),
@@ -197,10 +197,9 @@ fn can_acknowledge(model: &Model) -> Result<(), Text> {
 }
 
 fn has_way_out(model: &Model) -> Result<(), Text> {
-    let panes = matches!(model.state.focus, Pane::Alerts | Pane::Breakers);
-    only(model.state.screen == Screen::Overview && panes, "select an alert or a breaker first")?;
-    let check = model.calling_check().ok_or(Text::ours("the pane has no row"))?;
-    only(model.state.guides.shelf.answer(check).is_some(), "no guide answers this")
+    only(model.state.screen == Screen::Overview, "it begins on the overview")?;
+    let call = model.call().ok_or(Text::ours("there is nothing to answer"))?;
+    only(model.state.guides.shelf.answer(call.check).is_some(), "no guide answers this")
 }
 
 fn in_run(model: &Model) -> Result<(), Text> {

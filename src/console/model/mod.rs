@@ -249,28 +249,28 @@ impl Model {
         self.snapshot.alerts.get(self.selected_row()?.index)
     }
 
-    /// The health check that speaks of what is selected: an alert's own, or that of open circuit breakers.
-    pub fn calling_check(&self) -> Option<&str> {
-        match self.state.focus {
-            Pane::Alerts => Some(&self.selected_alert()?.check),
-            Pane::Breakers => self.selected_row().map(|_| "breaker_open"),
-            _ => None,
-        }
-    }
-
-    /// What that check speaks of: the alert's subject, or the breaker's name. Of `pid 123` it is the number.
-    pub fn called_subject(&self) -> Option<&str> {
-        match self.state.focus {
-            Pane::Alerts => {
-                let subject = self.selected_alert()?.subject.as_str();
-                Some(subject.strip_prefix("pid ").unwrap_or(subject))
-            }
+    /// What calls for a way out: the selected breaker or alert; with neither in sight, the worst alert.
+    pub fn call(&self) -> Option<Call<'_>> {
+        let alert = match self.state.focus {
             Pane::Breakers => {
-                Some(self.snapshot.breakers.get(self.selected_row()?.index)?.name.as_str())
+                let breaker = self.snapshot.breakers.get(self.selected_row()?.index)?;
+                return Some(Call { check: "breaker_open", subject: &breaker.name });
             }
-            _ => None,
-        }
+            Pane::Alerts => self.selected_alert()?,
+            Pane::Pools | Pane::Backup => self.snapshot.alerts.first()?,
+        };
+        let subject = alert.subject.strip_prefix("pid ").unwrap_or(&alert.subject);
+        Some(Call { check: &alert.check, subject })
     }
+}
+
+/// What a guide may answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Call<'a> {
+    /// The health check that found it.
+    pub check: &'a str,
+    /// What it speaks of: the alert's subject, or the breaker's name. Of `pid 123` it is the number.
+    pub subject: &'a str,
 }
 
 /// A command as it is shown in the key bar, the help and the palette.
