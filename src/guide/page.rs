@@ -5,7 +5,7 @@ use super::{
     hands::Glimpse,
     machine,
     run::Card,
-    spec::{Grade, Kind, Step},
+    spec::{Grade, Kind, Step, YES},
     state::{Act, Answer, How, Over, Phase, State},
 };
 use crate::{
@@ -99,6 +99,17 @@ pub enum Ask {
     Failed,
     /// Nothing: the run is over.
     Over,
+}
+
+impl Ask {
+    /// What has to be typed to confirm, where something has.
+    pub fn expects(&self) -> Option<&str> {
+        match self {
+            Self::Confirm { grade: Grade::Moderate, .. } => Some(YES),
+            Self::Confirm { grade: Grade::Severe, challenge, .. } => challenge.as_deref(),
+            _ => None,
+        }
+    }
 }
 
 impl Page {

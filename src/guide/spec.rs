@@ -6,6 +6,8 @@ use super::GuideError;
 
 /// The most steps between two pause points (Gawande, "The Checklist Manifesto": five to nine items).
 pub const CHUNK: usize = 9;
+/// What is typed to confirm an act of moderate weight.
+pub const YES: &str = "y";
 /// Cells that the line of a step may have: it stands whole at 80 columns.
 pub const TITLE: usize = 60;
 /// Seconds that a look may wait until what it sees is well; then the person has the word.

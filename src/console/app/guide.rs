@@ -54,6 +54,10 @@ fn close_line(model: &mut Model) {
 pub fn begin_line(model: &mut Model, what: Answering) {
     model.state.overlay = Overlay::Answer(what);
     model.state.line.reset();
+    // Why the last answer was refused is past.
+    if let Some(sheet) = model.state.guides.sheet.as_mut().filter(|sheet| sheet.refusal.is_some()) {
+        Arc::make_mut(sheet).refusal = None;
+    }
     let asked = model.state.guides.sheet.as_ref().map(|sheet| &sheet.page.ask);
     if let (Answering::Answer, Some(Ask::Enter(default))) = (what, asked) {
         model.state.line = default.to_string().into();
@@ -102,16 +106,22 @@ pub fn enter(model: &mut Model) -> Vec<Effect> {
 /// Enter, at the end of a line.
 pub fn answer(model: &mut Model, what: Answering) -> Vec<Effect> {
     let line = model.state.line.value().trim().to_owned();
-    let confirms = model
-        .state
-        .guides
-        .sheet
-        .as_ref()
-        .is_some_and(|sheet| matches!(sheet.page.ask, Ask::Confirm { .. }));
-    if what == Answering::Answer && confirms {
-        model.state.guides.typed = Some(line);
-        begin_line(model, Answering::Reason);
-        return Vec::new();
+    let sheet = model.state.guides.sheet.as_ref();
+    let expected = sheet.and_then(|sheet| sheet.page.ask.expects());
+    match (what, expected) {
+        (Answering::Answer, Some(expected)) if line != expected => {
+            let refusal = format!("'{expected}' was not typed");
+            return once_more(model, what, refusal);
+        }
+        (Answering::Answer, Some(_)) => {
+            begin_line(model, Answering::Reason);
+            model.state.guides.typed = Some(line);
+            return Vec::new();
+        }
+        (Answering::Reason, _) if line.is_empty() => {
+            return once_more(model, what, "a reason is needed".to_owned());
+        }
+        _ => {}
     }
     let typed = model.state.guides.typed.take();
     close_line(model);
@@ -123,6 +133,15 @@ pub fn answer(model: &mut Model, what: Answering) -> Vec<Effect> {
         Answering::Abort => Input::Abort(line),
         Answering::Note => Input::Note(line),
     })
+}
+
+/// The line is typed once more, and why.
+fn once_more(model: &mut Model, what: Answering, refusal: String) -> Vec<Effect> {
+    begin_line(model, what);
+    if let Some(sheet) = &mut model.state.guides.sheet {
+        Arc::make_mut(sheet).refusal = Some(refusal.into());
+    }
+    Vec::new()
 }
 
 /// An input of the person's.

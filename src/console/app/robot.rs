@@ -14,7 +14,14 @@ use crate::{
     console::{
         command,
         input::keymap::KeySettings,
-        model::{GuideWish, Model, Offered, Overlay, Pane, Screen, Shelf, Tone},
+        model::{
+            Answering, GuideWish, Model, Offered, Overlay, Pane, Screen, Seat, Sheet, Shelf, Tone,
+        },
+    },
+    guide::{
+        page::{Ask, Page},
+        spec::Grade,
+        state::Input,
     },
     watch::snapshot::{
         Alert, AlertState, Breaker, BreakerState, Check, CheckState, Environment, Pool, PoolKind,
@@ -440,6 +447,47 @@ fn the_way_out_of_a_bad_night_is_one_key() {
     let offered = vec![("which".to_owned(), worst.subject.to_string())];
     assert_eq!(robot.effects, [Effect::Guide(GuideWish::Begin("mend".into(), offered))]);
     assert_eq!(robot.model.state.focus, Pane::Pools, "nothing had to be selected");
+}
+
+#[test]
+fn a_confirmation_is_asked_for_until_it_is_whole() {
+    let mut robot = Robot::new();
+    let challenge = Some("prod/4821".into());
+    let ask = Ask::Confirm { grade: Grade::Severe, challenge, since: Timestamp::UNIX_EPOCH };
+    let page = Page {
+        title: Text::default(),
+        on: Text::default(),
+        chunk: Text::default(),
+        number: 1,
+        line: Text::default(),
+        body: Vec::new(),
+        undo: None,
+        ask,
+        chosen: 0,
+        began: Timestamp::UNIX_EPOCH,
+        budget: None,
+        rests: None,
+    };
+    let sheet = Sheet { run: "r".into(), page, refusal: None, seat: Seat::Ours };
+    robot.press("5");
+    robot.tell(Msg::Told(Told::Sheet(Some(Arc::new(sheet)))));
+    let stands = |robot: &Robot| {
+        let Overlay::Answer(what) = robot.model.state.overlay else { panic!("nothing is asked") };
+        let sheet = robot.model.state.guides.sheet.as_ref().expect("a sheet");
+        (what, sheet.refusal.as_ref().map(Text::to_string))
+    };
+    assert_eq!(stands(&robot), (Answering::Answer, None));
+    robot.press("'prod/4822 enter");
+    let refusal = Some("'prod/4821' was not typed".to_owned());
+    assert_eq!(stands(&robot), (Answering::Answer, refusal), "nothing else is asked before");
+    robot.press("'prod/4821 enter");
+    assert_eq!(stands(&robot), (Answering::Reason, None), "what was refused is past");
+    robot.press("enter");
+    assert_eq!(stands(&robot), (Answering::Reason, Some("a reason is needed".to_owned())));
+    robot.effects.clear();
+    robot.press("'broken enter");
+    let confirm = Input::Confirm { typed: "prod/4821".into(), reason: "broken".into() };
+    assert_eq!(robot.effects, [Effect::Guide(GuideWish::Input(confirm))]);
 }
 
 #[test]

@@ -7,7 +7,7 @@ use super::{
 use crate::{
     base::text::Text,
     guide::{
-        spec::{Grade, Guide, Kind, Step},
+        spec::{Grade, Guide, Kind, Step, YES},
         state::{Act, Answer, Event, How, Input, Phase, State},
         values::Values,
     },
@@ -115,7 +115,9 @@ fn confirm(
         return refuse("it has stood there for a moment only: what is typed ahead does not count");
     }
     match grade {
-        Grade::Moderate if typed.trim() != "y" => return refuse("'y' was not typed"),
+        Grade::Moderate if typed.trim() != YES => {
+            return refuse(format!("'{YES}' was not typed"));
+        }
         Grade::Moderate | Grade::Severe if reason.trim().is_empty() => {
             return refuse("a reason is needed");
         }
