@@ -4,101 +4,54 @@
 
 mod support;
 
-use std::{
-    io::Write as _,
-    path::{Path, PathBuf},
-    process::{Command, Output, Stdio},
-    time::Duration,
-};
+use std::{ops::Deref, path::PathBuf, time::Duration};
 
 use howdah::sandbox::{Demo, DemoOptions, Registry};
 use serde_json::Value;
-use support::eventually;
+use support::{
+    caller::{Caller, mark},
+    eventually,
+};
 
-const BINARY: &str = env!("CARGO_BIN_EXE_howdah");
 const SOON: Duration = Duration::from_secs(30);
 
-/// A demo, and a home for who operates it.
+/// A demo, and who operates it.
 struct Seat {
-    demo: Demo,
-    home: tempfile::TempDir,
+    /// It runs as long as we sit here.
+    _demo: Demo,
+    caller: Caller,
+}
+
+impl Deref for Seat {
+    type Target = Caller;
+
+    fn deref(&self) -> &Caller {
+        &self.caller
+    }
 }
 
 impl Seat {
     fn take() -> Self {
         let home = tempfile::tempdir().expect("a folder");
         let options = DemoOptions {
-            program: Some(PathBuf::from(BINARY)),
+            program: Some(PathBuf::from(env!("CARGO_BIN_EXE_howdah"))),
             registry: Some(Registry::at(home.path().join("demo"))),
             ..DemoOptions::default()
         };
-        Self { demo: Demo::start(&options).expect("a demo"), home }
-    }
-
-    fn config(&self) -> PathBuf {
-        self.demo.target().config
-    }
-
-    fn command(&self, config: &Path, words: &[&str]) -> Command {
-        let mut command = Command::new(BINARY);
-        command.args(words).arg("--config").arg(config).args(["--as", "anna"]);
-        for variable in ["HOME", "XDG_CONFIG_HOME", "XDG_STATE_HOME"] {
-            command.env(variable, self.home.path());
-        }
-        command
-    }
-
-    fn howdah(&self, words: &[&str]) -> Output {
-        self.command(&self.config(), words).output().expect("it runs")
-    }
-
-    #[track_caller]
-    fn good(&self, words: &[&str]) -> String {
-        let output = self.howdah(words);
-        assert!(output.status.success(), "{words:?}: {output:?}");
-        String::from_utf8(output.stdout).expect("text")
-    }
-
-    #[track_caller]
-    fn refused(&self, words: &[&str], code: i32) -> String {
-        let output = self.howdah(words);
-        assert_eq!(output.status.code(), Some(code), "{words:?}: {output:?}");
-        String::from_utf8(output.stderr).expect("text")
+        let demo = Demo::start(&options).expect("a demo");
+        let caller = Caller { home, config: demo.target().config };
+        Self { _demo: demo, caller }
     }
 
     fn breaker(&self, name: &str) -> Value {
-        let list = self.good(&["breaker", "list", "--only", name, "--json"]);
-        let mut list: Value = serde_json::from_str(&list).expect("JSON");
+        let mut list = self.json(&["breaker", "list", "--only", name, "--json"]);
         list["breakers"][0].take()
-    }
-
-    /// Walks through a guide with those lines.
-    fn walk(&self, guide: &str, lines: &str) -> String {
-        let mut walk = self
-            .command(&self.config(), &["guide", "run", guide])
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .expect("it runs");
-        let mut input = walk.stdin.take().expect("a pipe");
-        input.write_all(lines.as_bytes()).expect("told");
-        drop(input);
-        let output = walk.wait_with_output().expect("it ends");
-        let said = String::from_utf8(output.stdout).expect("text");
-        assert!(output.status.success(), "{said}\n{}", String::from_utf8_lossy(&output.stderr));
-        said
     }
 
     fn ledger(&self) -> Vec<Value> {
         let lines = self.good(&["ledger", "show", "--json"]);
         lines.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect()
     }
-}
-
-fn mark(plan: &str) -> &str {
-    let line = plan.lines().find_map(|line| line.strip_prefix("plan "));
-    line.expect("a plan has a mark").trim()
 }
 
 #[test]
@@ -137,7 +90,7 @@ fn a_plan_touches_nothing_and_what_is_off_is_refused(seat: &Seat) {
     seat.refused(&["breaker", "set", "api-1", "disabled", "--for", "31d"], 64);
 
     // The same target, for looking only.
-    let text = std::fs::read_to_string(seat.config()).expect("readable");
+    let text = std::fs::read_to_string(&seat.config).expect("readable");
     let read_only = seat.home.path().join("read-only.toml");
     let text = text.replacen("environment =", "read_only = true\nenvironment =", 1);
     std::fs::write(&read_only, text).expect("written");
@@ -152,8 +105,7 @@ fn a_mode_is_met_by_calls_and_ends_by_itself(seat: &Seat) {
     let words = ["breaker", "set", "api-1", "forced-open", "--for", "3s"];
     let plan = seat.good(&words);
     let sign = ["--apply", "--confirm", "api-1", "--reason", "a drill", "--json", "--plan"];
-    let done = seat.good(&[&words[..], &sign, &[mark(&plan)]].concat());
-    let done: Value = serde_json::from_str(&done).expect("JSON");
+    let done = seat.json(&[&words[..], &sign, &[mark(&plan)]].concat());
     assert_eq!((&done["mode"], &done["state"]), (&"forced_open".into(), &"open".into()), "{done}");
     let actor = done["hold"]["actor"].as_str().expect("an actor");
     assert!(actor.starts_with("anna"), "{actor}");
@@ -196,7 +148,7 @@ fn the_rollout_and_its_way_back_are_walked(seat: &Seat) {
 }
 
 fn an_application_that_is_gone_is_told(seat: &Seat) {
-    let text = std::fs::read_to_string(seat.config()).expect("readable");
+    let text = std::fs::read_to_string(&seat.config).expect("readable");
     let gone = seat.home.path().join("gone.toml");
     std::fs::write(&gone, text.replace("api-2.control", "nobody.control")).expect("written");
     let output = seat.command(&gone, &["breaker", "list", "--json"]).output().expect("it runs");

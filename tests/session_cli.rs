@@ -5,23 +5,29 @@
 
 mod support;
 
-use std::{
-    io::Write as _,
-    path::PathBuf,
-    process::{Command, Output, Stdio},
-    time::Duration,
-};
+use std::{ops::Deref, time::Duration};
 
 use howdah::cluster::{Cluster, Via};
 use serde_json::Value;
-use support::eventually;
+use support::{
+    caller::{Caller, mark},
+    eventually,
+};
 
 const SOON: Duration = Duration::from_secs(30);
 
 struct Seat {
     cluster: Cluster,
-    home: tempfile::TempDir,
+    caller: Caller,
     runtime: tokio::runtime::Runtime,
+}
+
+impl Deref for Seat {
+    type Target = Caller;
+
+    fn deref(&self) -> &Caller {
+        &self.caller
+    }
 }
 
 impl Seat {
@@ -33,7 +39,8 @@ impl Seat {
             .enable_all()
             .build()
             .expect("a runtime");
-        let seat = Self { cluster, home, runtime };
+        let caller = Caller { config: home.path().join("good.toml"), home };
+        let seat = Self { cluster, caller, runtime };
         let url = format!(
             "{} password={}",
             seat.cluster.conninfo(Via::Unix),
@@ -48,42 +55,6 @@ impl Seat {
         seat.cluster.psql("create table stock (id int primary key, n int)").expect("made");
         seat.cluster.psql("insert into stock values (1, 0)").expect("filled");
         seat
-    }
-
-    fn config(&self) -> PathBuf {
-        self.home.path().join("good.toml")
-    }
-
-    fn command(&self, words: &[&str]) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_howdah"));
-        command.args(words).args(["--as", "anna"]);
-        for variable in ["HOME", "XDG_CONFIG_HOME", "XDG_STATE_HOME"] {
-            command.env(variable, self.home.path());
-        }
-        command
-    }
-
-    fn howdah(&self, words: &[&str]) -> Output {
-        let config = self.config();
-        self.command(words).arg("--config").arg(config).output().expect("it runs")
-    }
-
-    #[track_caller]
-    fn good(&self, words: &[&str]) -> String {
-        let output = self.howdah(words);
-        assert!(output.status.success(), "{words:?}: {output:?}");
-        String::from_utf8(output.stdout).expect("text")
-    }
-
-    #[track_caller]
-    fn refused(&self, words: &[&str], code: i32) -> String {
-        let output = self.howdah(words);
-        assert_eq!(output.status.code(), Some(code), "{words:?}: {output:?}");
-        String::from_utf8(output.stderr).expect("text")
-    }
-
-    fn json(&self, words: &[&str]) -> Value {
-        serde_json::from_str(&self.good(words)).expect("JSON")
     }
 
     /// Begins a session that runs `first`, then `then` without waiting for its end.
@@ -132,11 +103,6 @@ impl Seat {
     }
 }
 
-fn mark(plan: &str) -> String {
-    let line = plan.lines().find_map(|line| line.strip_prefix("plan "));
-    line.expect("a plan has a mark").trim().to_owned()
-}
-
 #[test]
 fn a_pile_is_seen_and_cleared_by_signals_to_the_very_session() {
     let seat = Seat::take();
@@ -175,13 +141,13 @@ fn a_pile_is_seen_and_cleared_by_signals_to_the_very_session() {
     try_it(&["--confirm", &root_word, "--plan", "000000000000"], 77);
     seat.refused(&["session", "end", "1"], 77);
     let read_only = seat.home.path().join("read-only.toml");
-    let output = seat.command(&words).arg("--config").arg(read_only).output().expect("it runs");
+    let output = seat.command(&read_only, &words).output().expect("it runs");
     assert_eq!(output.status.code(), Some(77), "{output:?}");
     assert_eq!(seat.waiting(), 2, "nothing was touched");
 
     // The victim's statement is cancelled; its own victim then waits for the root.
     let victim_word = victim.to_string();
-    let plan = mark(&seat.good(&["session", "cancel", &victim_word]));
+    let plan = seat.good(&["session", "cancel", &victim_word]);
     seat.good(&[
         "session",
         "cancel",
@@ -190,14 +156,13 @@ fn a_pile_is_seen_and_cleared_by_signals_to_the_very_session() {
         "--confirm",
         &victim_word,
         "--plan",
-        &plan,
+        mark(&plan),
     ]);
     assert_eq!(seat.code(victim_task).as_deref(), Some("57014"));
     eventually("one waits", SOON, || seat.waiting() == 1);
 
     let sign = ["--apply", "--confirm", &root_word, "--reason", "forgotten", "--json"];
-    let done: Value =
-        serde_json::from_str(&seat.good(&[&words[..], &sign].concat())).expect("JSON");
+    let done = seat.json(&[&words[..], &sign].concat());
     assert_eq!(done["obeyed"], true, "{done}");
     eventually("nobody waits", SOON, || seat.waiting() == 0);
     let sessions = seat.json(&["session", "list", "--json"]);
@@ -222,7 +187,7 @@ fn another_statement_or_transaction_than_the_planned_one_is_left_alone() {
     let pid_word = pid.to_string();
     let running = || seat.json(&["session", "list", "--json"])["count"]["active"] == 1;
     eventually("it runs", SOON, running);
-    let planned = mark(&seat.good(&["session", "cancel", &pid_word]));
+    let planned = seat.good(&["session", "cancel", &pid_word]);
     seat.cluster.psql(&format!("select pg_cancel_backend({pid})")).expect("cancelled");
     assert_eq!(seat.code(task).as_deref(), Some("57014"));
 
@@ -256,7 +221,7 @@ fn another_statement_or_transaction_than_the_planned_one_is_left_alone() {
         "--confirm",
         &pid.to_string(),
         "--plan",
-        &planned,
+        mark(&planned),
     ];
     seat.refused(&stale, 77);
     assert!(running(), "it still runs");
@@ -270,22 +235,8 @@ fn the_guide_ends_the_root_and_the_pile_is_gone() {
     let identifier =
         seat.cluster.psql("select system_identifier from pg_control_system()").expect("told");
     let tail = &identifier[identifier.len() - 4..];
-    let mut walk = seat
-        .command(&["guide", "run", "lock-pile-up"])
-        .arg("--config")
-        .arg(seat.config())
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .expect("it runs");
-    let mut input = walk.stdin.take().expect("a pipe");
     // This cluster; that root; end it; yes, because; gone.
-    write!(input, "\n1\n3\nshop/{tail}\nforgotten\n\n").expect("told");
-    drop(input);
-    let output = walk.wait_with_output().expect("it ends");
-    let said = String::from_utf8(output.stdout).expect("text");
-    assert!(output.status.success(), "{said}\n{}", String::from_utf8_lossy(&output.stderr));
+    let said = seat.walk("lock-pile-up", &format!("\n1\n3\nshop/{tail}\nforgotten\n\n"));
     assert!(said.contains("it is gone: true  ok"), "{said}");
     assert!(seat.waiting() <= 1, "{said}");
     for task in [root, first, second] {

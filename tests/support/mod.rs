@@ -6,6 +6,7 @@ pub mod archived;
 pub mod backups;
 #[cfg(target_os = "linux")]
 pub mod black_hole;
+pub mod caller;
 pub mod data;
 pub mod database;
 pub mod mischief;
