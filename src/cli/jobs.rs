@@ -18,9 +18,8 @@ use super::{
 use crate::{
     base::{
         clock::Clock,
-        exec::quoted,
         ledger::{Act, Entry, LedgerError},
-        progress::{Cleanup, Ending, in_words},
+        progress::{Ending, in_words},
         text::{Text, clean},
         units,
     },
@@ -124,22 +123,9 @@ fn row(job: &Job) -> String {
     out
 }
 
-/// What the open steps of a job that is over have left, in the order in which it is to be put away.
+/// What a job that is over has left, line by line.
 fn left_behind(job: &Job) -> String {
-    let mut out = String::new();
-    for open in job.story.open.iter().filter(|open| !open.cleanup.is_none()) {
-        let _ = writeln!(out, "    left by '{}': {}", open.name, put_away(&open.cleanup));
-    }
-    out
-}
-
-fn put_away(cleanup: &Cleanup) -> String {
-    if cleanup.command.is_empty() {
-        return cleanup.what.to_string();
-    }
-    let words: Vec<String> =
-        cleanup.command.iter().map(|word| quoted(word.as_str().as_ref())).collect();
-    format!("{}: {}", cleanup.what, words.join(" "))
+    job.left_behind().iter().map(|left| format!("    {left}\n")).collect()
 }
 
 /// Prints the journal as it grows, until the job is over; ends as the job did.

@@ -12,7 +12,7 @@ use crate::{
         cancel::Cancel,
         clock::Clock,
         exec::{ExecError, Tool},
-        ledger::{Ledger, Who},
+        ledger::{Account, Ledger, Outcome, Selection, Who, accounts},
         text::Text,
     },
     jobs::{Job, JobId, JobSpec, Jobs, State},
@@ -35,6 +35,9 @@ pub struct Glimpse {
     /// For how long it waits.
     pub waited: Duration,
 }
+
+/// What is told of a job that died and had done its work.
+const DONE: &str = "; the ledger has it as done: look before you do it once more";
 
 /// The hands of one run.
 #[derive(Clone, Debug)]
@@ -205,10 +208,38 @@ impl Hands {
             Some(outcome) if good.contains(&i32::from(outcome.exit)) => {
                 Ok(facts::all(result, &self.printed(job)))
             }
-            _ => {
-                let why = job.state.reason().cloned().unwrap_or(Text::ours("it failed"));
-                Err(format!("{why}; `howdah jobs log {}` shows all it said", job.id).into())
-            }
+            _ => Err(self.ended(job)),
+        }
+    }
+
+    /// How a job ended that is not done: why, in which step, what it has left, and what the ledger has of it.
+    fn ended(&self, job: &Job) -> Text {
+        let mut told =
+            job.state.reason().map_or_else(|| "it failed".to_owned(), ToString::to_string);
+        // Whoever ends in good order says all that; who is killed does not.
+        if let State::Lost { .. } = job.state {
+            told += &match &job.story.last_step {
+                Some(step) => format!(", in the step '{step}' or behind it"),
+                None => ", before its first step".to_owned(),
+            };
+            told += self.in_ledger(job);
+        }
+        for left in job.left_behind() {
+            told += &format!("; {left}");
+        }
+        format!("{told}; `howdah jobs log {}` shows all it said", job.id).into()
+    }
+
+    /// What the ledger has of a job that left no result: it may have done all that it was to do.
+    fn in_ledger(&self, job: &Job) -> &'static str {
+        let since = Selection { since: Some(job.card.started), ..Selection::default() };
+        // A ledger that cannot be read says nothing; whoever writes into it next is told why.
+        let acts = accounts(self.ledger.folder(), &since).unwrap_or_default().acts;
+        let own = |act: &&Account| act.begin.job.as_deref() == Some(job.id.as_str());
+        match acts.iter().rfind(own).map(Account::outcome) {
+            Some(Some(Outcome::Done)) => DONE,
+            Some(None) => "; the ledger has it as begun, and no end of it",
+            _ => "",
         }
     }
 

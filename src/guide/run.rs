@@ -277,33 +277,39 @@ impl Run {
     }
 
     fn write(&mut self, event: &Event) -> io::Result<()> {
-        die_if_asked("HOWDAH_TEST_DIE_BEFORE_LINE", &mut self.lines.0);
-        let before = self.journal.metadata()?.len();
         let mut line = serde_json::to_vec(event)?;
+        die_if_asked("HOWDAH_TEST_DIE_BEFORE_LINE", &mut self.lines.0, &line);
+        let before = self.journal.metadata()?.len();
         line.push(b'\n');
         let written = self.journal.write_all(&line).and_then(|()| self.journal.sync_data());
         if written.is_err() {
             // Half a line would hide the next one.
             let _ = self.journal.set_len(before);
         }
-        die_if_asked("HOWDAH_TEST_DIE_BEHIND_LINE", &mut self.lines.1);
+        die_if_asked("HOWDAH_TEST_DIE_BEHIND_LINE", &mut self.lines.1, &line);
         written
     }
 }
 
 /// A debug build dies on request, so that tests can see that nothing is lost: at the so manieth line that it
-/// writes.
+/// writes, or at the first one that tells of one of such inputs.
 #[cfg(debug_assertions)]
-fn die_if_asked(variable: &str, written: &mut u32) {
+fn die_if_asked(variable: &str, written: &mut u32, line: &[u8]) {
     *written += 1;
-    if std::env::var(variable).is_ok_and(|line| line == written.to_string()) {
+    let Ok(asked) = std::env::var(variable) else { return };
+    let line = String::from_utf8_lossy(line);
+    let tells = |input: &str| {
+        let (alone, more) = (format!(r#""input":"{input}""#), format!(r#""input":{{"{input}":"#));
+        line.contains(&alone) || line.contains(&more)
+    };
+    if asked == written.to_string() || asked.split(' ').any(tells) {
         crate::base::process::signal(std::process::id() as i32, rustix::process::Signal::KILL);
         std::thread::park();
     }
 }
 
 #[cfg(not(debug_assertions))]
-const fn die_if_asked(_: &str, _: &mut u32) {}
+const fn die_if_asked(_: &str, _: &mut u32, _: &[u8]) {}
 
 /// Why an event was not taken.
 #[derive(Debug)]

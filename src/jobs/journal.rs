@@ -77,12 +77,44 @@ struct Inner {
     file: File,
     meter: Meter,
     steps: StepId,
+    /// Where this process is to be killed: for tests.
+    dies: Option<Death>,
+}
+
+/// Where a job of a debug build is killed on request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Death {
+    /// Behind the intent of that step; of step 0, as soon as it runs.
+    Behind(StepId),
+    /// Before the result of that step.
+    Before(StepId),
+    /// When all is done, before it is told.
+    Untold,
+}
+
+impl Death {
+    fn read(word: &str) -> Option<Self> {
+        Some(match word.strip_suffix('-') {
+            _ if word == "untold" => Self::Untold,
+            Some(step) => Self::Before(step.parse().ok()?),
+            None => Self::Behind(word.parse().ok()?),
+        })
+    }
+}
+
+impl Inner {
+    fn die_at(&self, place: Death) {
+        if cfg!(debug_assertions) && self.dies == Some(place) {
+            crate::base::process::signal(std::process::id() as i32, rustix::process::Signal::KILL);
+            std::thread::park();
+        }
+    }
 }
 
 impl Journal {
     pub(super) fn create(path: &Path, cancel: Cancel, clock: &Clock) -> Result<Self, JobError> {
         let file = private_file(path).map_err(error::io(path))?;
-        let inner = Inner { file, meter: Meter::new(PACE.0, PACE.1), steps: 0 };
+        let inner = Inner { file, meter: Meter::new(PACE.0, PACE.1), steps: 0, dies: None };
         Ok(Self {
             path: path.to_owned(),
             cancel,
@@ -90,6 +122,22 @@ impl Journal {
             begun: clock.now(),
             inner: Mutex::new(inner),
         })
+    }
+
+    /// A debug build dies on request, so that tests can see what a killed job leaves. Each word of the request is
+    /// the end of a tag with a place: `copy-1:2`, `copy-2:1-`, `copy-3:untold`.
+    pub(super) fn die_where_asked(&mut self, tag: &str) {
+        let asked = std::env::var("HOWDAH_TEST_JOB_DIES").unwrap_or_default();
+        let own = asked.split(' ').filter_map(|word| word.rsplit_once(':'));
+        let mut place = own.filter(|(end, _)| tag.ends_with(&format!("/{end}")));
+        let inner = self.inner.get_mut().unwrap_or_else(PoisonError::into_inner);
+        inner.dies = place.find_map(|(_, place)| Death::read(place));
+        inner.die_at(Death::Behind(0));
+    }
+
+    /// Dies before the result of the job is told, on request.
+    pub(super) fn die_untold(&self) {
+        self.with(|inner| inner.die_at(Death::Untold));
     }
 
     fn with<T>(&self, act: impl FnOnce(&mut Inner) -> T) -> T {
@@ -140,12 +188,14 @@ impl Observer for Journal {
             let said = Said::Intent { step, name: name.clone(), cleanup: cleanup.clone() };
             self.write_safely(inner, name, said)?;
             inner.steps = step;
+            inner.die_at(Death::Behind(step));
             Ok(step)
         })
     }
 
     fn end(&self, step: StepId, name: &Text, ending: &Ending) -> Result<(), Unrecorded> {
         self.with(|inner| {
+            inner.die_at(Death::Before(step));
             if let Some(rest) = inner.meter.rest() {
                 self.write_loosely(inner, Said::Progress(rest));
             }

@@ -11,7 +11,10 @@ use serde::{Serialize, de::DeserializeOwned};
 use super::{Card, Follow, JobError, JobId, Outcome, State, Story, error, state::Here};
 use crate::base::{
     clock::Clock,
+    exec::quoted,
     paths::{sync_folder_of, write_private},
+    progress::Cleanup,
+    text::Text,
 };
 
 /// The folder of all jobs of one user.
@@ -36,6 +39,28 @@ pub struct Job {
     pub outcome: Option<Outcome>,
     /// What its journal comes to. The open steps of a lost job are what is left to clean up.
     pub story: Story,
+}
+
+impl Job {
+    /// What its open steps have left, in the order in which it is to be put away: in words, with the command that
+    /// does it. Of a job that is over; what still runs has not left anything.
+    pub fn left_behind(&self) -> Vec<Text> {
+        if !self.state.over() {
+            return Vec::new();
+        }
+        let open = self.story.open.iter().filter(|open| !open.cleanup.is_none());
+        open.map(|open| format!("left by '{}': {}", open.name, put_away(&open.cleanup)).into())
+            .collect()
+    }
+}
+
+fn put_away(cleanup: &Cleanup) -> String {
+    if cleanup.command.is_empty() {
+        return cleanup.what.to_string();
+    }
+    let words: Vec<String> =
+        cleanup.command.iter().map(|word| quoted(word.as_str().as_ref())).collect();
+    format!("{}: {}", cleanup.what, words.join(" "))
 }
 
 pub(super) const CARD: &str = "job.json";

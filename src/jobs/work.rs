@@ -27,9 +27,10 @@ impl Jobs {
         let mut card: Card =
             self.read(id, CARD)?.ok_or_else(|| JobError::Unknown(id.as_str().into()))?;
         leave_session();
-        let journal = Journal::create(&self.path(id, JOURNAL), cancel, &self.clock)?;
+        let mut journal = Journal::create(&self.path(id, JOURNAL), cancel, &self.clock)?;
         card.process = Identity::own();
         self.write(id, CARD, &card)?;
+        journal.die_where_asked(card.tag.as_deref().unwrap_or_default());
         Ok(Work { jobs: self.clone(), id: id.clone(), journal: Arc::new(journal) })
     }
 }
@@ -61,6 +62,7 @@ impl Work {
 
     fn result(&self, end: End, reason: Option<Text>, exit: u8) -> Result<(), JobError> {
         self.journal.finish();
+        self.journal.die_untold();
         let outcome = Outcome { end, reason, exit, ended: self.jobs.clock.wall() };
         self.jobs.write(&self.id, RESULT, &outcome)
     }

@@ -104,8 +104,7 @@ pub fn run(
 ) -> Result<Restored> {
     let account = Account::for_servers()?;
     let mut work = Work { plan, account, aside: Vec::new() };
-    let cleanup =
-        Cleanup::words(format!("remove '{}' and the server in it", plan.folder.display()));
+    let cleanup = cleanup(plan);
     let step = observer.step("restore a cluster", &cleanup)?;
     match work.go(repository, archive, binaries, guard, watch, observer) {
         Ok(restored) => {
@@ -117,6 +116,17 @@ pub fn run(
             step.undone(fault.to_string())?;
             Err(fault)
         }
+    }
+}
+
+/// What a restore leaves when its process is killed.
+fn cleanup(plan: &Plan) -> Cleanup {
+    let folder = plan.folder.display().to_string();
+    let words = Cleanup::words(format!("remove '{folder}' and the server in it"));
+    match plan.order.into {
+        // What was moved aside would have to come back, too: a person looks at that.
+        Into::Place(_) => words,
+        Into::Folder(_) | Into::Scratch(_) => words.by(["howdah", "restore", "discard", &folder]),
     }
 }
 
