@@ -10,7 +10,7 @@
     reason = "a benchmark: its figures are for people, its fixtures cannot fail"
 )]
 
-#[path = "../tests/support/sights.rs"]
+#[path = "../tests/support/sights/mod.rs"]
 #[allow(dead_code, reason = "shared with the tests")]
 mod sights;
 

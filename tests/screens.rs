@@ -9,7 +9,7 @@
 
 #[path = "support/dump.rs"]
 mod dump;
-#[path = "support/sights.rs"]
+#[path = "support/sights/mod.rs"]
 mod sights;
 
 use std::collections::BTreeMap;

@@ -10,7 +10,7 @@
 #[path = "support/dump.rs"]
 mod dump;
 #[expect(dead_code, reason = "another test draws the crowded one")]
-#[path = "support/sights.rs"]
+#[path = "support/sights/mod.rs"]
 mod sights;
 
 use std::{collections::BTreeMap, sync::Arc};

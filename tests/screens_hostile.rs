@@ -8,7 +8,7 @@
     reason = "fixtures of a test"
 )]
 
-#[path = "support/sights.rs"]
+#[path = "support/sights/mod.rs"]
 #[allow(dead_code, reason = "shared by several tests")]
 mod sights;
 

@@ -10,7 +10,7 @@
 
 #[path = "support/dump.rs"]
 mod dump;
-#[path = "support/sights.rs"]
+#[path = "support/sights/mod.rs"]
 #[allow(dead_code, reason = "shared by several tests")]
 mod sights;
 

@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use ratatui::{
     buffer::Buffer,
-    style::{Color, Modifier, Style},
+    style::{Color, Style},
 };
 use unicode_width::UnicodeWidthStr;
 
@@ -58,11 +58,16 @@ pub fn styled(buf: &Buffer) -> String {
 
 /// Plain cells are dots, so that the others stand out.
 fn letter(at: usize, style: Style) -> char {
-    if describe(style) == "plain" {
+    if is_plain(style) {
         return '.';
     }
     let letters = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ";
     letters.chars().nth(at).unwrap_or('?')
+}
+
+fn is_plain(style: Style) -> bool {
+    let coloured = |colour: Option<Color>| colour.is_some_and(|colour| colour != Color::Reset);
+    !coloured(style.fg) && !coloured(style.bg) && style.add_modifier.is_empty()
 }
 
 fn describe(style: Style) -> String {
@@ -73,7 +78,7 @@ fn describe(style: Style) -> String {
     if let Some(colour) = style.bg.filter(|colour| *colour != Color::Reset) {
         words.push(format!("on {colour}"));
     }
-    if style.add_modifier != Modifier::empty() {
+    if !style.add_modifier.is_empty() {
         words.push(format!("{:?}", style.add_modifier));
     }
     if words.is_empty() { "plain".to_owned() } else { words.join(" ") }
