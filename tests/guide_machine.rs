@@ -3,16 +3,17 @@
 
 #![expect(clippy::expect_used, reason = "clippy sees tests only in test functions")]
 
-use howdah::{
-    base::clock::Timestamp,
-    guide::{
-        facts::{Observed, Offer, Seen},
-        machine::{begin, step, wish},
-        spec::Guide,
-        state::{Effect, Event, How, Input, Over, Phase, Plan, State},
-        values::Values,
-    },
+#[path = "support/machine.rs"]
+mod machine;
+
+use std::{collections::BTreeSet, sync::LazyLock, time::Duration};
+
+use howdah::guide::{
+    machine::{DEAD, SHORT, begin, step, wish},
+    spec::{Grade, Guide, Kind},
+    state::{Effect, Event, How, Input, Over, Phase},
 };
+use machine::{Walk, at, base, ours};
 use proptest::prelude::*;
 
 const GUIDE: &str = r#"
@@ -26,7 +27,7 @@ title = "Look"
 do = "accept"
 [step.look]
 command = ["status"]
-facts = [{ name = "name", label = "name", at = "/name" }, { name = "lag", at = "/lag", at_most = 5 }]
+facts = [{ name = "target_name", label = "name", at = "/name" }, { name = "lag", at = "/lag", at_most = 5 }]
 
 [[step]]
 id = "what"
@@ -83,79 +84,14 @@ fn guide() -> Guide {
     Guide::parse(GUIDE).expect("a guide")
 }
 
-fn at(milliseconds: i64) -> Timestamp {
-    Timestamp::from_millisecond(1_790_000_000_000 + milliseconds).expect("a moment")
+/// A run of that guide.
+fn walk() -> Walk {
+    Walk::new(guide(), base())
 }
 
-/// A run with its events and what was wished for.
-struct Walk {
-    guide: Guide,
-    state: State,
-    events: Vec<Event>,
-    now: i64,
-}
-
-impl Walk {
-    fn new() -> Self {
-        let guide = guide();
-        let state = begin(&guide, Values::default(), at(0));
-        Self { guide, state, events: Vec::new(), now: 0 }
-    }
-
-    fn after(&mut self, milliseconds: i64) -> &mut Self {
-        self.now += milliseconds;
-        self
-    }
-
-    /// True when it was taken.
-    fn take(&mut self, input: Input) -> bool {
-        let event = Event { at: at(self.now), by: "anna".into(), input };
-        match step(&self.guide, &self.state, &event) {
-            Ok(next) => {
-                self.state = next;
-                self.events.push(event);
-                true
-            }
-            Err(_) => false,
-        }
-    }
-
-    fn must(&mut self, input: Input) {
-        let told = format!("{input:?}");
-        assert!(self.take(input), "{told} in {:?}", self.state.phase);
-    }
-
-    /// What the hands would bring.
-    fn bring(&mut self, well: bool) -> bool {
-        let ticket = self.state.ticket;
-        let input = match wish(&self.guide, &self.state) {
-            None => return false,
-            Some(Effect::Look(_)) => Input::Seen(ticket, Ok(seen(well))),
-            Some(Effect::Plan(_)) => {
-                Input::Planned(ticket, Ok(Plan { text: vec!["so".into()], hash: "abc".into() }))
-            }
-            Some(Effect::Start { .. }) => Input::Started(ticket, Ok(format!("job-{}", self.now))),
-            Some(Effect::Seek(_)) => Input::Sought(ticket, None),
-            Some(Effect::Watch(_)) if well => Input::Ended(ticket, Ok(Vec::new())),
-            Some(Effect::Watch(_)) => Input::Ended(ticket, Err("it broke".into())),
-        };
-        self.must(input);
-        true
-    }
-}
-
-fn seen(well: bool) -> Seen {
-    let fact = |name: &str, value: &str, well| Observed {
-        name: name.into(),
-        label: None,
-        value: Some(value.into()),
-        well,
-    };
-    let offer = |is: &str| Offer { label: is.into(), values: vec![("is".into(), is.into())] };
-    Seen {
-        facts: vec![fact("name", "db", None), fact("lag", "3", Some(well))],
-        options: vec![offer("a"), offer("b")],
-    }
+/// Another one that stands where this one does.
+fn walk_from(walk: &Walk) -> Walk {
+    Walk { state: walk.state.clone(), now: walk.now, ..self::walk() }
 }
 
 fn confirm(typed: &str, reason: &str) -> Input {
@@ -164,7 +100,7 @@ fn confirm(typed: &str, reason: &str) -> Input {
 
 /// To the severe act, which waits to be confirmed.
 fn at_severe() -> Walk {
-    let mut walk = Walk::new();
+    let mut walk = walk();
     walk.bring(true);
     walk.must(Input::Accept);
     walk.must(Input::Choose(1));
@@ -183,10 +119,13 @@ fn at_severe() -> Walk {
 #[test]
 fn the_long_way_to_the_end() {
     let mut walk = at_severe();
-    walk.after(5_000).must(confirm("db/1234", "told to"));
+    walk.after(5_000).must(confirm("prod-eu/1234", "told to"));
     let wished = wish(&walk.guide, &walk.state);
     let Some(Effect::Start { words, tag }) = wished else { panic!("{wished:?}") };
-    assert_eq!(words, ["break", "a", "--apply", "--plan", "abc", "--reason", "told to"]);
+    assert_eq!(
+        words,
+        ["break", "21907", "--apply", "--plan", &*machine::hash("severe"), "--reason", "told to"]
+    );
     assert_eq!(tag, "severe-1");
     walk.bring(true);
     walk.bring(true);
@@ -197,7 +136,7 @@ fn the_long_way_to_the_end() {
     assert_eq!(*hows[6], How::Asserted, "nobody observed the last one");
     assert_eq!(
         walk.state.values.get("where").as_deref(),
-        Some("/tmp/db"),
+        Some("/tmp/prod-eu"),
         "the default, filled in"
     );
 }
@@ -205,18 +144,18 @@ fn the_long_way_to_the_end() {
 #[test]
 fn what_is_typed_ahead_never_confirms() {
     let mut walk = at_severe();
-    assert!(!walk.take(confirm("db/1234", "told to")), "at once");
-    assert!(!walk.after(1_900).take(confirm("db/1234", "told to")), "within two seconds");
-    assert!(!walk.after(5_000).take(confirm("db/123", "told to")), "another word");
+    assert!(!walk.take(confirm("prod-eu/1234", "told to")), "at once");
+    assert!(!walk.after(1_900).take(confirm("prod-eu/1234", "told to")), "within two seconds");
+    assert!(!walk.after(5_000).take(confirm("prod-eu/123", "told to")), "another word");
     assert!(!walk.take(confirm("y", "told to")));
-    assert!(!walk.take(confirm("db/1234", " ")), "no reason");
+    assert!(!walk.take(confirm("prod-eu/1234", " ")), "no reason");
     assert!(!walk.take(Input::Accept), "Enter alone");
-    walk.must(confirm("db/1234", "told to"));
+    walk.must(confirm("prod-eu/1234", "told to"));
 }
 
 #[test]
 fn what_is_not_well_is_not_accepted_but_left_out_with_a_reason() {
-    let mut walk = Walk::new();
+    let mut walk = walk();
     walk.bring(false);
     assert!(!walk.take(Input::Accept));
     assert!(!walk.take(Input::Skip("  ".into())));
@@ -230,7 +169,7 @@ fn what_is_not_well_is_not_accepted_but_left_out_with_a_reason() {
 fn one_goes_back_over_answers_but_not_over_deeds() {
     let mut walk = at_severe();
     assert!(!walk.take(Input::Back), "the small thing was done");
-    let mut walk = Walk::new();
+    let mut walk = self::walk();
     walk.bring(true);
     walk.must(Input::Accept);
     walk.must(Input::Choose(1));
@@ -244,11 +183,10 @@ fn one_goes_back_over_answers_but_not_over_deeds() {
 #[test]
 fn a_driver_that_died_while_it_started_a_job_starts_no_second_one() {
     let mut walk = at_severe();
-    walk.after(5_000).must(confirm("db/1234", "told to"));
+    walk.after(5_000).must(confirm("prod-eu/1234", "told to"));
     walk.must(Input::Reopened);
     assert_eq!(wish(&walk.guide, &walk.state), Some(Effect::Seek("severe-1".into())));
-    let mut other =
-        Walk { guide: guide(), state: walk.state.clone(), events: Vec::new(), now: walk.now };
+    let mut other = walk_from(&walk);
     let ticket = walk.state.ticket;
     walk.must(Input::Sought(ticket, Some("job-9".into())));
     assert!(matches!(&walk.state.phase, Phase::Acting { job, .. } if job == "job-9"));
@@ -263,17 +201,16 @@ fn a_driver_that_died_while_it_started_a_job_starts_no_second_one() {
 fn a_run_that_rests_confirms_nothing_and_shows_a_new_plan_when_it_goes_on() {
     let mut walk = at_severe();
     walk.must(Input::Pause("lunch".into()));
-    assert!(!walk.after(5_000).take(confirm("db/1234", "told to")));
+    assert!(!walk.after(5_000).take(confirm("prod-eu/1234", "told to")));
     walk.must(Input::Resume);
     assert_eq!(walk.state.phase, Phase::Planning, "what stood there is old");
 }
 
 #[test]
 fn an_answer_that_was_offered_from_the_beginning_is_taken_when_nothing_is_typed() {
-    let mut base = Values::default();
+    let mut base = base();
     base.set("where", "/there");
-    let guide = guide();
-    let mut walk = Walk { state: begin(&guide, base, at(0)), guide, events: Vec::new(), now: 0 };
+    let mut walk = Walk::new(guide(), base);
     walk.bring(true);
     walk.must(Input::Accept);
     walk.must(Input::Choose(0));
@@ -284,7 +221,7 @@ fn an_answer_that_was_offered_from_the_beginning_is_taken_when_nothing_is_typed(
 #[test]
 fn a_job_whose_name_comes_after_the_end_is_kept_in_mind() {
     let mut walk = at_severe();
-    walk.after(5_000).must(confirm("db/1234", "told to"));
+    walk.after(5_000).must(confirm("prod-eu/1234", "told to"));
     let ticket = walk.state.ticket;
     walk.must(Input::Abort("enough".into()));
     walk.must(Input::Started(ticket, Ok("job-9".into())));
@@ -292,74 +229,220 @@ fn a_job_whose_name_comes_after_the_end_is_kept_in_mind() {
     assert_eq!(walk.state.phase, Phase::Over(Over::Aborted("enough".into())));
 }
 
-fn input() -> impl Strategy<Value = Option<Input>> {
-    let typed = prop_oneof![Just(""), Just("y"), Just("db/1234"), Just("x")];
+/// What happens next: what is right where the run stands, with that choice, or anything else.
+#[derive(Clone, Debug)]
+enum Next {
+    Right(usize),
+    Hands { well: bool },
+    Person(Input),
+    Confirmed,
+}
+
+fn next() -> impl Strategy<Value = Next> {
+    let typed = prop_oneof![Just(""), Just("y"), Just("prod-eu/4821"), Just("x")];
     let reason = prop_oneof![Just(""), Just("told to")];
+    let person = prop_oneof![
+        2 => Just(Input::Accept),
+        2 => (0..3_usize).prop_map(Input::Choose),
+        2 => Just(Input::Enter("here".into())),
+        4 => (typed, reason).prop_map(|(typed, reason)| confirm(typed, reason)),
+        1 => Just(Input::Again),
+        1 => Just(Input::Back),
+        1 => Just(Input::Skip("not needed".into())),
+        1 => Just(Input::Pause(String::new())),
+        2 => Just(Input::Resume),
+        1 => Just(Input::Reopened),
+        1 => Just(Input::Note("hm".into())),
+    ];
     prop_oneof![
-        6 => Just(None),
-        3 => Just(Some(Input::Accept)),
-        3 => (0..3_usize).prop_map(|n| Some(Input::Choose(n))),
-        3 => Just(Some(Input::Enter("here".into()))),
-        4 => (typed, reason).prop_map(|(typed, reason)| Some(confirm(typed, reason))),
-        1 => Just(Some(Input::Again)),
-        1 => Just(Some(Input::Back)),
-        1 => Just(Some(Input::Skip("not needed".into()))),
-        1 => Just(Some(Input::Pause(String::new()))),
-        1 => Just(Some(Input::Resume)),
-        1 => Just(Some(Input::Reopened)),
-        1 => Just(Some(Input::Note("hm".into()))),
+        12 => (0..6_usize).prop_map(Next::Right),
+        8 => prop::bool::weighted(0.8).prop_map(|well| Next::Hands { well }),
+        3 => Just(Next::Confirmed),
+        8 => person.prop_map(Next::Person),
     ]
 }
 
+/// What a step of the walk is held to.
+struct Rules {
+    /// Tags that a job was wished for with.
+    started: BTreeSet<String>,
+}
+
+impl Rules {
+    /// Goes on, and holds what came of it against what the machine promises.
+    fn go(&mut self, walk: &mut Walk, next: Next) -> Result<(), TestCaseError> {
+        let before = (walk.state.clone(), walk.wish());
+        let input = match next {
+            Next::Hands { well } => {
+                walk.bring(well);
+                None
+            }
+            Next::Right(choice) => {
+                if !walk.bring(true) {
+                    walk.answer(choice);
+                }
+                walk.events.last().map(|event| event.input.clone())
+            }
+            Next::Person(input) => walk.take(input.clone()).then_some(input),
+            Next::Confirmed if matches!(walk.state.phase, Phase::Confirming { .. }) => {
+                let input = walk.confirmation();
+                walk.take(input.clone()).then_some(input)
+            }
+            Next::Confirmed => None,
+        };
+        let confirmed =
+            input.filter(|input| matches!(input, Input::Confirm { .. }) && before.0 != walk.state);
+        let (before, wished) = before;
+        if let Some(Input::Confirm { typed, reason }) = &confirmed {
+            let (Phase::Confirming { since, .. }, Some(Kind::Act { grade, challenge, .. })) =
+                (&before.phase, walk.guide.steps.get(before.at).map(|step| &step.kind))
+            else {
+                return Err(TestCaseError::fail("confirmed where nothing waited for it"));
+            };
+            prop_assert!(before.paused.is_none(), "confirmed while it rested");
+            let stood = Duration::from_millis((walk.now - at_zero(*since)).unsigned_abs());
+            let dead = if *grade == Grade::Mild { SHORT } else { DEAD };
+            prop_assert!(stood >= dead, "typed ahead: it had stood there for {stood:?}");
+            let wanted = challenge.as_ref().map(|text| before.values.fill(text));
+            match grade {
+                Grade::Mild => {}
+                Grade::Moderate => prop_assert!(typed == "y" && !reason.is_empty()),
+                Grade::Severe => prop_assert!(Some(typed) == wanted.as_ref() && !reason.is_empty()),
+            }
+        }
+        if let Some(Effect::Start { tag, .. }) = walk.wish()
+            && walk.wish() != wished
+        {
+            prop_assert!(confirmed.is_some(), "{tag} begins without a confirmation");
+            prop_assert!(self.started.insert(tag.clone()), "{tag} begins twice");
+        }
+        // The hands said that nothing was ever started by it: only then it may be started once more.
+        if let (Some(Effect::Seek(tag)), Some(Event { input: Input::Sought(_, None), .. })) =
+            (&wished, walk.events.last())
+        {
+            self.started.remove(tag);
+        }
+        // Done is done: never once more.
+        for step in 0..walk.guide.steps.len() {
+            let done = walk.state.acts.iter().filter(|a| a.step == step && a.end == Some(Ok(())));
+            prop_assert!(done.count() <= 1);
+        }
+        Ok(())
+    }
+}
+
+/// Milliseconds since the beginning of a walk.
+fn at_zero(moment: howdah::base::clock::Timestamp) -> i64 {
+    moment.as_millisecond() - at(0).as_millisecond()
+}
+
+/// Any state can rest, go on and end; while it rests nothing is confirmed, and what stood there is old when it
+/// goes on.
+fn can_rest_go_on_and_end(walk: &Walk) -> Result<(), TestCaseError> {
+    if let Phase::Over(_) = walk.state.phase {
+        prop_assert_eq!(walk.wish(), None);
+        return Ok(());
+    }
+    let mut other =
+        Walk { state: walk.state.clone(), now: walk.now, ..Walk::new(walk.guide.clone(), base()) };
+    if other.state.paused.is_none() {
+        prop_assert!(other.take(Input::Pause("a rest".into())));
+    }
+    if let Phase::Confirming { .. } = other.state.phase {
+        other.after(60_000);
+        let confirmation = other.confirmation();
+        prop_assert!(!other.take(confirmation), "confirmed while it rests");
+    }
+    prop_assert!(other.take(Input::Resume));
+    if let Phase::Confirming { since, .. } = other.state.phase {
+        prop_assert_eq!(at_zero(since), other.now, "its dead time begins anew");
+    }
+    prop_assert!(other.take(Input::Abort("enough".into())));
+    prop_assert_eq!(other.wish(), None);
+    Ok(())
+}
+
+/// The journal, written and read, gives the same state.
+fn replays(walk: &Walk) -> Result<(), TestCaseError> {
+    let lines = walk.events.iter().map(|event| serde_json::to_string(event).expect("JSON"));
+    let first = begin(&walk.guide, walk.base.clone(), at(0));
+    let replayed = lines.fold(first, |state, line| {
+        let event: Event = serde_json::from_str(&line).expect("an event");
+        step(&walk.guide, &state, &event).expect("it was taken")
+    });
+    prop_assert_eq!(&replayed, &walk.state);
+    Ok(())
+}
+
+/// Ours, and the one with all kinds of steps.
+static GUIDES: LazyLock<Vec<Guide>> =
+    LazyLock::new(|| ours().into_iter().chain([guide()]).collect());
+
 proptest! {
-    /// Whatever is pressed, in whatever order and at whatever pace.
+    #![proptest_config(ProptestConfig { cases: 300, ..ProptestConfig::default() })]
+
+    /// Whatever is pressed, in whatever order and at whatever pace, in whichever guide.
     #[test]
     fn nothing_is_begun_that_was_not_confirmed(
-        inputs in prop::collection::vec((input(), 0..4_000_i64, any::<bool>()), 0..120)
+        which in any::<prop::sample::Index>(),
+        nexts in prop::collection::vec((next(), 0..3_000_i64), 0..90)
     ) {
-        let mut walk = Walk::new();
-        let mut started: Vec<String> = Vec::new();
-        for (input, pause, well) in inputs {
+        let mut walk = Walk::new(GUIDES[which.index(GUIDES.len())].clone(), base());
+        let mut rules = Rules { started: BTreeSet::new() };
+        for (next, pause) in nexts {
             walk.after(pause);
-            let confirmable = matches!(walk.state.phase, Phase::Confirming { .. });
-            let rested = walk.state.paused.is_some();
-            let confirms = matches!(input, Some(Input::Confirm { .. }));
-            let taken = match input {
-                None => walk.bring(well),
-                Some(input) => walk.take(input),
-            };
-            if confirms && taken {
-                prop_assert!(confirmable && !rested);
-            }
-            if let Some(Effect::Start { tag, .. }) = wish(&walk.guide, &walk.state)
-                && started.last() != Some(&tag)
-            {
-                prop_assert!(confirms && taken, "{tag} begins without a confirmation");
-                // A tag comes twice only when the hands have said that nothing was started by it.
-                started.push(tag);
-            }
-            // Done is done: never once more.
-            for step in 0..walk.guide.steps.len() {
-                let done = walk.state.acts.iter().filter(|a| a.step == step && a.end == Some(Ok(())));
-                prop_assert!(done.count() <= 1);
-            }
+            rules.go(&mut walk, next)?;
+            can_rest_go_on_and_end(&walk)?;
         }
-        // The journal, written and read, gives the same state.
-        let lines: Vec<String> =
-            walk.events.iter().map(|event| serde_json::to_string(event).expect("JSON")).collect();
-        let replayed = lines.iter().fold(begin(&walk.guide, Values::default(), at(0)), |state, line| {
-            let event: Event = serde_json::from_str(line).expect("an event");
-            step(&walk.guide, &state, &event).expect("it was taken")
-        });
-        prop_assert_eq!(&replayed, &walk.state);
-        // Any state can end; one that has not ended can rest and go on.
-        if !matches!(walk.state.phase, Phase::Over(_)) {
-            if walk.state.paused.is_none() {
-                prop_assert!(walk.take(Input::Pause("a rest".into())));
+        replays(&walk)?;
+    }
+}
+
+/// Commands that only look, by their first words. `wal setup` without `--apply` tries and shows.
+const LOOKS: [&str; 15] = [
+    "status",
+    "recoverable",
+    "breaker list",
+    "session list",
+    "session blocked",
+    "backup list",
+    "repo check",
+    "wal status",
+    "wal find",
+    "wal verify",
+    "restore diff",
+    "server look",
+    "slot list",
+    "space",
+    "pgbouncer list",
+];
+
+#[test]
+fn each_of_ours_leads_to_its_end_and_looks_without_touching() {
+    for guide in ours() {
+        let mut walk = Walk::new(guide.clone(), base());
+        let mut begun = 0;
+        for _ in 0..200 {
+            match walk.wish() {
+                Some(Effect::Look(words) | Effect::Plan(words)) => {
+                    let apply = words.iter().any(|word| word == "--apply");
+                    assert!(!apply, "{}: {words:?} does more than look", guide.id);
+                }
+                Some(Effect::Start { .. }) => begun += 1,
+                _ => {}
             }
-            prop_assert!(walk.take(Input::Resume));
-            prop_assert!(walk.take(Input::Abort("enough".into())));
+            if !walk.bring(true) && !walk.answer(1) {
+                break;
+            }
+            walk.after(1_000);
         }
-        prop_assert!(wish(&walk.guide, &walk.state).is_none());
+        assert_eq!(walk.state.phase, Phase::Over(Over::Finished), "{}", guide.id);
+        assert_eq!(begun, walk.state.acts.len(), "{}", guide.id);
+        for look in guide.steps.iter().filter_map(|step| step.look.as_ref()) {
+            let words = look.command.join(" ");
+            let looks = LOOKS.iter().any(|known| words.starts_with(known))
+                || words.starts_with("wal setup ");
+            assert!(looks, "{}: is '{words}' only a look? Then it belongs into the list", guide.id);
+        }
     }
 }

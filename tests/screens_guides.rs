@@ -9,18 +9,30 @@
 
 #[path = "support/dump.rs"]
 mod dump;
-#[expect(dead_code, reason = "another test draws the crowded one")]
+#[expect(dead_code, reason = "another test asks more of it")]
+#[path = "support/machine.rs"]
+mod machine;
+#[allow(dead_code, reason = "another test asks more of it")]
 #[path = "support/sights/mod.rs"]
 mod sights;
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt::Write as _,
+    sync::Arc,
+};
 
 use howdah::{
     base::{
         clock::Timestamp,
+        ledger::Who,
         text::{Text, is_unsafe},
     },
     console::{
+        app::{
+            effects::Told,
+            update::{Msg, update},
+        },
         command,
         model::{
             Answering, Guides, Model, Offered, Overlay, Screen, Seat, Sheet, Shelf, UiState,
@@ -30,8 +42,10 @@ use howdah::{
         theme::{Depth, Glyphs, Theme, Themes},
     },
     guide::{
-        page::{Ask, Line, Page, Undo},
+        page::{Ask, Line, Page, Undo, page},
+        run::Card,
         spec::Grade,
+        state::Phase,
     },
 };
 use proptest::prelude::*;
@@ -126,6 +140,7 @@ fn sheet(body: Vec<Line>, ask: Ask) -> Sheet {
             began: began(),
             budget: Some(3600),
             rests: None,
+            well: true,
         },
         refusal: None,
         seat: Seat::Ours,
@@ -169,6 +184,8 @@ fn sheets() -> Vec<(&'static str, Option<Sheet>, Overlay)> {
         Some("it has stood there for a moment only: what is typed ahead does not count".into());
     let mut rests = sheet(facts(), Ask::Accept("take these values".into()));
     rests.page.rests = Some("rests since 03:20:00Z by anna: lunch".into());
+    let mut unwell = sheet(facts(), Ask::Accept("take these values".into()));
+    unwell.page.well = false;
     let mut never =
         sheet(plan(30), Ask::Confirm { grade: Grade::Mild, challenge: None, since: began() });
     never.page.undo = Some(Undo::Never);
@@ -193,6 +210,7 @@ fn sheets() -> Vec<(&'static str, Option<Sheet>, Overlay)> {
         ("free", Some(free), Overlay::None),
         ("shelf", None, Overlay::None),
         ("accept", Some(sheet(facts(), Ask::Accept("take these values".into()))), Overlay::None),
+        ("unwell", Some(unwell), Overlay::None),
         ("choose", Some(sheet(vec![], choices)), Overlay::None),
         ("nothing_to_choose", Some(sheet(vec![], Ask::Choose(vec![]))), Overlay::None),
         ("enter", Some(sheet(vec![], Ask::Enter("shop".into()))), answering),
@@ -248,6 +266,67 @@ fn every_page() {
     }
 }
 
+/// The page of a walk, as the console opens it.
+fn page_of(walk: &machine::Walk) -> UiState {
+    let card = Card {
+        guide: walk.guide.clone(),
+        values: walk.base.clone(),
+        began: began(),
+        who: Who::current(Some("anna")),
+        host: "ops1".into(),
+        on: machine::NAME.into(),
+        budget: Some(3600),
+        common: vec![],
+    };
+    let page = page(&card, &walk.state, None);
+    let sheet = Sheet { run: "20261123-091244".into(), page, refusal: None, seat: Seat::Ours };
+    let mut model = Model::default();
+    model.state.screen = Screen::Guides;
+    update(&mut model, Msg::Told(Told::Sheet(Some(Arc::new(sheet)))), NOW);
+    model.state.guides.shelf = Arc::new(shelf());
+    model.state
+}
+
+/// Each page of a guide on which the person has the word or a job runs, with its end: by every choice.
+fn pages_of(guide: &howdah::guide::spec::Guide) -> BTreeMap<(usize, u8, &'static str), UiState> {
+    let mut pages = BTreeMap::new();
+    for choice in 0..6 {
+        let mut walk = machine::Walk::new(guide.clone(), machine::base());
+        for _ in 0..200 {
+            let phase = match &walk.state.phase {
+                Phase::Asking => Some((0, "asks")),
+                Phase::Confirming { .. } => Some((1, "would do")),
+                Phase::Acting { .. } => Some((2, "does")),
+                Phase::Over(_) => Some((3, "is over")),
+                _ => None,
+            };
+            if let Some((order, phase)) = phase {
+                pages.entry((walk.state.at, order, phase)).or_insert_with(|| page_of(&walk));
+            }
+            if !walk.bring(true) && !walk.answer(choice) {
+                break;
+            }
+        }
+    }
+    pages
+}
+
+#[test]
+fn every_step_of_every_guide() {
+    for guide in machine::ours() {
+        let pages = pages_of(&guide);
+        let met: BTreeSet<usize> = pages.keys().map(|(step, ..)| *step).collect();
+        assert_eq!(met.len(), guide.steps.len() + 1, "{}: all steps, and its end", guide.id);
+        let mut all = String::new();
+        for ((step, _, phase), state) in pages {
+            let step = guide.steps.get(step).map_or("end", |step| step.id.as_str());
+            let (buf, _) = draw(&state, &Theme::default(), Glyphs::Unicode, (80, 24));
+            let _ = writeln!(all, "== {step} {phase}\n{}", dump::styled(&buf));
+        }
+        insta::assert_snapshot!(format!("guide_steps_{}", guide.id), all);
+    }
+}
+
 #[test]
 fn what_matters_before_a_deed_is_always_in_sight() {
     for height in 10..40 {
@@ -268,7 +347,7 @@ proptest! {
     #[test]
     fn any_page_at_any_size_with_any_text(
         raw in "(\u{1b}|\\PC|\u{7}|\u{202e}|[a-z ]){0,60}",
-        which in 0_usize..15,
+        which in 0_usize..16,
         (width, height) in (1_u16..300, 1_u16..100),
         (choice, scroll) in (0_usize..9, 0_u16..200),
         ascii in any::<bool>(),

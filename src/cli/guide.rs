@@ -145,7 +145,8 @@ pub fn card(ground: &Ground, guide: &str) -> Result<Card, Failure> {
     values.set_words("place", place_words(args));
     let target = args.target.clone().or_else(|| config.default_target.clone());
     values.set_words("at", target.clone().into_iter().collect());
-    let stamp = now.strftime("%Y%m%d_%H%M%S").to_string();
+    // Runs that begin in the same second must not meet in one folder or schema.
+    let stamp = now.strftime("%Y%m%d_%H%M%S_%3f").to_string();
     let scratch = std::env::temp_dir().join(format!("howdah-restored-{stamp}"));
     values.set("scratch", scratch.to_string_lossy());
     values.set("side", format!("howdah_restore_{stamp}"));

@@ -40,6 +40,8 @@ pub struct Page {
     pub budget: Option<u64>,
     /// It rests: since when, by whom, why.
     pub rests: Option<Text>,
+    /// What was looked at is as it has to be. What is not, is not accepted: it is looked at again, or left out.
+    pub well: bool,
 }
 
 /// A line of a page.
@@ -153,6 +155,7 @@ pub fn page(card: &Card, state: &State, job: Option<&Job>) -> Page {
         chosen: step.map_or(0, |step| offered(state, step)),
         began: card.began,
         budget: card.budget,
+        well: state.seen.well(),
         rests: state.paused.as_ref().map(|rest| {
             let note =
                 if rest.note.is_empty() { String::new() } else { format!(": {}", rest.note) };

@@ -11,7 +11,7 @@ use crate::{
     base::text::Text,
     console::{
         input::keymap::{KeyError, KeySettings, Keymap, Preset},
-        model::{Answering, Entry, Errand, Model, Screen},
+        model::{Answering, Entry, Errand, Model, Overlay, Screen},
     },
 };
 
@@ -191,14 +191,31 @@ pub fn all(model: &Model) -> Vec<Entry> {
 
 /// The commands of the key bar, the most wanted first.
 pub fn bar(model: &Model) -> Vec<Entry> {
-    let walks = model.in_run();
+    if model.in_run() {
+        return bar_of_run(model);
+    }
     let here = |screen| screen == model.state.screen;
-    let shown = |command: &&Command| match command.action {
-        Action::GuideBack | Action::GuideLine(_) => walks,
-        Action::Open | Action::Back | Action::Help => command.in_bar,
-        _ => command.in_bar && command.on.is_none_or(here) && !walks,
-    };
+    let shown = |command: &&Command| command.in_bar && command.on.is_none_or(here);
     CATALOGUE.iter().filter(shown).map(|command| entry(command, model)).collect()
+}
+
+/// The commands of the key bar in a run of a guide, which says itself what Enter does. While an answer is typed
+/// letters are letters.
+fn bar_of_run(model: &Model) -> Vec<Entry> {
+    let typing: &[(&str, &str)] = &[("open", "Take it"), ("back", "Not now")];
+    let reading: &[(&str, &str)] = &[
+        ("help", "Help"),
+        ("back", "Back"),
+        ("retry-now", "Look again"),
+        ("guide-back", "Step back"),
+        ("guide-skip", "Leave out"),
+        ("guide-abort", "End here"),
+        ("guide-pause", "Rest"),
+    ];
+    let types = matches!(model.state.overlay, Overlay::Answer(_));
+    let named =
+        |(id, title): &(&str, &'static str)| Some(Entry { title, ..entry(find(id)?, model) });
+    if types { typing } else { reading }.iter().filter_map(named).collect()
 }
 
 /// The commands that open the screens.

@@ -19,6 +19,9 @@ use crate::{
     },
 };
 
+/// Choices of a page in sight at once: there is room for what they are about, too.
+const OFFERED: usize = 9;
+
 /// Draws the screen into `area`.
 pub fn draw(
     canvas: &mut Canvas<'_>,
@@ -168,7 +171,8 @@ fn sheet(
     }
     let hidden = (body.len() as u16).saturating_sub(first + room);
     let more = if hidden > 0 {
-        vec![piece(format!("{hidden} more lines: page-down"), Meaning::Muted)]
+        let lines = if hidden == 1 { "line" } else { "lines" };
+        vec![piece(format!("{hidden} more {lines}: page-down"), Meaning::Muted)]
     } else {
         Words::new()
     };
@@ -248,6 +252,12 @@ fn asked(canvas: &Canvas<'_>, sight: &Sight<'_>, sheet: &Sheet, cells: usize) ->
         |does: String| vec![piece("Enter", Meaning::Key), piece(format!(" {does}"), Meaning::Text)];
     match &page.ask {
         Ask::Wait(what) => asked.lines.push(vec![marked(canvas.glyphs, Tone::WAIT, what)]),
+        Ask::Accept(_) if !page.well => asked.lines.push(vec![
+            piece("r", Meaning::Key),
+            piece(" looks again; ", Meaning::Text),
+            piece("o", Meaning::Key),
+            piece(" leaves it out, with a reason", Meaning::Text),
+        ]),
         Ask::Accept(words) => asked.lines.push(key(words.to_string())),
         Ask::Choose(options) if options.is_empty() => {
             asked
@@ -255,12 +265,17 @@ fn asked(canvas: &Canvas<'_>, sight: &Sight<'_>, sheet: &Sheet, cells: usize) ->
                 .push(vec![piece("there is nothing to choose; r looks again", Meaning::Warning)]);
         }
         Ask::Choose(options) => {
-            for (nth, option) in options.iter().enumerate() {
-                if nth == sight.state.guides.choice {
+            let chosen = sight.state.guides.choice.min(options.len() - 1);
+            let first = (chosen + 1).saturating_sub(OFFERED);
+            for (nth, option) in options.iter().enumerate().skip(first).take(OFFERED) {
+                if nth == chosen {
                     asked.chosen = Some(asked.lines.len());
                 }
                 asked.lines.push(vec![piece(format!(" {option}"), Meaning::Text)]);
             }
+            let which =
+                format!("takes it: {} of {}; up and down choose", chosen + 1, options.len());
+            asked.lines.push(key(which));
         }
         Ask::Enter(default) => asked.lines.push(key(format!("to type it [{default}]"))),
         Ask::Confirm { grade: Grade::Mild, .. } => asked.lines.push(key("does it".to_owned())),

@@ -1,0 +1,286 @@
+//! The guides' machine, walked without a server: events go in, and what the hands would bring is made up from what
+//! the guide says of itself.
+
+#![allow(
+    clippy::panic,
+    clippy::expect_used,
+    reason = "a helper that cannot help has failed the test"
+)]
+
+use howdah::{
+    base::{clock::Timestamp, text::Text},
+    guide::{
+        facts::{Observed, Offer, Seen},
+        machine::{begin, step, wish},
+        spec::{Fact, Grade, Guide, Kind, Step},
+        state::{Effect, Event, Input, Phase, Plan, State},
+        values::Values,
+    },
+};
+
+/// The challenge of severe acts, as [`base`] and the made-up facts lead to it.
+pub const NAME: &str = "prod-eu";
+
+/// A run with its events.
+pub struct Walk {
+    pub guide: Guide,
+    pub state: State,
+    pub events: Vec<Event>,
+    pub base: Values,
+    /// Milliseconds since its beginning.
+    pub now: i64,
+}
+
+pub fn at(milliseconds: i64) -> Timestamp {
+    let first: Timestamp = "2026-11-23T09:12:44Z".parse().expect("a moment");
+    Timestamp::from_millisecond(first.as_millisecond() + milliseconds).expect("a moment")
+}
+
+/// What is known at the beginning of every run.
+pub fn base() -> Values {
+    let mut values = Values::default();
+    values.set("name", NAME);
+    values.set("repository", "/srv/backup/howdah");
+    values.set_words("place", vec!["--target".into(), NAME.into()]);
+    values.set_words("at", vec![NAME.into()]);
+    values.set("scratch", "/tmp/howdah-restored-20261123_091244");
+    values.set("side", "howdah_restore_20261123_091244");
+    values.set("port", "38211");
+    values
+}
+
+/// The guides that come with howdah.
+pub fn ours() -> Vec<Guide> {
+    howdah::guide::library::guides(std::path::Path::new("/nowhere")).expect("all good")
+}
+
+impl Walk {
+    pub fn new(guide: Guide, base: Values) -> Self {
+        let state = begin(&guide, base.clone(), at(0));
+        Self { guide, state, events: Vec::new(), base, now: 0 }
+    }
+
+    pub fn after(&mut self, milliseconds: i64) -> &mut Self {
+        self.now += milliseconds;
+        self
+    }
+
+    /// The step where it stands; none at its end.
+    pub fn step(&self) -> Option<&Step> {
+        self.guide.steps.get(self.state.at)
+    }
+
+    /// True when it was taken.
+    pub fn take(&mut self, input: Input) -> bool {
+        let event = Event { at: at(self.now), by: "anna".into(), input };
+        match step(&self.guide, &self.state, &event) {
+            Ok(next) => {
+                self.state = next;
+                self.events.push(event);
+                true
+            }
+            Err(_) => false,
+        }
+    }
+
+    #[track_caller]
+    pub fn must(&mut self, input: Input) {
+        let told = format!("{input:?}");
+        assert!(self.take(input), "{told} in {:?}", self.state.phase);
+    }
+
+    pub fn wish(&self) -> Option<Effect> {
+        wish(&self.guide, &self.state)
+    }
+
+    /// What the hands would bring, well or not; false when nothing is wished for.
+    pub fn bring(&mut self, well: bool) -> bool {
+        let ticket = self.state.ticket;
+        let Some((wish, step)) = self.wish().zip(self.step()) else { return false };
+        let input = match wish {
+            Effect::Look(_) => Input::Seen(ticket, Ok(seen(step, well))),
+            Effect::Plan(_) => Input::Planned(ticket, Ok(plan(step))),
+            Effect::Start { .. } => {
+                Input::Started(ticket, Ok(format!("20261123-0914{:02}-ka", self.now % 60)))
+            }
+            Effect::Seek(_) => Input::Sought(ticket, None),
+            Effect::Watch(_) if well => Input::Ended(ticket, Ok(result(step))),
+            Effect::Watch(_) => Input::Ended(ticket, Err("it broke".into())),
+        };
+        self.must(input);
+        true
+    }
+
+    /// The confirmation that the act which waits for one needs.
+    pub fn confirmation(&self) -> Input {
+        let Some(Step { kind: Kind::Act { grade, challenge, .. }, .. }) = self.step() else {
+            panic!("no act waits: {:?}", self.state.phase)
+        };
+        let typed = match grade {
+            Grade::Mild => String::new(),
+            Grade::Moderate => "y".to_owned(),
+            Grade::Severe => self.state.values.fill(challenge.as_ref().expect("a challenge")),
+        };
+        Input::Confirm { typed, reason: "told to".into() }
+    }
+
+    /// The answer that leads on; of choices that one. False where it is not the person's turn.
+    pub fn answer(&mut self, choice: usize) -> bool {
+        let input = match (&self.state.phase, self.step().map(|step| &step.kind)) {
+            (Phase::Asking, Some(Kind::Accept {})) => Input::Accept,
+            (Phase::Asking, Some(Kind::Choose { options, .. })) => {
+                let many =
+                    if options.is_empty() { self.state.seen.options.len() } else { options.len() };
+                Input::Choose(choice % many.max(1))
+            }
+            (Phase::Asking, Some(Kind::Enter { into, .. })) => {
+                Input::Enter(if into == "table" { "public.orders" } else { "" }.to_owned())
+            }
+            (Phase::Confirming { .. }, _) => {
+                self.now += 2_000;
+                self.confirmation()
+            }
+            (Phase::ActFailed(_), _) => Input::Again,
+            _ => return false,
+        };
+        self.take(input)
+    }
+}
+
+/// What the look of a step sees.
+pub fn seen(step: &Step, well: bool) -> Seen {
+    let facts = step.look.iter().flat_map(|look| &look.facts).map(|fact| observed(fact, well));
+    let from = match &step.kind {
+        Kind::Choose { from, .. } => from.as_ref(),
+        _ => None,
+    };
+    let offers = from.map_or_else(Vec::new, |from| {
+        let offer = |nth: usize| {
+            let values: Vec<(String, String)> =
+                from.values.iter().map(|fact| (fact.name.clone(), offered(fact, nth))).collect();
+            let mut all = Values::default();
+            all.extend(values.clone());
+            Offer { label: Text::one_line(&all.fill(&from.label)), values }
+        };
+        vec![offer(0), offer(1)]
+    });
+    Seen { facts: facts.collect(), options: offers }
+}
+
+/// What an act says at its end.
+pub fn result(step: &Step) -> Vec<Observed> {
+    match &step.kind {
+        Kind::Act { result, .. } => result.iter().map(|fact| observed(fact, true)).collect(),
+        _ => Vec::new(),
+    }
+}
+
+fn observed(fact: &Fact, well: bool) -> Observed {
+    let judged = fact.good.is_some() || fact.at_most.is_some() || fact.at_least.is_some();
+    let number = |number: f64| number.to_string();
+    let good = fact.good.as_ref().map(|good| good[0].clone());
+    let good = good.or(fact.at_least.map(number)).or(fact.at_most.map(number));
+    let value =
+        if well { good.unwrap_or_else(|| word(fact).to_owned()) } else { word(fact).to_owned() };
+    let (name, label) = (fact.name.clone(), fact.label.clone());
+    Observed { name, label, value: Some(value.into()), well: judged.then_some(well) }
+}
+
+/// Values as they really occur.
+fn word(fact: &Fact) -> &'static str {
+    if fact.at.ends_with("_rate") {
+        return "0.4";
+    }
+    match fact.name.as_str() {
+        "gaps" | "leftovers" | "findings" => "0",
+        "target_name" => NAME,
+        "address" => "db1.eu.example:5432/shop as howdah",
+        "role" => "primary",
+        "version" => "15.18",
+        "tail" => "4821",
+        "home" | "database" => "shop",
+        "newest" | "id" => "20261123T020000Z-physical",
+        "level" => "L4",
+        "from" | "window_from" | "first" => "2026-11-09T02:00:31Z",
+        "to" | "window_to" | "last" | "until" => "2026-11-23T09:13:25Z",
+        "rto" => "190",
+        "link" => "stale",
+        "problem" => "no answer for 12 s",
+        "state" if fact.at.contains("breakers") => "open",
+        "state" => "failed",
+        "why" if fact.at.contains("hold") => "the checks ran for an hour",
+        "method" => "pg_basebackup",
+        "began" => "2026-11-23T02:00:00Z",
+        "failed_at" => "copy the data folder",
+        "why" => {
+            "could not write '/srv/backup/howdah/prod-eu/backups/20261123T020000Z-physical': No space left on device"
+        }
+        "last_wrong" => {
+            "room: 1.2 GB are free on '/srv/backup', the last backup of its kind took 4.1 GB"
+        }
+        "mode" if fact.at.contains("archive") => "off",
+        "mode" => "forced_open",
+        "end" | "range_end" => "2/9F000000",
+        "segment" => "00000003000000020000009F",
+        "failing" | "last_segment" => "00000003000000020000009A",
+        "verdict" | "verdict_now" => "hung: a signal has stopped its processes",
+        "first" => "Let it go on: howdah server wake",
+        "holder" => "the slot gone_standby which nobody uses",
+        "act" => "Drop it, when its owner is gone for good: howdah slot drop gone_standby",
+        "base" | "held_by" => "app",
+        "wal" | "wal_before" | "wal_now" | "freed" => "18.2 GB",
+        "free" | "free_now" => "1.2 GB (3%)",
+        "temporary" | "logs" | "temporary_now" => "412 MB",
+        "largest" => "public.history, 96 GB",
+        "witness" => "server",
+        "took" => "0.2",
+        "cause" => "9 of 10 calls failed within 10 s",
+        "actor" => "anna (postgres) on db1",
+        "age" | "left" => "4m12s",
+        "latency" => "0.42",
+        "restart" => "archive_mode",
+        "data" => "/var/lib/postgresql/15/main",
+        "kept" => "false",
+        "source" => "archived WAL",
+        "lag" | "waiting" => "214",
+        "all" | "sessions" | "connected" => "38",
+        _ => "12",
+    }
+}
+
+/// Values of the nth choice.
+fn offered(fact: &Fact, nth: usize) -> String {
+    let of = |words: [&str; 2]| words[nth].to_owned();
+    match fact.name.as_str() {
+        "is" if fact.at == "/transaction" => of(["2307", "1914"]),
+        "is" if fact.at == "/id" => of(["api-1", "api-2"]),
+        "is" => of(["21907", "21933"]),
+        "committed" => of(["2026-11-23T09:10:25Z", "2026-11-22T22:41:07Z"]),
+        "lsn" => of(["2/9E0017B8", "2/7A000F30"]),
+        "rows" => of(["700", "12"]),
+        "user" => of(["api", "reports"]),
+        "application" => of(["nightly-batch", "psql"]),
+        "state" => of(["idle in transaction", "active"]),
+        "age" => of(["14m3s", "2m40s"]),
+        "mode" => of(["auto", "forced_open"]),
+        "query" => of([
+            "update accounts set balance = balance + $1 where aid = $2",
+            "select a.aid, sum(h.delta) from accounts a join history h using (aid) group by…",
+        ]),
+        _ => of(["7", "2"]),
+    }
+}
+
+fn plan(step: &Step) -> Plan {
+    let text = [
+        "does       what it says, to what stands above",
+        "touches    nothing else",
+        "takes      about 12 s",
+    ];
+    Plan { text: text.map(Into::into).to_vec(), hash: hash(&step.id) }
+}
+
+/// The mark of that step's plan.
+pub fn hash(step: &str) -> String {
+    format!("{:012x}", step.len() * 7919)
+}
