@@ -145,12 +145,24 @@ impl Robot {
     }
 
     /// Waits until what came fulfils `condition`; returns how long it took.
+    #[track_caller]
     pub fn wait_until(&self, what: &str, condition: impl Fn(&Seen) -> bool) -> Duration {
+        self.wait_within(PATIENCE, what, condition)
+    }
+
+    /// The same with another patience.
+    #[track_caller]
+    pub fn wait_within(
+        &self,
+        patience: Duration,
+        what: &str,
+        condition: impl Fn(&Seen) -> bool,
+    ) -> Duration {
         let start = now();
         let (seen, changed) = &*self.seen;
         let guard = seen.lock().expect("not poisoned");
         let (guard, timeout) = changed
-            .wait_timeout_while(guard, PATIENCE, |seen| !condition(seen))
+            .wait_timeout_while(guard, patience, |seen| !condition(seen))
             .expect("not poisoned");
         assert!(!timeout.timed_out(), "waited in vain for {what}; the screen:\n{}", guard.text());
         start.elapsed()

@@ -1,0 +1,184 @@
+//! Whoever drives a guide at a terminal may be lost: the console killed, or the SSH session gone, with any kind of
+//! page in sight or in the very moment of the answer. The run goes on where it stood, and nothing is done twice.
+//!
+//! `cargo test --test guides_lost -- --nocapture` prints the matrix.
+#![cfg(feature = "console")]
+#![allow(clippy::expect_used, clippy::panic, clippy::print_stdout, reason = "it prints the matrix")]
+
+#[path = "support/guides/mod.rs"]
+mod guides;
+mod support;
+
+use std::{collections::BTreeSet, sync::Mutex};
+
+use guides::{
+    SOON,
+    person::{Ask, Asked, Person, Reply, next_on_screen, on_screen, press},
+    stage::Stage,
+    ways::{Way, walk_all},
+};
+use howdah::guide::{
+    library,
+    spec::{Grade, Kind, Step},
+    state::Phase,
+};
+use rustix::process::Signal;
+use support::pty::Robot;
+
+/// The console on the shelf of the guides. The first job of each act is killed when all is done, before it has
+/// told so.
+fn console(way: &Way, stage: &Stage<'_>, words: &str) -> Robot {
+    let home = stage.home.path().to_str().expect("UTF-8");
+    let steps = way.spec().steps;
+    let acts = steps.iter().filter(|step| matches!(step.kind, Kind::Act { .. }));
+    let deaths: Vec<String> = acts.map(|step| format!("{}-1:untold", step.id)).collect();
+    let environment = [("HOME", home), ("HOWDAH_TEST_JOB_DIES", &deaths.join(" "))];
+    let mut robot = Robot::start(guides::PROGRAM, &["--config", stage.shop.config()], &environment);
+    // A server that does not answer has its guide, too.
+    robot.wait_within(SOON, "the console", |seen| seen.text().contains("5 Guides"));
+    robot.send("5");
+    robot.wait_within(SOON, words, |seen| seen.text().contains(words));
+    robot
+}
+
+fn begin(way: &Way, stage: &Stage<'_>) -> Robot {
+    let mut robot = console(way, stage, &way.spec().title);
+    let all = library::guides("/nowhere".as_ref()).expect("all good");
+    let at = all.iter().position(|guide| guide.id == way.guide).expect("one of ours");
+    for _ in 0..at {
+        robot.send("\x1b[B");
+    }
+    robot.send("\r");
+    robot
+}
+
+/// A new console that goes on with the run.
+fn go_on(way: &Way, stage: &Stage<'_>) -> Robot {
+    let mut robot = console(way, stage, "Begun, and not over");
+    robot.send("g").send("\r");
+    robot
+}
+
+fn lose(mut robot: Robot, killed: bool) {
+    if killed {
+        robot.signal(Signal::KILL);
+        return;
+    }
+    robot.stop_reading();
+    robot.close();
+    robot.wait_exit();
+}
+
+/// The page tells that the job was killed; true when it tells, too, that the ledger has its deed as done.
+fn dead_job_told(robot: &Robot) -> bool {
+    robot.look(|seen| {
+        let words: Vec<String> = seen.text().split_whitespace().map(str::to_owned).collect();
+        let words: String =
+            words.iter().filter(|word| *word != "│").map(|w| format!("{w} ")).collect();
+        assert!(words.contains("its process was killed"), "{words}");
+        words.contains("the ledger has it as done")
+    })
+}
+
+/// What kind of page it is: pages of one kind are drawn, answered and journalled by the same code.
+fn kind(step: &Step, asked: &Asked) -> &'static str {
+    match (&step.kind, step.look.is_some()) {
+        _ if asked.ask == Ask::Failed => "failed",
+        (Kind::Accept {}, true) => "observed",
+        (Kind::Accept {}, false) => "asserted",
+        (Kind::Choose { .. }, true) => "found choice",
+        (Kind::Choose { .. }, false) => "choice",
+        (Kind::Enter { .. }, _) => "typed",
+        (Kind::Act { grade: Grade::Mild, .. }, _) => "mild act",
+        (Kind::Act { grade: Grade::Moderate, .. }, _) => "moderate act",
+        (Kind::Act { grade: Grade::Severe, .. }, _) => "severe act",
+    }
+}
+
+#[test]
+fn a_lost_console_and_a_lost_session_go_on_where_they_stood() {
+    let met: Mutex<BTreeSet<(&str, &str)>> = Mutex::default();
+    let matrix: Mutex<Vec<String>> = Mutex::default();
+    walk_all(&|way, stage| walk(way, stage, &met, &matrix));
+    let mut matrix = matrix.into_inner().expect("whole");
+    matrix.sort();
+    println!("{}", matrix.join("\n"));
+    println!(
+        "{} lost sessions, one of each way for each kind of page of each guide; all resumed, no step ran twice",
+        matrix.len()
+    );
+}
+
+fn walk(
+    way: &Way,
+    stage: &Stage<'_>,
+    met: &Mutex<BTreeSet<(&'static str, &'static str)>>,
+    matrix: &Mutex<Vec<String>>,
+) {
+    let spec = way.spec();
+    let mut person = Person::new(way.says(stage));
+    let mut robot = begin(way, stage);
+    let mut asked = next_on_screen(&robot, None);
+    while asked.ask != Ask::Over {
+        let step = &spec.steps[stage.run().state.at];
+        let kind = kind(step, &asked);
+        let due = met.lock().expect("whole").insert((way.guide, kind));
+        let told = |death: &str, outcome: &str| {
+            let line =
+                format!("{:<16} {:<13} {:<13} {death:<34} {outcome}", way.guide, step.id, kind);
+            matrix.lock().expect("whole").push(line);
+        };
+        if due {
+            for (killed, death) in
+                [(true, "console killed, page in sight"), (false, "session lost, page in sight")]
+            {
+                lose(robot, killed);
+                robot = go_on(way, stage);
+                let now = next_on_screen(&robot, None);
+                assert_eq!((now.number, &now.title), (asked.number, &asked.title), "{death}");
+                told(death, "stood at the same step");
+                asked = now;
+            }
+        }
+        let mut reply = person.reply(&asked);
+        if asked.ask == Ask::Failed {
+            // Of a segment that was sent there and back only the figures count.
+            let done = dead_job_told(&robot) && !["canary", "archive-now"].contains(&&*step.id);
+            if done {
+                reply = Reply::LeaveOut("the dead job had done it");
+            }
+            let outcome = if done { "told; done, so left out" } else { "told; once more" };
+            told("job killed when its deed was done", outcome);
+        }
+        press(&mut robot, &asked, &reply);
+        let mut before = Some(&asked).filter(|_| reply != Reply::Again);
+        if due && reply != Reply::Again {
+            let killed = asked.number.is_multiple_of(2);
+            if let Ask::Mild | Ask::Moderate | Ask::Severe(_) = asked.ask {
+                // While it is being done, or already is.
+                robot.wait_within(SOON, "the act", |seen| {
+                    on_screen(&seen.text()).is_none_or(|now| now != asked)
+                });
+            }
+            lose(robot, killed);
+            let run = stage.run();
+            let death = if killed { "console killed" } else { "session lost" };
+            let taken = if run.state.answers.len() >= asked.number
+                || run.state.acts.last().is_some_and(|act| act.step == run.state.at)
+            {
+                "the answer stands"
+            } else {
+                "asked again"
+            };
+            told(&format!("{death} behind the answer"), taken);
+            if let Phase::Over(_) = run.state.phase {
+                return;
+            }
+            robot = go_on(way, stage);
+            before = None;
+        }
+        asked = next_on_screen(&robot, before);
+    }
+    robot.send("q");
+    robot.wait_exit();
+}
