@@ -153,7 +153,7 @@ fn ways(cluster: &Cluster) -> Vec<Way<'_>> {
 
 /// pgBackRest's settings for a repository in the folder where it runs. Nothing archives: it neither waits for
 /// WAL nor keeps it.
-const PGBACKREST: &str = r#"cat > conf <<END
+const PGBACKREST: &str = r"cat > conf <<END
 [global]
 repo1-path=$PWD/repo
 lock-path=$PWD/lock
@@ -171,7 +171,7 @@ pg1-socket-path=$SOCKETS
 pg1-user=postgres
 END
 pgbackrest --config=$PWD/conf --stanza=main stanza-create
-"#;
+";
 
 fn bash(cluster: &Cluster, folder: &Path, script: &str) {
     let done = Command::new("bash")

@@ -123,18 +123,13 @@ fn main() {
         add("howdah: unpack, both hashes, restore, post-data", seconds(false));
         add("howdah: checks behind it (counts, amcheck, ANALYZE)", seconds(true));
         for phase in &record.phases {
-            match phase.name.as_str() {
-                "unpack" => {
-                    add("  of which: unpack, both hashes", Duration::from_secs_f64(phase.seconds))
-                }
-                "restore" => {
-                    add("  of which: until the data are in", Duration::from_secs_f64(phase.seconds))
-                }
-                "post-data" => {
-                    add("  of which: the rest of post-data", Duration::from_secs_f64(phase.seconds))
-                }
-                _ => {}
-            }
+            let name = match phase.name.as_str() {
+                "unpack" => "  of which: unpack, both hashes",
+                "restore" => "  of which: until the data are in",
+                "post-data" => "  of which: the rest of post-data",
+                _ => continue,
+            };
+            add(name, Duration::from_secs_f64(phase.seconds));
         }
         server.psql(&format!("DROP DATABASE \"{into}\"")).expect("dropped");
     }

@@ -100,12 +100,16 @@ impl Scene {
     }
 
     fn fetch(&self, number: u64, more: &[&str]) -> Command {
+        self.fetch_file(&name(number), more)
+    }
+
+    fn fetch_file(&self, file: &str, more: &[&str]) -> Command {
         let mut command = Command::new(HOWDAH);
         command
             .args(["wal", "fetch", "--name", NAME, "--repository"])
             .arg(self.home.path().join("repo"))
             .args(more)
-            .arg(name(number))
+            .arg(file)
             .arg(self.target())
             .env("HOME", self.home.path())
             .current_dir(self.home.path());
@@ -113,7 +117,11 @@ impl Scene {
     }
 
     fn fetched(&self, number: u64) -> Output {
-        self.fetch(number, &[]).output().expect("ran")
+        self.fetched_file(&name(number))
+    }
+
+    fn fetched_file(&self, file: &str) -> Output {
+        self.fetch_file(file, &[]).output().expect("ran")
     }
 
     /// Fetches one that is there, whole.
@@ -176,10 +184,18 @@ fn flip(path: &Path) {
 fn segments_come_one_after_the_other_most_of_them_ahead() {
     let scene = Scene::with(20);
     scene.good(1);
-    eventually("eight of them, and the lock", Duration::from_secs(20), || {
-        let names = names(&scene.spool());
-        names.len() == 8 + 1 && names.iter().all(|name| !name.contains("partial"))
-    });
+    let eight = || {
+        eventually("eight of them, and the lock", Duration::from_secs(20), || {
+            let names = names(&scene.spool());
+            names.len() == 8 + 1 && names.iter().all(|name| !name.contains("partial"))
+        });
+    };
+    eight();
+    // So it looks when recovery ends before the archive does.
+    assert_eq!(told(&scene.fetched_file("00000002.history")), (1, String::new()));
+    assert!(!scene.spool().exists(), "at the end of recovery it is gone");
+    scene.good(1);
+    eight();
     for number in 2..=20 {
         scene.good(number);
     }

@@ -7,10 +7,11 @@ use std::{
     thread,
 };
 
-/// Bytes of a part: a few of them stay in a processor's own cache.
-const PART: usize = 1 << 18;
+/// Bytes of a part: a few of them stay in a processor's own cache, and memory that is touched for the first
+/// time costs more than handing over.
+const PART: usize = 1 << 17;
 /// Parts that wait: what is read before anybody wants it.
-const PARTS: usize = 4;
+const PARTS: usize = 2;
 
 /// What is read ahead. Dropping it ends the thread at its next part.
 #[derive(Debug)]

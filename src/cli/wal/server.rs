@@ -52,14 +52,16 @@ fn fetch_one(cli: &Cli, args: &FetchArgs) -> Result<Exit, Failure> {
     let file: WalFile = args.file.parse()?;
     let spool = spool(args);
     let came = fetch::fetch(&archive, file, &args.path, spool.as_ref())?;
-    let (Some(spool), WalFile::Segment(segment)) = (spool, file) else { return Ok(exit(came)) };
-    match came {
-        Came::NotThere => spool.remove(),
+    match (spool, came, file) {
+        // The archive has no more; or recovery ends before that, and the server looks for a timeline of its own.
+        (Some(spool), Came::NotThere, WalFile::Segment(_) | WalFile::History(_)) => spool.remove(),
         // What cannot be fetched ahead is fetched when it is asked for.
-        Came::Archive | Came::Spool if spool.wants_more(segment) => {
+        (Some(spool), Came::Archive | Came::Spool, WalFile::Segment(segment))
+            if spool.wants_more(segment) =>
+        {
             let _ = start_ahead(cli, args, &spool);
         }
-        Came::Archive | Came::Spool => {}
+        _ => {}
     }
     Ok(exit(came))
 }

@@ -28,7 +28,7 @@ use crate::{
 /// No file of an archive is larger than the largest segment.
 pub(super) const LIMIT: u64 = 1 << 30;
 /// Bytes that are taken at once.
-const PART: usize = 1 << 18;
+const PART: usize = 1 << 16;
 /// Digits of a segment's name that its folder has: what is left makes at most 256.
 const FOLDER_DIGITS: usize = 22;
 const PACKED: &str = ".zst";

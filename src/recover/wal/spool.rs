@@ -37,7 +37,7 @@ const LOCK: &str = "lock";
 /// Segments that are fetched at once, at most: a server replays one at a time.
 const WORKERS: usize = 4;
 /// Bytes that are read at once.
-const PART: usize = 1 << 18;
+const PART: usize = 1 << 16;
 /// How often a segment that is on its way is looked at.
 const LOOK: Duration = Duration::from_millis(1);
 /// How long whoever fills the spool may take to begin with the segment that is asked for.
@@ -119,7 +119,7 @@ impl Spool {
     }
 
     fn find(&self, kept: &Kept) -> Option<Spooled> {
-        let stem = self.stem(kept)?;
+        let stem = stem(kept)?;
         self.names().find_map(|name| {
             let crc = name.strip_prefix(&stem)?.strip_prefix('.')?;
             let crc = (crc.len() == 8).then(|| u32::from_str_radix(crc, 16).ok()).flatten()?;
@@ -187,14 +187,15 @@ impl Spool {
             .is_ok_and(|lock| flock(&lock, FlockOperation::NonBlockingLockShared).is_err())
     }
 
-    fn stem(&self, kept: &Kept) -> Option<String> {
-        Some(format!("{}.{}", kept.file, kept.sha256.as_deref()?))
-    }
-
     /// The place for whose sake a segment is on its way.
     fn draft(&self, kept: &Kept) -> Option<PathBuf> {
-        Some(self.folder.join(self.stem(kept)?))
+        Some(self.folder.join(stem(kept)?))
     }
+}
+
+/// What the names of all files of a segment begin with; none where the archive keeps no fingerprint.
+fn stem(kept: &Kept) -> Option<String> {
+    Some(format!("{}.{}", kept.file, kept.sha256.as_deref()?))
 }
 
 /// The segment's name in that of a file of a spool; none for a file that is no whole segment.
