@@ -587,7 +587,7 @@ fn the_command_line_takes_lists_verifies_and_lets_go() {
 
     let (code, plan, _) = call(&["backup", "expire", "--keep-days", "0", "--keep-at-least", "1"]);
     assert_eq!(code, 0);
-    assert!(plan.contains("nothing was removed"), "{plan}");
+    assert!(plan.contains("Nothing was touched"), "{plan}");
     assert_eq!(plan.matches("stays").count(), 2, "{plan}");
     let (code, done, _) =
         call(&["backup", "expire", "--keep-days", "0", "--keep-at-least", "1", "--apply"]);

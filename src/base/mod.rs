@@ -12,6 +12,7 @@ pub mod exec;
 pub mod ledger;
 pub mod log;
 pub mod paths;
+pub mod plan;
 pub mod process;
 pub mod progress;
 pub mod secret;

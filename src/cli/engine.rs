@@ -9,13 +9,15 @@ use serde_json::json;
 use super::{
     Cli, Exit, Failure,
     args::{PlaceArgs, moment},
-    observer, place, say, say_failure, setup,
+    observer, place,
+    record::recorded,
+    say, say_failure, setup,
 };
 use crate::{
     base::{
         clock::Timestamp,
         config::{Config, TargetConfig},
-        ledger::{Act, LedgerError, Target},
+        ledger::{Act, Target},
         progress::{Observer, Progress},
         text::{Text, width},
         units,
@@ -324,21 +326,11 @@ fn restore(cli: &Cli, config: &Config, args: &RestoreArgs) -> Result<Exit, Failu
     if let Some(why) = &args.why {
         act = act.because(why);
     }
-    let unrecorded = |error: LedgerError| Failure::new(Exit::Failure, error);
-    let entry = setup::ledger(cli, config)?.begin(act.with(details)).map_err(unrecorded)?;
-    match plan.apply(&*observer) {
-        Ok(()) => {
-            entry.done(json!({})).map_err(unrecorded)?;
-            if !args.json {
-                say(&format!("restored into {}\n", Text::foreign(&plan.into.to_string_lossy())))?;
-            }
-            Ok(Exit::Ok)
-        }
-        Err(fault) => {
-            entry.failed(&fault.to_string(), json!({})).map_err(unrecorded)?;
-            Err(fault.into())
-        }
+    recorded(cli, act.with(details), || plan.apply(&*observer))?;
+    if !args.json {
+        say(&format!("restored into {}\n", Text::foreign(&plan.into.to_string_lossy())))?;
     }
+    Ok(Exit::Ok)
 }
 
 fn planned(plan: &Plan) -> String {

@@ -13,12 +13,13 @@ use serde_json::{Value, json};
 use super::{
     Cli, Exit, Failure,
     args::{JobsArgs, JobsCommand},
+    record::unrecorded,
     say, say_failure, setup,
 };
 use crate::{
     base::{
         clock::Clock,
-        ledger::{Act, Entry, LedgerError},
+        ledger::{Act, Entry},
         progress::{Ending, in_words},
         text::{Text, clean},
         units,
@@ -57,10 +58,6 @@ fn wrong(error: JobError) -> Failure {
         _ => Exit::Failure,
     };
     Failure::new(exit, error)
-}
-
-fn unrecorded(error: LedgerError) -> Failure {
-    Failure::new(Exit::Failure, error)
 }
 
 fn list(jobs: &Jobs, json: bool) -> Result<Exit, Failure> {

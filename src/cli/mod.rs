@@ -21,6 +21,7 @@ mod open;
 mod pgbouncer;
 mod place;
 mod prove;
+mod record;
 mod recoverable;
 mod repo;
 mod restore;

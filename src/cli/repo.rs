@@ -7,12 +7,13 @@ use serde_json::{Value, json};
 use super::{
     Cli, Exit, Failure,
     args::{PlaceArgs, RepoCommand},
-    place, say, setup,
+    place,
+    record::recorded_with,
+    say, setup,
 };
 use crate::{
     base::{
         clock::{Clock, Timestamp},
-        config::Config,
         ledger::Act,
         text::clean,
         units,
@@ -48,7 +49,7 @@ pub fn run(cli: &Cli, what: &RepoCommand) -> Result<Exit, Failure> {
             })?;
             if leftovers.all().iter().any(|leftover| leftovers.goes(leftover)) {
                 let details = json!({ "repository": name(&repository) });
-                recorded(cli, &config, Act::new("repo.clean").with(details), || {
+                recorded(cli, Act::new("repo.clean").with(details), || {
                     leftovers.remove(&repository)
                 })?;
             }
@@ -73,7 +74,7 @@ fn init(cli: &Cli, args: &PlaceArgs, unencrypted: bool) -> Result<Exit, Failure>
     // One that holds a secret is refused before it is written down.
     Address::parse(location)?;
     let details = json!({ "repository": location, "name": target, "unencrypted": unencrypted });
-    recorded(cli, &config, Act::new("repo.init").with(details), || {
+    recorded(cli, Act::new("repo.init").with(details), || {
         let repository = place::new_repository(&config, args)?;
         if unencrypted {
             repository.stop_encrypting()?;
@@ -97,20 +98,10 @@ fn claim(place: &place::Place) -> Result<(), Failure> {
 /// Does something that changes the repository, with its beginning and its end in the ledger.
 fn recorded<T>(
     cli: &Cli,
-    config: &Config,
     act: Act,
     work: impl FnOnce() -> Result<T, Failure>,
 ) -> Result<T, Failure> {
-    let unrecorded = |error| Failure::new(Exit::Failure, error);
-    let entry = setup::ledger(cli, config)?.begin(act).map_err(unrecorded)?;
-    let outcome = work();
-    match &outcome {
-        Ok(_) => entry.done(Value::Null),
-        Err(failure) if failure.exit == Exit::Refused => entry.refused(&failure.to_string()),
-        Err(failure) => entry.failed(&failure.to_string(), Value::Null),
-    }
-    .map_err(unrecorded)?;
-    outcome
+    recorded_with(cli, act, || Ok((work()?, Value::Null)))
 }
 
 fn name(repository: &Repository) -> String {

@@ -8,8 +8,8 @@ use serde_json::json;
 use super::{
     Cli, Exit, Failure,
     args::PlaceArgs,
-    backup::recorded,
     place,
+    record::recorded_with,
     restore::cluster::{WalArgs, archive, program},
     say, setup, work,
 };
@@ -72,7 +72,7 @@ pub fn run(cli: &Cli, options: &VerifyArgs) -> Result<Exit, Failure> {
         .on(Target::new(repository.target().as_str(), None))
         .with(json!({ "backup": id, "level": level }));
     let verifier = verifier(&config, options, &repository, level)?;
-    let verification = recorded(cli, &config, act, || {
+    let verification = recorded_with(cli, act, || {
         let found = verifier.verify(&repository, &id, level, &*observer)?;
         let details = json!({ "backup": id, "reached": found.reached, "findings": found.findings });
         Ok((found, details))
@@ -97,7 +97,7 @@ fn everything(
         .on(Target::new(repository.target().as_str(), None))
         .with(json!({ "backup": "all", "level": level }));
     let verifier = verifier(config, options, repository, level)?;
-    let found = recorded(cli, config, act, || {
+    let found = recorded_with(cli, act, || {
         let found = inspection::everything(repository, &verifier, level, &*observer)?;
         let wrong: Vec<_> = found.backups.iter().filter(|v| !v.findings.is_empty()).collect();
         let details = json!({

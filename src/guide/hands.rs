@@ -13,6 +13,7 @@ use crate::{
         clock::Clock,
         exec::{ExecError, Tool},
         ledger::{Account, Ledger, Outcome, Selection, Who, accounts},
+        plan,
         text::Text,
     },
     jobs::{Job, JobId, JobSpec, Jobs, State},
@@ -22,8 +23,6 @@ use crate::{
 const LOOK: Duration = Duration::from_millis(100);
 /// How often a look that waits is repeated.
 const AGAIN: Duration = Duration::from_secs(1);
-/// The word before the hash in a printed plan.
-const PLAN: &str = "plan ";
 /// Lines of what a failed command printed that are told when it said nothing else.
 const TOLD: usize = 5;
 
@@ -136,18 +135,12 @@ impl Hands {
             Err(why) => return Some(Err(why)),
         };
         let printed = String::from_utf8_lossy(&printed);
-        let mut plan = Plan::default();
-        // How a person would go on by hand is not part of it.
-        for line in printed.lines().filter(|line| !line.contains("--apply")) {
-            match line.strip_prefix(PLAN) {
-                Some(hash) => hash.trim().clone_into(&mut plan.hash),
-                None => plan.text.push(Text::foreign(line)),
-            }
-        }
-        if plan.hash.is_empty() {
-            return Some(Err(Text::ours("the command showed no plan")));
-        }
-        Some(Ok(plan))
+        let printed = plan::read(&printed);
+        let text = printed.lines.into_iter().map(Text::foreign).collect();
+        Some(match printed.mark {
+            Some(mark) => Ok(Plan { text, hash: mark.to_owned() }),
+            None => Err(Text::ours("the command showed no plan")),
+        })
     }
 
     fn start(&self, step: &Step, words: &[String], tag: &str) -> Result<String, Text> {

@@ -106,6 +106,9 @@ pub struct Look {
     /// Exit codes that are an answer.
     #[serde(default = "just_zero")]
     pub good: Vec<i32>,
+    /// What is not well here is what the guide is for: it may be taken as it is.
+    #[serde(default)]
+    pub diagnosis: bool,
     /// It is looked again, once a second, until all that is judged is well: this many seconds at the most.
     #[serde(default)]
     pub wait: Option<u64>,

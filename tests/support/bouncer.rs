@@ -1,4 +1,5 @@
 //! A PgBouncer of the test's own, in front of the test's own cluster.
+#![allow(dead_code, reason = "each test uses a part of it")]
 
 use std::{
     fmt::Write as _,

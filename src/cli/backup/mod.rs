@@ -6,25 +6,24 @@ mod schedule;
 
 use std::{fmt::Write as _, io::IsTerminal as _, path::PathBuf};
 
-use serde_json::{Value, json};
+use serde_json::json;
 
 use super::{
     Cli, Exit, Failure,
     place::{self, Place},
-    restore::{agreed, named},
+    record::recorded_with,
+    restore::{ONLY_A_PLAN, agreed, named},
     say, setup, work,
 };
 use crate::{
     base::{
         clock::Clock,
-        config::Config,
         digest::mark,
-        ledger::{Act, LedgerError, Target},
+        ledger::{Act, Target},
         text::Text,
         units,
     },
     recover::{
-        self, Kind,
         backup::{self, Kinds, Request, Wish},
         retention::{self, Plan, Policy},
     },
@@ -44,34 +43,6 @@ pub fn run(cli: &Cli, options: &BackupArgs) -> Result<Exit, Failure> {
     }
 }
 
-/// Does what changes something as one act of the ledger: begun before, ended after, whatever comes of it.
-/// The work hands over figures about what it did.
-pub(super) fn recorded<T>(
-    cli: &Cli,
-    config: &Config,
-    act: Act,
-    work: impl FnOnce() -> recover::Result<(T, Value)>,
-) -> Result<T, Failure> {
-    let unrecorded = |error: LedgerError| Failure::new(Exit::CannotCreate, error);
-    let entry = setup::ledger(cli, config)?.begin(act).map_err(unrecorded)?;
-    match work() {
-        Ok((value, details)) => {
-            entry.done(details).map_err(unrecorded)?;
-            Ok(value)
-        }
-        Err(fault) => {
-            let why = fault.what().as_str();
-            let ended = match fault.kind {
-                Kind::Refused => entry.refused(why),
-                _ => entry.failed(why, Value::Null),
-            };
-            // The failure itself is the better word.
-            drop(ended);
-            Err(fault.into())
-        }
-    }
-}
-
 fn take(cli: &Cli, options: &RunArgs) -> Result<Exit, Failure> {
     let config = setup::config(cli)?;
     let Place { settings, repository, frame } = place::place(&config, &options.place)?;
@@ -80,7 +51,7 @@ fn take(cli: &Cli, options: &RunArgs) -> Result<Exit, Failure> {
     let act = Act::new("backup.run").on(Target::new(frame.target.name.clone(), None)).with(
         json!({ "repository": repository.storage().describe(), "physical": options.physical }),
     );
-    let manifest = recorded(cli, &config, act, || {
+    let manifest = recorded_with(cli, act, || {
         let manifest = backup::take(&request, &settings, &repository, &*observer)?;
         let system: Text = manifest.cluster.system_identifier.to_string().into();
         let details = json!({
@@ -136,7 +107,7 @@ fn expire(cli: &Cli, options: &ExpireArgs) -> Result<Exit, Failure> {
         let act = Act::new("backup.expire")
             .on(Target::new(repository.target().as_str(), None))
             .with(json!({ "keep_days": policy.days, "keep_at_least": policy.at_least }));
-        recorded(cli, &config, act, || {
+        recorded_with(cli, act, || {
             let plan = retention::apply(&repository, policy, options.break_lock, &*observer)?;
             let gone: Vec<_> = plan.going().map(|item| item.id.clone()).collect();
             let details = json!({ "removed": gone, "wal_files": plan.wal.len() });
@@ -177,7 +148,7 @@ fn told(plan: &Plan, applied: bool) -> String {
     let _ = if applied {
         writeln!(out, "{freed} freed")
     } else {
-        writeln!(out, "{freed} would be freed; nothing was removed: give --apply")
+        writeln!(out, "{freed} would be freed\n{ONLY_A_PLAN}")
     };
     out
 }

@@ -12,11 +12,8 @@ use serde_json::{Value, json};
 use super::args::ScheduleArgs;
 
 use crate::{
-    base::{
-        config::Config,
-        ledger::{Act, LedgerError},
-    },
-    cli::{Cli, Exit, Failure, args::PlaceArgs, place, say, setup},
+    base::ledger::Act,
+    cli::{Cli, Exit, Failure, args::PlaceArgs, place, record::recorded_with, say, setup},
 };
 
 /// The name of the units.
@@ -38,7 +35,7 @@ pub(super) fn run(cli: &Cli, options: &ScheduleArgs) -> Result<Exit, Failure> {
         let line = crontab_line(&words, options.at, &name);
         say(&format!("{line}\n"))?;
         if options.install {
-            record(cli, &config, &name, "crontab", || install_cron(&line, &name))?;
+            record(cli, &name, "crontab", || install_cron(&line, &name))?;
             say("installed in this account's crontab\n")?;
         }
         return Ok(Exit::Ok);
@@ -48,7 +45,7 @@ pub(super) fn run(cli: &Cli, options: &ScheduleArgs) -> Result<Exit, Failure> {
         say(&format!("# {file}\n{text}\n"))?;
     }
     if options.install {
-        let folder = record(cli, &config, &name, "systemd", || install_units(&units, &name))?;
+        let folder = record(cli, &name, "systemd", || install_units(&units, &name))?;
         say(&format!("installed in {}\n", folder.display()))?;
     }
     Ok(Exit::Ok)
@@ -57,21 +54,12 @@ pub(super) fn run(cli: &Cli, options: &ScheduleArgs) -> Result<Exit, Failure> {
 /// Does it as an act of the ledger.
 fn record<T>(
     cli: &Cli,
-    config: &Config,
     name: &str,
     kind: &str,
     install: impl FnOnce() -> Result<T, Failure>,
 ) -> Result<T, Failure> {
-    let unrecorded = |error: LedgerError| Failure::new(Exit::CannotCreate, error);
     let act = Act::new("backup.schedule").with(json!({ "name": name, "by": kind }));
-    let entry = setup::ledger(cli, config)?.begin(act).map_err(unrecorded)?;
-    let installed = install();
-    match &installed {
-        Ok(_) => entry.done(Value::Null).map_err(unrecorded)?,
-        // The failure itself is the better word.
-        Err(failure) => drop(entry.failed(&failure.to_string(), Value::Null)),
-    }
-    installed
+    recorded_with(cli, act, || Ok((install()?, Value::Null)))
 }
 
 /// A time of day.

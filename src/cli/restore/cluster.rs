@@ -7,20 +7,21 @@ use std::{
 };
 
 use clap::{ArgGroup, Args};
-use serde_json::json;
+use serde_json::{Value, json};
 
-use super::{agreed, named};
+use super::{ONLY_A_PLAN, agreed, named, recorded_with};
 use crate::{
     base::{
         clock::{Clock, Timestamp, parse_moment},
         config::Config,
-        ledger::{Act, Entry, LedgerError},
+        ledger::Act,
+        progress::Observer,
         text::clean,
     },
     cli::{Cli, Exit, Failure, args::PlaceArgs, place, say, setup, work},
-    cluster::guard::Guard,
+    cluster::{Binaries, guard::Guard},
     recover::{
-        Fault, Kind, Repository,
+        Fault, Repository,
         checkup::{self, Orders, checkup},
         physical::{
             Archive, Order, PlainFolder, Plan, Target,
@@ -114,12 +115,12 @@ pub struct ClusterArgs {
 pub fn promote(cli: &Cli, args: &FolderArgs) -> Result<Exit, Failure> {
     let folder = &args.folder;
     let observer = work::observer(cli, false)?;
-    let entry = begin(cli, "restore.promote", &json!({ "folder": folder }))?;
-    let server = match restore::promote(folder, &*observer) {
-        Ok(server) => server,
-        Err(fault) => return Err(noted(entry, fault)?),
-    };
-    entry.done(json!({ "pid": server.pid() })).map_err(unrecorded)?;
+    let act = Act::new("restore.promote").with(json!({ "folder": folder }));
+    let server = recorded_with(cli, act, || {
+        let server = restore::promote(folder, &*observer)?;
+        let figures = json!({ "pid": server.pid() });
+        Ok((server, figures))
+    })?;
     say(&format!("'{}' takes writes (process {})\n", folder.display(), server.pid()))?;
     Ok(Exit::Ok)
 }
@@ -127,33 +128,10 @@ pub fn promote(cli: &Cli, args: &FolderArgs) -> Result<Exit, Failure> {
 /// Removes a cluster that was never promoted.
 pub fn discard(cli: &Cli, args: &FolderArgs) -> Result<Exit, Failure> {
     let folder = &args.folder;
-    let entry = begin(cli, "restore.discard", &json!({ "folder": folder }))?;
-    if let Err(fault) = restore::discard(folder) {
-        return Err(noted(entry, fault)?);
-    }
-    entry.done(json!({})).map_err(unrecorded)?;
+    let act = Act::new("restore.discard").with(json!({ "folder": folder }));
+    recorded_with(cli, act, || Ok((restore::discard(folder)?, json!({}))))?;
     say(&format!("'{}' is removed\n", folder.display()))?;
     Ok(Exit::Ok)
-}
-
-fn begin(cli: &Cli, action: &'static str, details: &serde_json::Value) -> Result<Entry, Failure> {
-    let act = Act::new(action).with(details.clone());
-    setup::ledger(cli, &setup::config(cli)?)?.begin(act).map_err(unrecorded)
-}
-
-fn unrecorded(error: LedgerError) -> Failure {
-    Failure::new(Exit::CannotCreate, error)
-}
-
-/// Notes in the ledger why an act came to nothing.
-fn noted(entry: Entry, fault: Fault) -> Result<Failure, Failure> {
-    let why = fault.to_string();
-    match fault.kind {
-        Kind::Refused | Kind::Usage => entry.refused(&why),
-        _ => entry.failed(&why, serde_json::Value::Null),
-    }
-    .map_err(unrecorded)?;
-    Ok(fault.into())
 }
 
 /// Plans a restore, and does it when that was asked for.
@@ -173,61 +151,78 @@ pub fn run(cli: &Cli, args: &ClusterArgs) -> Result<Exit, Failure> {
     say(&(plan.words() + &named(&plan.mark())))?;
     agreed(args.plan.as_deref(), &plan.mark())?;
     if !args.apply {
-        say("nothing was done; --apply does it\n")?;
+        say(&format!("{ONLY_A_PLAN}\n"))?;
         return Ok(Exit::Ok);
     }
     confirm(args, name, &plan.manifest)?;
-    let began = record::begin();
     let details = json!({ "backup": plan.manifest.id, "target": plan.order.target.to_string(), "folder": plan.folder });
-    let entry = begin(cli, "restore.cluster", &details)?;
-    let mut guard = Guard::start(&program()?).map_err(Fault::from)?;
-    let done = restore::run(
-        &plan,
-        &repository,
-        &*archive,
-        &binaries,
-        Some(&mut guard),
-        &mut watch,
-        &*observer,
-    );
-    let mut restored = match done {
-        Ok(restored) => restored,
-        Err(fault) => return Err(noted(entry, fault)?),
-    };
-    if args.inspect {
-        restored.note(State::Inspecting)?;
+    let deed = Deed { args, repository, archive, binaries, assertions, plan };
+    recorded_with(cli, Act::new("restore.cluster").with(details), || {
+        deed.carry_out(&mut watch, &*observer)
+    })
+}
+
+/// All that a restore needs.
+struct Deed<'a> {
+    args: &'a ClusterArgs,
+    repository: Repository,
+    archive: Arc<dyn Archive>,
+    binaries: Binaries,
+    assertions: Option<String>,
+    plan: Plan,
+}
+
+impl Deed<'_> {
+    /// Restores, checks and tells; the figures are for the ledger.
+    fn carry_out(
+        &self,
+        watch: &mut Stopwatch,
+        observer: &dyn Observer,
+    ) -> Result<(Exit, Value), Failure> {
+        let Self { plan, repository, binaries, .. } = self;
+        let began = record::begin();
+        let mut guard = Guard::start(&program()?).map_err(Fault::from)?;
+        let mut restored = restore::run(
+            plan,
+            repository,
+            &*self.archive,
+            binaries,
+            Some(&mut guard),
+            watch,
+            observer,
+        )?;
+        if self.args.inspect {
+            restored.note(State::Inspecting)?;
+            guard.release().map_err(Fault::from)?;
+            say(&waiting(&restored)?)?;
+            return Ok((Exit::Ok, json!({ "state": "inspecting" })));
+        }
+        restored.promote(watch)?;
+        let orders = Orders {
+            settings: &restored.settings,
+            manifest: &plan.manifest,
+            databases: None,
+            exact: false,
+            amcheck: true,
+            assertions: self.assertions.as_deref(),
+            binaries,
+        };
+        let checks = checkup(&orders, observer)?.checks;
+        let mut failures = checkup::failures(&checks);
+        failures.extend(restored.doubt.iter().map(ToString::to_string));
+        restored.note(State::Done)?;
+        let (times, aside) = (restored.times.clone(), restored.aside.clone());
+        keep_record(repository, plan, &times, &checks, &failures, began)?;
+        let reached = restored.reached.clone();
+        let server = restored.open(observer)?;
         guard.release().map_err(Fault::from)?;
-        entry.done(json!({ "state": "inspecting" })).map_err(unrecorded)?;
-        say(&waiting(&restored)?)?;
-        return Ok(Exit::Ok);
+        let mut out = String::new();
+        // Writing to a string cannot fail.
+        let _ = report(&mut out, plan, &server, &times, &reached, &aside, &failures);
+        say(&out)?;
+        let exit = if failures.is_empty() { Exit::Ok } else { Exit::Failure };
+        Ok((exit, json!({ "reached": reached, "times": times, "findings": failures })))
     }
-    restored.promote(&mut watch)?;
-    let orders = Orders {
-        settings: &restored.settings,
-        manifest: &plan.manifest,
-        databases: None,
-        exact: false,
-        amcheck: true,
-        assertions: assertions.as_deref(),
-        binaries: &binaries,
-    };
-    let checks = checkup(&orders, &*observer)?.checks;
-    let mut failures = checkup::failures(&checks);
-    failures.extend(restored.doubt.iter().map(ToString::to_string));
-    restored.note(State::Done)?;
-    let (times, aside) = (restored.times.clone(), restored.aside.clone());
-    keep_record(&repository, &plan, &times, &checks, &failures, began)?;
-    let reached = restored.reached.clone();
-    let server = restored.open(&*observer)?;
-    guard.release().map_err(Fault::from)?;
-    entry
-        .done(json!({ "reached": reached, "times": times, "findings": failures }))
-        .map_err(unrecorded)?;
-    let mut out = String::new();
-    // Writing to a string cannot fail.
-    let _ = report(&mut out, &plan, &server, &times, &reached, &aside, &failures);
-    say(&out)?;
-    Ok(if failures.is_empty() { Exit::Ok } else { Exit::Failure })
 }
 
 /// Keeps what was measured: the next answer to how long a restore takes.

@@ -13,7 +13,7 @@ use crate::{
         text::clean,
         units::{bytes, span},
     },
-    cli::{Cli, Exit, Failure, say},
+    cli::{Cli, Exit, Failure, say, work},
     recover::{
         checkup::assertions,
         restore::{
@@ -66,13 +66,14 @@ pub fn run(cli: &Cli, args: &DatabaseArgs) -> Result<Exit, Failure> {
         return Ok(Exit::Ok);
     }
     confirm(&from.apply, &args.into)?;
-    let work = work_folder(from.work.as_ref());
-    let how = How { work: &work, assertions: assertions.as_deref() };
+    let folder = work_folder(from.work.as_ref());
+    let how = How { work: &folder, assertions: assertions.as_deref() };
     let details =
         serde_json::json!({ "backup": plan.backup, "into": args.into, "server": plan.server });
+    let observer = work::observer(cli, from.apply.json)?;
     let record =
-        act(cli, "restore.database", &place.frame.target.name, &from.apply, details, |observer| {
-            restore(&place.repository, &source, &target, &wish, &how, observer)
+        act(cli, "restore.database", &place.frame.target.name, &from.apply, details, || {
+            restore(&place.repository, &source, &target, &wish, &how, &*observer)
         })?;
     say(&if from.apply.json { json(&record)? } else { outcome(&record) })?;
     Ok(if record.findings.is_empty() { Exit::Ok } else { Exit::Damaged })

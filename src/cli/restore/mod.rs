@@ -9,20 +9,21 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 
+pub use super::record::{recorded, recorded_with};
 use super::{
     Cli, Exit, Failure,
     args::PlaceArgs,
     place::{self, Place},
-    setup, target, work,
+    setup, target,
 };
+pub use crate::base::plan::{ONLY_A_PLAN, named};
 use crate::{
     base::{
         config::Config,
-        ledger::{self, Act, LedgerError},
-        progress::Observer,
+        ledger::{self, Act},
         text::Text,
     },
-    recover::{Kind, restore::Which},
+    recover::restore::Which,
 };
 
 /// What can be restored.
@@ -106,14 +107,6 @@ pub fn run(cli: &Cli, what: &RestoreCommand) -> Result<Exit, Failure> {
     }
 }
 
-/// What stands below a plan that is only shown.
-pub const ONLY_A_PLAN: &str = "Nothing was touched: this is the plan. --apply carries it out.";
-
-/// The line that names a plan by what it says.
-pub fn named(mark: &str) -> String {
-    format!("plan       {mark}\n")
-}
-
 /// Goes on only with the plan that was shown.
 pub fn agreed(shown: Option<&str>, mark: &str) -> Result<(), Failure> {
     match shown {
@@ -149,46 +142,13 @@ fn act<T>(
     on: &Text,
     args: &ApplyArgs,
     details: serde_json::Value,
-    deed: impl FnOnce(&dyn Observer) -> crate::recover::Result<T>,
+    deed: impl FnOnce() -> crate::recover::Result<T>,
 ) -> Result<T, Failure> {
-    let observer = work::observer(cli, args.json)?;
     let mut act = Act::new(action).on(ledger::Target::new(on.clone(), None)).with(details);
     if let Some(reason) = &args.reason {
         act = act.because(reason);
     }
-    recorded(cli, act, || deed(&*observer))
-}
-
-/// Does something as one act of the ledger: begun before, ended after.
-pub fn recorded<T>(
-    cli: &Cli,
-    act: Act,
-    deed: impl FnOnce() -> crate::recover::Result<T>,
-) -> Result<T, Failure> {
-    let entry = setup::ledger(cli, &setup::config(cli)?)?.begin(act).map_err(unrecorded)?;
-    match deed() {
-        Ok(done) => {
-            entry.done(serde_json::Value::Null).map_err(unrecorded)?;
-            Ok(done)
-        }
-        Err(fault) => {
-            let why = fault.to_string();
-            let told = match fault.kind {
-                Kind::Refused | Kind::Usage => entry.refused(&why),
-                _ => entry.failed(&why, serde_json::Value::Null),
-            };
-            // The fault is what matters; a ledger that cannot be written to is told with it.
-            let failure = Failure::from(fault);
-            match told {
-                Ok(()) => Err(failure),
-                Err(error) => Err(Failure::new(failure.exit, format!("{failure}; and {error}"))),
-            }
-        }
-    }
-}
-
-fn unrecorded(error: LedgerError) -> Failure {
-    Failure::new(Exit::Failure, error)
+    recorded(cli, act, deed)
 }
 
 fn which(words: &str) -> Result<Which, String> {

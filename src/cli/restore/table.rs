@@ -136,12 +136,13 @@ fn name(words: &str) -> Result<Name, String> {
 pub fn run(cli: &Cli, args: &TableArgs) -> Result<Exit, Failure> {
     let from = &args.from;
     let place = resolve(cli, &from.place, from.server.as_deref())?;
-    let salvaged = match &args.from_cluster {
-        Some(folder) => {
-            let observer = work::observer(cli, true)?;
-            Some(salvage(folder, &args.database, &*observer)?)
-        }
-        None => None,
+    // The salvage and the restore have one: in the foreground it sets up the signals.
+    let salvages = args.from_cluster.is_some();
+    let quiet = from.apply.json || !from.apply.apply;
+    let observer = salvages.then(|| work::observer(cli, quiet)).transpose()?;
+    let salvaged = match (&args.from_cluster, &observer) {
+        (Some(folder), Some(observer)) => Some(salvage(folder, &args.database, &**observer)?),
+        _ => None,
     };
     let repository = salvaged.as_ref().unwrap_or(&place.repository);
     let source = Source::find(repository, &from.backup, &args.database)?;
@@ -168,14 +169,15 @@ pub fn run(cli: &Cli, args: &TableArgs) -> Result<Exit, Failure> {
         return Ok(Exit::Ok);
     }
     confirm(&from.apply, &wish.into)?;
-    let work = work_folder(from.work.as_ref());
+    let folder = work_folder(from.work.as_ref());
     let details = serde_json::json!({
         "backup": plan.backup, "into": wish.into, "schema": plan.schema,
         "tables": wish.tables.iter().map(ToString::to_string).collect::<Vec<_>>(),
     });
     let name = &place.frame.target.name;
-    let record = act(cli, "restore.table", name, &from.apply, details, |observer| {
-        let record = tables::restore(repository, &source, &target, &wish, &work, observer)?;
+    let observer = observer.map_or_else(|| work::observer(cli, quiet), Ok)?;
+    let record = act(cli, "restore.table", name, &from.apply, details, || {
+        let record = tables::restore(repository, &source, &target, &wish, &folder, &*observer)?;
         if salvaged.is_some() {
             // The salvage goes with the restored cluster; what was done stays on record.
             place.repository.keep_restore(&record)?;
@@ -351,8 +353,9 @@ fn carry_out(
         "mode": script.mode, "kept": script.kept.to_string(),
     });
     let name = &place.frame.target.name;
-    let record = act(cli, "restore.copy-back", name, apply, details, |observer| {
-        copy_back::run(&place.repository, target, database, script, observer)
+    let observer = work::observer(cli, apply.json)?;
+    let record = act(cli, "restore.copy-back", name, apply, details, || {
+        copy_back::run(&place.repository, target, database, script, &*observer)
     })?;
     if apply.json {
         say(&json(&record)?)?;

@@ -460,6 +460,7 @@ fn a_confirmation_is_asked_for_until_it_is_whole() {
         chunk: Text::default(),
         number: 1,
         line: Text::default(),
+        well: true,
         body: Vec::new(),
         undo: None,
         ask,
