@@ -6,7 +6,7 @@ use ratatui::layout::{Position, Rect};
 
 use super::{Layout, Ui, lines::input};
 use crate::{
-    base::{clock::Timestamp, units},
+    base::{clock::Timestamp, text::width, units},
     console::{
         model::{Answering, Overlay, Seat, Sheet, Shelf},
         theme::Meaning,
@@ -325,11 +325,10 @@ fn told(canvas: &Canvas<'_>, line: &Line, cells: usize) -> Vec<Words> {
             line
         }
         Line::Plan(words) => {
-            // A plan keeps its columns: it is cut rather than broken.
-            return vec![vec![
-                piece("  ", Meaning::Muted),
-                piece(words.to_string(), Meaning::Text),
-            ]];
+            let lines = hanging(words, cells.saturating_sub(2)).into_iter();
+            return lines
+                .map(|line| vec![piece("  ", Meaning::Muted), piece(line, Meaning::Text)])
+                .collect();
         }
         Line::Command(words) => {
             vec![piece("$ ", Meaning::Muted), piece(words.to_string(), Meaning::Key)]
@@ -338,4 +337,33 @@ fn told(canvas: &Canvas<'_>, line: &Line, cells: usize) -> Vec<Words> {
         Line::Done(words) => vec![sign(Tone::GOOD), piece(words.to_string(), Meaning::Text)],
     };
     wrap_line(&words, cells)
+}
+
+/// A line of a plan. What does not fit goes on below its own column, behind the label: nobody agrees to what
+/// is cut off.
+fn hanging(words: &str, cells: usize) -> Vec<String> {
+    if width(words) <= cells {
+        return vec![words.to_owned()];
+    }
+    let gap = words.trim_start().find("  ").map(|gap| gap + words.len() - words.trim_start().len());
+    let begins = gap.and_then(|gap| Some(gap + words[gap..].find(|c| c != ' ')?)).unwrap_or(0);
+    let (label, rest) = words.split_at(if begins * 2 < cells { begins } else { 0 });
+    let lines = wrap(rest, cells.saturating_sub(width(label)));
+    let label_of = |nth| if nth == 0 { label.to_owned() } else { " ".repeat(width(label)) };
+    lines.into_iter().enumerate().map(|(nth, line)| label_of(nth) + &line).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_plan_is_broken_below_its_own_column() {
+        assert_eq!(hanging("undo   nothing", 20), ["undo   nothing"]);
+        assert_eq!(
+            hanging("  undo   nothing is lost by it", 20),
+            ["  undo   nothing is", "         lost by it"]
+        );
+        assert_eq!(hanging("one line without a label", 12), ["one line", "without a", "label"]);
+    }
 }
