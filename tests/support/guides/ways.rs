@@ -142,6 +142,12 @@ fn served(stage: &Stage<'_>) {
     assert_eq!(list["databases"][0]["state"], "served", "{list}");
 }
 
+/// A segment between the newest physical backup and now is gone from the repository.
+fn lose_wal(stage: &mut Stage<'_>) {
+    stage.shop.demo.inject(Incident::MissingWal).expect("it is gone");
+    stage.remember(backups(stage));
+}
+
 /// Nothing was begun: what there is to do is done elsewhere.
 fn untouched(stage: &Stage<'_>) {
     assert!(stage.run().state.acts.is_empty());
@@ -218,6 +224,24 @@ pub const WAYS: &[Way] = &[
             ]
         },
         holds: |stage| assert_eq!(backups(stage), stage.remembered() + 1, "one more, and only one"),
+    },
+    Way {
+        guide: "wal-check",
+        name: "gap",
+        lane: Lane::Archive,
+        prepare: lose_wal,
+        says: |_| {
+            vec![
+                ("Is archiving set up", KNOWN),
+                ("Is everything between", KNOWN),
+                ("Is something missing", choose("Yes")),
+                ("What would be lost if", KNOWN),
+            ]
+        },
+        holds: |stage| {
+            assert_eq!(stage.value("findings"), "1", "the gap was found");
+            assert_eq!(backups(stage), stage.remembered() + 1, "a new beginning");
+        },
     },
     Way {
         guide: "restore",
