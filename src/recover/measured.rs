@@ -8,6 +8,7 @@ use super::{
     proof::{Proof, Verdict},
     repository::manifest::{Method, Phase},
     restore::record::{Record, What},
+    wal::segment::USUAL_SIZE,
 };
 use crate::base::clock::Timestamp;
 
@@ -94,7 +95,8 @@ impl Measured {
     }
 
     /// How long it would take with today's sizes: copying grows with the backup, replaying with the WAL behind
-    /// it, the rest not at all. Of a logical backup everything grows with it.
+    /// it, the rest not at all. Of a logical backup everything grows with it. WAL is fetched and read by
+    /// segments: what was replayed of the first one says nothing of how a longer replay grows.
     pub fn scaled(&self, bytes: u64, replay: u64) -> Option<Duration> {
         let ratio = |now: u64, then: u64| if then == 0 { 1.0 } else { now as f64 / then as f64 };
         let phase = |name: &str| -> f64 {
@@ -106,7 +108,8 @@ impl Measured {
             Method::Logical => (self.whole - phase("start"), 0.0),
         };
         let rest = (self.whole - copy - run).max(0.0);
-        let seconds = rest + copy * ratio(bytes, self.bytes) + run * ratio(replay, self.replayed);
+        let grown = ratio(replay.max(USUAL_SIZE), self.replayed.max(USUAL_SIZE));
+        let seconds = rest + copy * ratio(bytes, self.bytes) + run * grown;
         Duration::try_from_secs_f64(seconds).ok()
     }
 }
@@ -132,17 +135,21 @@ mod tests {
             ],
             whole: 17.0,
             bytes: 100,
-            replayed: 50,
+            replayed: 5 * USUAL_SIZE,
         };
-        let of = |m: &Measured, bytes, replay| m.scaled(bytes, replay).expect("a time").as_secs();
-        assert_eq!(of(&measured, 100, 50), 17);
-        assert_eq!(of(&measured, 200, 50), 27);
-        assert_eq!(of(&measured, 100, 100), 21);
+        let of = |m: &Measured, bytes, segments| {
+            m.scaled(bytes, segments * USUAL_SIZE).expect("a time").as_secs()
+        };
+        assert_eq!(of(&measured, 100, 5), 17);
+        assert_eq!(of(&measured, 200, 5), 27);
+        assert_eq!(of(&measured, 100, 10), 21);
+        let hardly = Measured { replayed: 96, ..measured.clone() };
+        assert_eq!((of(&hardly, 100, 1), of(&hardly, 100, 2)), (17, 21), "a part of one segment");
         let logical = Measured {
             method: Method::Logical,
             phases: vec![phase("start a server", 2.0), phase("copy", 15.0)],
             ..measured
         };
-        assert_eq!(of(&logical, 200, 50), 32);
+        assert_eq!(of(&logical, 200, 5), 32);
     }
 }
