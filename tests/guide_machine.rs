@@ -446,3 +446,47 @@ fn each_of_ours_leads_to_its_end_and_looks_without_touching() {
         }
     }
 }
+
+#[test]
+fn a_second_person_is_another_one_and_confirms_the_very_plan() {
+    let text = GUIDE.replacen("grade = \"mild\"", "grade = \"mild\"\nsecond = true", 1);
+    let guide = Guide::parse(&text).expect("a guide");
+    let event = |now: i64, by: &str, input| Event { at: at(now), by: by.into(), input };
+    let to_the_act = |two: &str| {
+        let mut values = Values::default();
+        values.set("two_people", two);
+        values.set("name", "db");
+        let mut state = begin(&guide, values, at(0));
+        let plan = Plan { text: vec!["as it would be".into()], hash: "12ab".into() };
+        let inputs = |state: &State| match state.phase {
+            Phase::Looking => Input::Seen(state.ticket, Ok(Seen::default())),
+            Phase::Planning => Input::Planned(state.ticket, Ok(plan.clone())),
+            _ => match state.at {
+                0 => Input::Skip("known".into()),
+                1 => Input::Choose(0),
+                _ => Input::Enter("/tmp/x".into()),
+            },
+        };
+        while !matches!(state.phase, Phase::Confirming { .. }) {
+            let input = inputs(&state);
+            state = step(&guide, &state, &event(10, "anna (root)", input)).expect("taken");
+        }
+        let yes = Input::Confirm { typed: String::new(), reason: String::new() };
+        step(&guide, &state, &event(5_000, "anna (root)", yes)).expect("confirmed")
+    };
+    assert!(matches!(to_the_act("no").phase, Phase::Starting { .. }), "one person is enough");
+    let waits = to_the_act("yes");
+    assert!(matches!(waits.phase, Phase::Seconding { .. }));
+    assert_eq!((wish(&guide, &waits), waits.acts.len()), (None, 0), "nothing is begun");
+    let by = |now: i64, by: &str, mark: &str| {
+        step(&guide, &waits, &event(now, by, Input::Second(mark.into())))
+    };
+    assert!(by(6_000, "anna (root, ssh 203.0.113.7)", "12ab").is_err(), "another terminal only");
+    assert!(by(6_000, "berta (root)", "34cd").is_err(), "another plan");
+    assert!(by(5_000 + 16 * 60_000, "berta (root)", "12ab").is_err(), "too late");
+    let begun = by(6_000, "berta (root)", "12ab").expect("taken");
+    assert_eq!(begun.acts[0].second.as_deref(), Some("berta (root)"));
+    let paused = step(&guide, &waits, &event(6_000, "anna", Input::Reopened)).expect("taken");
+    assert_eq!(paused.phase, Phase::Planning, "what was confirmed before is planned anew");
+    assert!(step(&guide, &waits, &event(6_000, "anna", Input::Abort("no".into()))).is_ok());
+}

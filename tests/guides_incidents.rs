@@ -53,8 +53,11 @@ impl Seat {
         let bouncer = Bouncer::start(demo.cluster());
         let text = fs::read_to_string(demo.target().config).expect("its configuration");
         let console = bouncer.conninfo("pgbouncer", "admin");
-        let text =
-            text.replacen("environment =", &format!("pgbouncer = \"{console}\"\nenvironment ="), 1);
+        let text = text.replacen(
+            "environment =",
+            &format!("pgbouncer = \"{console}\"\ntwo_people = true\nenvironment ="),
+            1,
+        );
         let config = home.path().join("howdah.toml");
         fs::write(&config, text).expect("written");
         let seat = Self { demo, _bouncer: bouncer, home, config };
@@ -189,7 +192,10 @@ fn each_guide_for_an_incident_ends_its_trouble() {
     hold_callers(&seat);
     hung_server(&seat);
     let ledger = seat.printed(&["ledger", "show", "--json"]);
-    has(&ledger, &["wal.setup", "session.end", "slot.drop", "server.wake", "pgbouncer.pause"]);
+    has(
+        &ledger,
+        &["berta", "wal.setup", "session.end", "slot.drop", "server.wake", "pgbouncer.pause"],
+    );
     seat.printed(&["ledger", "verify"]);
 }
 
@@ -259,7 +265,17 @@ fn disk_filling(seat: &Seat) {
     }
     let waits = "select count(*) from pg_ls_archive_statusdir() where name like '%.ready'";
     eventually("all is archived", SOON, || seat.psql(waits) == "0");
-    let said = seat.walk("disk-filling", &[("Who keeps the room?", "1"), ("Which slot?", "1")]);
+    let alone = seat
+        .howdah(&["slot", "drop", "gone_standby", "--apply", "--confirm", "gone_standby"])
+        .output()
+        .expect("ran");
+    let why = String::from_utf8_lossy(&alone.stderr);
+    assert!(why.contains("asks for two people") && !alone.status.success(), "{why}");
+    let answers = [("Who keeps the room?", "1"), ("Which slot?", "1")];
+    let said = std::thread::scope(|scope| {
+        scope.spawn(|| confirm_as_berta(seat));
+        seat.walk("disk-filling", &answers)
+    });
     has(
         &said,
         &[
@@ -271,6 +287,16 @@ fn disk_filling(seat: &Seat) {
     assert_eq!(seat.psql("select count(*) from pg_replication_slots"), "0");
     let percent = "select sum(size) * 100 / pg_size_bytes('32MB') <= 200 from pg_ls_waldir()";
     assert_eq!(seat.psql(percent), "t");
+}
+
+/// Another person confirms what one has confirmed.
+fn confirm_as_berta(seat: &Seat) {
+    let sql = "select right(system_identifier::text, 4) from pg_control_system()";
+    let challenge = format!("demo/{}", seat.psql(sql));
+    let words = ["guide", "second", "last", "--as", "berta", "--confirm", &challenge];
+    eventually("it waits for a second person", SOON, || {
+        seat.howdah(&words).output().expect("ran").status.success()
+    });
 }
 
 fn hold_callers(seat: &Seat) {

@@ -9,7 +9,13 @@ use std::{
 
 use clap::{Args, Subcommand};
 
-use super::{Cli, Exit, Failure, args::PlaceArgs, place, say, setup};
+use super::{
+    Cli, Exit, Failure,
+    args::PlaceArgs,
+    place,
+    restore::{ApplyArgs, confirm::confirm},
+    say, setup,
+};
 use crate::{
     base::{clock::Clock, config::Config, ledger::Who, text::Text},
     cluster::free_port,
@@ -18,9 +24,11 @@ use crate::{
         driver::{Driver, View},
         hands::Hands,
         library,
+        machine::TWO_PEOPLE,
         page::page,
         plain::{Left, walk},
         run::{Card, Run, Runs, Seen},
+        spec::Kind,
         state::{Input, Over, Phase},
         values::Values,
     },
@@ -41,6 +49,14 @@ pub enum GuideCommand {
     Resume {
         /// The run
         run: String,
+    },
+    /// Confirm as the second person what another one has confirmed in a run: its name, or `last`
+    Second {
+        /// The run
+        run: String,
+        /// What a severe act asks to be typed, for calls without a person at a terminal
+        #[arg(long, value_name = "NAME/1234")]
+        confirm: Option<String>,
     },
     /// End a run that nobody drives, where it stands: its name, or `last`
     End {
@@ -80,6 +96,7 @@ pub fn run(cli: &Cli, command: &GuideCommand) -> Result<Exit, Failure> {
             let id = runs.find(run).map_err(wrong)?;
             drive(cli, runs.drive(&id, &setup::who(cli)).map_err(wrong)?)
         }
+        GuideCommand::Second { run, confirm } => second(cli, run, confirm.clone()),
         GuideCommand::End { run, reason } => end(cli, run, reason),
         GuideCommand::Show { run } => {
             let runs = runs()?;
@@ -100,7 +117,7 @@ pub fn wrong(error: GuideError) -> Failure {
     let exit = match error {
         GuideError::Unknown { .. } | GuideError::NoRun(_) => Exit::Usage,
         GuideError::Spec(_) => Exit::Config,
-        GuideError::Driven { .. } => Exit::Refused,
+        GuideError::Driven { .. } | GuideError::NotAsked(_) => Exit::Refused,
         GuideError::Garbled { .. } => Exit::Damaged,
         GuideError::Io { .. } => Exit::CannotCreate,
     };
@@ -145,6 +162,9 @@ pub fn card(ground: &Ground, guide: &str) -> Result<Card, Failure> {
     values.set_words("place", place_words(args));
     let target = args.target.clone().or_else(|| config.default_target.clone());
     values.set_words("at", target.clone().into_iter().collect());
+    let asks = target.as_ref().and_then(|name| config.targets.get(name));
+    let two = asks.is_some_and(|target| target.two_people);
+    values.set(TWO_PEOPLE, if two { "yes" } else { "no" });
     // Runs that begin in the same second must not meet in one folder or schema.
     let stamp = now.strftime("%Y%m%d_%H%M%S_%3f").to_string();
     let scratch = std::env::temp_dir().join(format!("howdah-restored-{stamp}"));
@@ -228,6 +248,34 @@ fn drive(cli: &Cli, run: Run) -> Result<Exit, Failure> {
         Left::Over if view.state.phase == Phase::Over(Over::Finished) => Ok(Exit::Ok),
         Left::Over => Ok(Exit::Failure),
     }
+}
+
+/// Shows the plan that waits for a second person, and leaves their word for whoever drives the run.
+fn second(cli: &Cli, run: &str, given: Option<String>) -> Result<Exit, Failure> {
+    let runs = runs()?;
+    let id = runs.find(run).map_err(wrong)?;
+    let seen = runs.look(&id).map_err(wrong)?;
+    say(&shown(&seen))?;
+    let step = seen.card.guide.steps.get(seen.state.at);
+    let challenge = match step.map(|step| &step.kind) {
+        Some(Kind::Act { challenge, .. }) => challenge.as_deref().unwrap_or("y"),
+        _ => "y",
+    };
+    let args = ApplyArgs { confirm: given, ..ApplyArgs::default() };
+    confirm(&args, &seen.state.values.fill(challenge))?;
+    runs.second(&id, &setup::who(cli).in_words().into()).map_err(wrong)?;
+    let clock = Clock::system();
+    let late = clock.now().plus(ENDS);
+    let before = seen.state.ticket;
+    while clock.now() < late {
+        if runs.look(&id).map_err(wrong)?.state.ticket != before {
+            say("it is confirmed, and begins\n")?;
+            return Ok(Exit::Ok);
+        }
+        std::thread::sleep(std::time::Duration::from_millis(100));
+    }
+    let what = "whoever drives the run did not take it: is it still open there, and are you another person?";
+    Err(Failure::new(Exit::Refused, what))
 }
 
 /// Ends a run, and says what was done in it and what was not.

@@ -6,7 +6,9 @@ use serde_json::json;
 use super::{
     Cli, Exit, Failure,
     restore::{ApplyArgs, ONLY_A_PLAN, agreed, confirm::confirm, json as as_json, named, recorded},
-    say, setup, target,
+    say,
+    second::SecondArgs,
+    setup, target,
 };
 use crate::{
     base::{
@@ -53,6 +55,9 @@ pub struct DropArgs {
     /// What may really happen
     #[command(flatten)]
     pub apply: ApplyArgs,
+    /// Who confirms beside the actor
+    #[command(flatten)]
+    pub second: SecondArgs,
 }
 
 /// Does one of them.
@@ -175,7 +180,10 @@ fn drop(cli: &Cli, args: &DropArgs) -> Result<Exit, Failure> {
     }
     agreed(args.apply.plan.as_deref(), &plan)?;
     confirm(&args.apply, &args.name)?;
-    let act = Act::new("slot.drop").on(Target::new(seat.target.clone(), None)).with(json!(slot));
+    let second = args.second.agreed(cli, &setup::config(cli)?, args.target.as_deref())?;
+    let act = Act::new("slot.drop")
+        .on(Target::new(seat.target.clone(), None))
+        .with(json!({ "slot": slot, "second": second }));
     let act = match &args.apply.reason {
         Some(reason) => act.because(reason),
         None => act,

@@ -158,6 +158,8 @@ impl Drive {
                 Err(RecvTimeoutError::Timeout) => {
                     if let Some(event) = self.owed.take() {
                         self.take_event(event);
+                    } else if matches!(self.run.state().phase, Phase::Seconding { .. }) {
+                        self.hear_second();
                     } else if matches!(self.run.state().phase, Phase::Acting { .. }) {
                         self.publish(self.refusal());
                     }
@@ -166,6 +168,13 @@ impl Drive {
             self.follow();
         }
         self.leave(said);
+    }
+
+    /// The word of a second person comes from a process of their own, through the run's folder.
+    fn hear_second(&mut self) {
+        if let Some((by, plan)) = self.run.take_second() {
+            self.take_event(Event { at: self.run.now(), by, input: Input::Second(plan) });
+        }
     }
 
     fn take(&mut self, input: Input) {

@@ -29,6 +29,9 @@ pub enum GuideError {
         /// Who, where, since when.
         driver: Text,
     },
+    /// A second person spoke where none was asked for.
+    #[error("nothing in the run {0} waits for a second person")]
+    NotAsked(Text),
     /// A file cannot be read or written.
     #[error("'{}': {source}", path.display())]
     Io {

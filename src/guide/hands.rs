@@ -1,6 +1,11 @@
 //! Carries out what a state wishes for: runs commands of this very program to look, and starts jobs to act.
 
-use std::{path::PathBuf, thread, time::Duration};
+use std::{
+    path::PathBuf,
+    sync::atomic::{AtomicBool, Ordering},
+    thread,
+    time::Duration,
+};
 
 use super::{
     facts::{self, Observed},
@@ -21,6 +26,8 @@ use crate::{
 
 /// How often a running job is looked at.
 const LOOK: Duration = Duration::from_millis(100);
+/// How often the time of a look is looked at.
+const GLANCE: Duration = Duration::from_millis(20);
 /// How often a look that waits is repeated.
 const AGAIN: Duration = Duration::from_secs(1);
 /// Lines of what a failed command printed that are told when it said nothing else.
@@ -119,7 +126,8 @@ impl Hands {
         words: &[String],
         cancel: &Cancel,
     ) -> Option<Result<facts::Seen, Text>> {
-        let printed = match run(&self.tool(words), &look.good, cancel)? {
+        let within = Duration::from_secs(look.within);
+        let printed = match run_within(&self.tool(words), &look.good, cancel, within)? {
             Ok(printed) => printed,
             Err(why) => return Some(Err(why)),
         };
@@ -243,6 +251,39 @@ impl Hands {
             log.match_indices('{').filter(|(at, _)| *at == 0 || log[..*at].ends_with('\n'));
         let mut found = begins.filter_map(|(at, _)| serde_json::from_str(log[at..].trim()).ok());
         found.next().unwrap_or_default()
+    }
+}
+
+/// The same, and no longer than that.
+fn run_within(
+    tool: &Tool,
+    good: &[i32],
+    cancel: &Cancel,
+    within: Duration,
+) -> Option<Result<Vec<u8>, Text>> {
+    let (inner, done) = (Cancel::new(), AtomicBool::new(false));
+    let clock = Clock::system();
+    let end = clock.now().plus(within);
+    let ran = thread::scope(|scope| {
+        scope.spawn(|| {
+            while !done.load(Ordering::Relaxed) {
+                if cancel.cancelled() || clock.now() >= end {
+                    inner.cancel();
+                    return;
+                }
+                thread::sleep(GLANCE);
+            }
+        });
+        let ran = run(tool, good, &inner);
+        done.store(true, Ordering::Relaxed);
+        ran
+    });
+    match ran {
+        None if !cancel.cancelled() => {
+            let within = crate::base::units::span(within);
+            Some(Err(format!("it did not end within {within}, and was ended").into()))
+        }
+        ran => ran,
     }
 }
 

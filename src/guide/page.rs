@@ -191,6 +191,14 @@ fn asked(card: &Card, state: &State, step: &Step, job: Option<&Job>) -> (Vec<Lin
             body.extend(plan.text.iter().cloned().map(Line::Plan));
             confirming(card, state, step, &mut body, *since)
         }
+        Phase::Seconding { plan, first, .. } => {
+            body.extend(plan.text.iter().cloned().map(Line::Plan));
+            body.push(Line::Say(
+                format!("{first} has confirmed it; another person has to:").into(),
+            ));
+            body.push(Line::Command(Text::ours("howdah guide second last --as NAME")));
+            Ask::Wait(Text::ours("a second person has to confirm it, from a terminal of their own"))
+        }
         Phase::Starting { .. } | Phase::Seeking => Ask::Wait(Text::ours("starting the job")),
         Phase::Acting { job: id, .. } => {
             body.extend(acting(id, job));
@@ -304,7 +312,10 @@ fn account(card: &Card, state: &State) -> Vec<Line> {
             How::Skipped(why) => format!("left out: {why}"),
         };
         let title = state.values.fill(&step.title);
-        lines.push(Line::Done(format!("{} {title}: {how}", time(answer.at)).into()));
+        let act = state.acts.iter().rfind(|act| act.step == answer.step);
+        let second = act.and_then(|act| act.second.as_ref());
+        let second = second.map(|by| format!(", confirmed by {by}, too")).unwrap_or_default();
+        lines.push(Line::Done(format!("{} {title}: {how}{second}", time(answer.at)).into()));
         lines.extend(facts(&answer.seen));
     }
     let open = state.acts.iter().filter(|act| !matches!(act.end, Some(Ok(()))));

@@ -20,7 +20,7 @@ use super::{
     error::io,
     machine,
     spec::Guide,
-    state::{Event, State},
+    state::{Event, Phase, State},
     values::Values,
 };
 use crate::base::{
@@ -34,6 +34,8 @@ use crate::base::{
 const CARD: &str = "run.json";
 const JOURNAL: &str = "journal.jsonl";
 const DRIVER: &str = "driver";
+/// The word of a second person, until the driver has taken it.
+const SECOND: &str = "second.json";
 
 /// What a run is.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -173,6 +175,22 @@ impl Runs {
         Ok(Seen { id: id.to_owned(), driver, card, state, last, gone })
     }
 
+    /// Leaves a second person's word for whoever drives a run.
+    ///
+    /// # Errors
+    /// When nothing in it waits for one.
+    pub fn second(&self, id: &str, by: &Text) -> Result<(), GuideError> {
+        let folder = self.folder_of(id)?;
+        let state = self.look(id)?.state;
+        let Phase::Seconding { plan, .. } = state.phase else {
+            return Err(GuideError::NotAsked(id.into()));
+        };
+        let word = Word { by: by.clone(), plan: plan.hash };
+        let json =
+            serde_json::to_vec(&word).map_err(|error| GuideError::Spec(error.to_string()))?;
+        write_private(&folder.join(SECOND), &json).map_err(io(&folder))
+    }
+
     /// All runs, the latest first. One that cannot be understood is an error of its own.
     pub fn list(&self) -> Result<Vec<Result<Seen, GuideError>>, GuideError> {
         let entries = match fs::read_dir(&self.folder) {
@@ -212,6 +230,13 @@ impl Runs {
         serde_json::from_slice(&bytes)
             .map_err(|why| GuideError::Garbled { path, why: why.to_string() })
     }
+}
+
+/// A second person's word.
+#[derive(Debug, Serialize, Deserialize)]
+struct Word {
+    by: Text,
+    plan: String,
 }
 
 /// A run that this process drives. Dropping it lets others drive it.
@@ -255,7 +280,21 @@ impl Run {
             let step = self.card.guide.steps.get(answer.step).map(|step| step.id.as_str());
             json!({ "step": step, "how": answer.how.word(), "by": answer.by, "at": answer.at })
         });
-        json!({ "answers": answers.collect::<Vec<_>>() })
+        let seconds = self.state.acts.iter().filter_map(|act| {
+            let step = self.card.guide.steps.get(act.step).map(|step| step.id.as_str());
+            Some(json!({ "step": step, "second": act.second.as_ref()? }))
+        });
+        let seconds: Vec<_> = seconds.collect();
+        json!({ "answers": answers.collect::<Vec<_>>(), "seconds": seconds })
+    }
+
+    /// The word of a second person, if one was left: who, and for the plan of which mark. It counts once.
+    pub fn take_second(&self) -> Option<(Text, String)> {
+        let path = self.folder.join(SECOND);
+        let bytes = fs::read(&path).ok()?;
+        fs::remove_file(&path).ok()?;
+        let word: Word = serde_json::from_slice(&bytes).ok()?;
+        Some((word.by, word.plan))
     }
 
     /// The SHA-256 of the journal as it is now.

@@ -12,6 +12,8 @@ pub const YES: &str = "y";
 pub const TITLE: usize = 60;
 /// Seconds that a look may wait until what it sees is well; then the person has the word.
 pub const WAIT: u64 = 600;
+/// Seconds that a look may take when its guide says nothing else: a server that hangs holds nobody up.
+pub const WITHIN: u64 = 120;
 
 /// A guide.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -106,6 +108,9 @@ pub struct Look {
     /// Exit codes that are an answer.
     #[serde(default = "just_zero")]
     pub good: Vec<i32>,
+    /// Seconds that the command may take.
+    #[serde(default = "usual")]
+    pub within: u64,
     /// What is not well here is what the guide is for: it may be taken as it is.
     #[serde(default)]
     pub diagnosis: bool,
@@ -122,6 +127,10 @@ impl Fact {
     pub const fn is_judged(&self) -> bool {
         self.good.is_some() || self.at_most.is_some() || self.at_least.is_some()
     }
+}
+
+const fn usual() -> u64 {
+    WITHIN
 }
 
 fn just_zero() -> Vec<i32> {
@@ -192,6 +201,9 @@ pub enum Kind {
         /// What is typed to confirm a severe act.
         #[serde(default)]
         challenge: Option<String>,
+        /// Where the target asks for two people, another one has to confirm it from a session of their own.
+        #[serde(default)]
+        second: bool,
         /// How it is undone; nothing: NO UNDO.
         #[serde(default)]
         undo: Option<String>,

@@ -49,6 +49,15 @@ pub enum Phase {
         /// Since when it stands there.
         since: Timestamp,
     },
+    /// It was confirmed, and waits for the word of a second person.
+    Seconding {
+        /// The plan that was confirmed.
+        plan: Plan,
+        /// Who did.
+        first: Text,
+        /// Since when it waits.
+        since: Timestamp,
+    },
     /// There is no plan.
     PlanFailed(Text),
     /// It was confirmed; the job is being started.
@@ -146,6 +155,8 @@ pub struct Act {
     pub job: Option<String>,
     /// How it ended; none while it runs.
     pub end: Option<Result<(), Text>>,
+    /// The second person who confirmed it, where two were asked for.
+    pub second: Option<Text>,
 }
 
 /// A rest.
@@ -197,6 +208,8 @@ pub enum Input {
         /// Why.
         reason: String,
     },
+    /// A second person confirms the plan of this mark.
+    Second(String),
     /// Look, plan or act once more.
     Again,
     /// To the step before.

@@ -146,6 +146,8 @@ pub struct TargetConfig {
     pub environment: Option<String>,
     /// Nothing may be changed through this console.
     pub read_only: bool,
+    /// A second person has to confirm the gravest acts.
+    pub two_people: bool,
     /// The promise for the RPO, if it differs.
     pub rpo_target: Option<Duration>,
     /// The promise for the RTO, if it differs.

@@ -226,6 +226,7 @@ fn target_value(target: &mut TargetConfig, rest: &[&str], value: &Value) {
         ["url"] => target.url = Secret::new(text()),
         ["environment"] => target.environment = Some(text()),
         ["read_only"] => target.read_only = value.as_bool().unwrap_or_default(),
+        ["two_people"] => target.two_people = value.as_bool().unwrap_or_default(),
         ["repository"] => target.repository = value.as_str().map(str::to_owned),
         ["rpo_target"] => target.rpo_target = span(),
         ["rto_target"] => target.rto_target = span(),

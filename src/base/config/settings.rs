@@ -156,6 +156,13 @@ pub const TABLE: &[Setting] = &[
         "nothing may be changed through this console",
     ),
     setting(
+        "target.*.two_people",
+        Kind::Switch,
+        "",
+        "true",
+        "a second person has to confirm the gravest acts: `--second NAME`, or `howdah guide second`",
+    ),
+    setting(
         "target.*.rpo_target",
         Kind::Span,
         "",

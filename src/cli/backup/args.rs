@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, Subcommand};
 
 use super::schedule::At;
-use crate::cli::args::PlaceArgs;
+use crate::cli::{args::PlaceArgs, second::SecondArgs};
 
 /// What `backup` takes.
 #[derive(Args, Debug)]
@@ -103,6 +103,9 @@ pub struct ExpireArgs {
     /// Only when the plan is still the one with this mark: its last line told it
     #[arg(long, value_name = "MARK", requires = "apply")]
     pub plan: Option<String>,
+    /// Who confirms beside the actor
+    #[command(flatten)]
+    pub second: SecondArgs,
     /// Take over a lock of another machine
     #[arg(long)]
     pub break_lock: bool,

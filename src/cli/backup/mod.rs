@@ -103,10 +103,11 @@ fn expire(cli: &Cli, options: &ExpireArgs) -> Result<Exit, Failure> {
     let mark = mark_of(&planned);
     let plan = if options.apply {
         agreed(options.plan.as_deref(), &mark)?;
+        let second = options.second.agreed(cli, &config, options.place.target.as_deref())?;
         let observer = work::observer(cli, options.quiet)?;
         let act = Act::new("backup.expire")
             .on(Target::new(repository.target().as_str(), None))
-            .with(json!({ "keep_days": policy.days, "keep_at_least": policy.at_least }));
+            .with(json!({ "keep_days": policy.days, "keep_at_least": policy.at_least, "second": second }));
         recorded_with(cli, act, || {
             let plan = retention::apply(&repository, policy, options.break_lock, &*observer)?;
             let gone: Vec<_> = plan.going().map(|item| item.id.clone()).collect();

@@ -74,7 +74,7 @@ pub struct FromArgs {
 }
 
 /// Whether a plan is only shown.
-#[derive(Args, Clone, Debug)]
+#[derive(Args, Clone, Debug, Default)]
 pub struct ApplyArgs {
     /// Do it; without this the plan is shown and nothing is touched
     #[arg(long)]

@@ -25,6 +25,10 @@ use crate::base::{clock::Timestamp, text::Text};
 pub const DEAD: Duration = Duration::from_secs(2);
 /// The same, for what can be undone by a command.
 pub const SHORT: Duration = Duration::from_millis(700);
+/// How long a plan that was confirmed waits for a second person; then it is too old.
+pub const SECOND: Duration = Duration::from_mins(15);
+/// The value that says whether the target asks for two people: `yes`.
+pub const TWO_PEOPLE: &str = "two_people";
 
 /// Why an input was not taken. The state is as it was.
 #[derive(Clone, Debug, PartialEq, Eq)]

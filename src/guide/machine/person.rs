@@ -1,14 +1,14 @@
 //! What a person does while it is their turn.
 
 use super::{
-    DEAD, Refusal, SHORT, refuse,
+    DEAD, Refusal, SECOND, SHORT, TWO_PEOPLE, refuse,
     way::{act_words, answered, enter, observed, to},
 };
 use crate::{
     base::text::Text,
     guide::{
         spec::{Grade, Guide, Kind, Step, YES},
-        state::{Act, Answer, Event, How, Input, Phase, State},
+        state::{Act, Answer, Event, How, Input, Phase, Plan, State},
         values::Values,
     },
 };
@@ -29,10 +29,12 @@ pub(super) fn persons(
         Input::Back => back(guide, next, event),
         Input::Skip(reason) => skip(guide, next, step, reason, event),
         Input::Confirm { typed, reason } => confirm(next, step, typed, reason, event),
+        Input::Second(mark) => second(next, step, mark, event),
         _ if next.phase != Phase::Asking => refuse(match next.phase {
             Phase::Looking | Phase::Planning => "not yet: it is being looked at",
             Phase::Starting { .. } | Phase::Seeking | Phase::Acting { .. } => "it is being done",
             Phase::Confirming { .. } => "this has to be confirmed",
+            Phase::Seconding { .. } => "a second person has to confirm it",
             _ => "it failed: once more, back, or leave it out",
         }),
         Input::Accept => {
@@ -106,7 +108,7 @@ fn confirm(
     reason: &str,
     event: &Event,
 ) -> Result<State, Refusal> {
-    let (Phase::Confirming { plan, since }, Kind::Act { grade, challenge, .. }) =
+    let (Phase::Confirming { plan, since }, Kind::Act { grade, challenge, second, .. }) =
         (next.phase.clone(), &step.kind)
     else {
         return refuse("there is nothing to confirm");
@@ -131,7 +133,40 @@ fn confirm(
         }
     }
     next.values.set("reason", reason.trim());
-    next.acts.push(Act { step: next.at, job: None, end: None });
+    if *second && next.values.get(TWO_PEOPLE).as_deref() == Some("yes") {
+        let (first, since) = (event.by.clone(), event.at);
+        return Ok(to(next, Phase::Seconding { plan, first, since }));
+    }
+    next.values.set_words("second", Vec::new());
+    start(next, step, plan, None)
+}
+
+/// A second person confirms: another one, the very plan, and not much later.
+fn second(mut next: State, step: &Step, mark: &str, event: &Event) -> Result<State, Refusal> {
+    let Phase::Seconding { plan, first, since } = next.phase.clone() else {
+        return refuse("there is nothing that waits for a second person");
+    };
+    if person(&event.by) == person(&first) {
+        return refuse(format!("{first} has confirmed it: the second has to be another person"));
+    }
+    if plan.hash != mark {
+        return refuse("that is another plan than the one that was confirmed");
+    }
+    if event.at.duration_since(since).unsigned_abs() > SECOND {
+        return refuse("it was confirmed too long ago: it has to be planned anew");
+    }
+    let words = vec!["--second".to_owned(), event.by.to_string()];
+    next.values.set_words("second", words);
+    start(next, step, plan, Some(event.by.clone()))
+}
+
+/// Of `anna (root, ssh 203.0.113.7)` the name: another terminal does not make another person.
+fn person(by: &Text) -> &str {
+    by.split(" (").next().unwrap_or_default()
+}
+
+fn start(mut next: State, step: &Step, plan: Plan, second: Option<Text>) -> Result<State, Refusal> {
+    next.acts.push(Act { step: next.at, job: None, end: None, second });
     if let Err(unknown) = act_words(step, &next.values, &plan) {
         return refuse(format!("'{unknown}' is not known"));
     }
@@ -146,6 +181,7 @@ fn again(guide: &Guide, next: State, event: &Event) -> Result<State, Refusal> {
         | Phase::LookFailed(_)
         | Phase::PlanFailed(_)
         | Phase::Confirming { .. }
+        | Phase::Seconding { .. }
         | Phase::ActFailed(_) => {
             let at = next.at;
             Ok(enter(guide, next, at, event.at))

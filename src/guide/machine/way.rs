@@ -71,6 +71,7 @@ pub(super) fn reopened(guide: &Guide, next: State, event: &Event) -> State {
         | Phase::Asking
         | Phase::Planning
         | Phase::Confirming { .. }
+        | Phase::Seconding { .. }
         | Phase::LookFailed(_)
         | Phase::PlanFailed(_) => {
             let at = next.at;
