@@ -90,9 +90,10 @@ impl Postmaster {
         let mut told = (0, 0);
         for process in self.family().iter().rev().filter(|process| process.state == 'T') {
             let identity = Identity { pid: process.pid, started: process.started.clone() };
-            match identity.signal(Signal::CONT) {
-                true => told.0 += 1,
-                false => told.1 += 1,
+            if identity.signal(Signal::CONT) {
+                told.0 += 1;
+            } else {
+                told.1 += 1;
             }
         }
         told

@@ -136,7 +136,8 @@ async fn look_at(settings: &Settings, host: &Host) -> Outside {
     let clock = Clock::system();
     let began = clock.now();
     let asked = ask(&alone).await;
-    let took = clock.now().since(began).as_secs_f64();
+    // In milliseconds: a person reads it.
+    let took = clock.now().since(began).as_millis() as f64 / 1e3;
     let local = is_local(host).await;
     let postmaster = if local { postmaster(host) } else { None };
     let (accepts, answers) = match &asked {

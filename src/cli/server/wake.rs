@@ -76,6 +76,11 @@ pub(super) fn run(cli: &Cli, args: &WakeArgs) -> Result<Exit, Failure> {
     Ok(if woken.answers { Exit::Ok } else { Exit::Failure })
 }
 
+/// Seconds as a person reads them.
+fn tenths(span: Duration) -> f64 {
+    (span.as_secs_f64() * 10.0).round() / 10.0
+}
+
 struct Wake<'a> {
     target: Text,
     server: &'a Postmaster,
@@ -114,8 +119,8 @@ impl Wake<'_> {
         let condition = condition.unwrap_or_default();
         format!(
             "server     postmaster {}, port {}, {}\n\
-             stopped    {} of {} processes, by SIGSTOP or the like: a person, a script, a debugger, a snapshot tool?\n\
-             effect     SIGCONT: they go on where they stood; who waited is served, who gave up is gone\n\
+             stopped    {} of {} processes, by SIGSTOP or the like\n\
+             effect     SIGCONT: they go on where they stood, and serve who waits\n\
              undo       nothing is lost by it; kill -STOP would stop them again\n",
             self.server.process.pid,
             self.server.port,
@@ -139,7 +144,7 @@ impl Wake<'_> {
         while clock.now().since(began) < ANSWERS {
             let hosts = runtime.block_on(outside::look(settings));
             if hosts.iter().any(|host| host.verdict == Verdict::Well) {
-                let seconds = Some(clock.now().since(began).as_secs_f64());
+                let seconds = Some(tenths(clock.now().since(began)));
                 return Ok(Woken { signalled, denied, answers: true, seconds });
             }
             thread::sleep(LOOK);

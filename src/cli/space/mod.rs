@@ -17,6 +17,9 @@ use self::{
 use super::{Cli, Exit, Failure, restore::json as as_json, say, setup, target};
 use crate::{base::units::bytes, recover::session::Session};
 
+/// What is said when nobody keeps more than they should.
+const NOTHING: &str = "nothing out of the ordinary: it is the data itself";
+
 /// What `space` takes.
 #[derive(Args, Clone, Debug)]
 pub struct SpaceArgs {
@@ -51,7 +54,10 @@ pub fn run(cli: &Cli, args: &SpaceArgs) -> Result<Exit, Failure> {
             },
             "space": space,
             "holders": holders,
-            "first": holders.first(),
+            "first": holders.first().map_or_else(
+                || json!({ "what": NOTHING, "act": "more room, or less data" }),
+                |holder| json!(holder),
+            ),
         });
         say(&as_json(&document)?)?;
     } else {
@@ -111,7 +117,7 @@ fn text(space: &Space, disks: &Result<Vec<Disk>, String>, holders: &[Holder]) ->
             )
         }),
     );
-    for slot in space.slots.iter() {
+    for slot in &space.slots {
         let kept = slot.keeps.map_or_else(|| "—".to_owned(), |n| bytes(n.unsigned_abs()));
         let active = if slot.active { "in use" } else { "NOT IN USE" };
         let status = slot.wal_status.as_ref().map_or("—", |status| status.as_str());
@@ -131,7 +137,7 @@ fn text(space: &Space, disks: &Result<Vec<Disk>, String>, holders: &[Holder]) ->
         let _ = writeln!(out, "table      {}: {}{dead}", one.name, bytes(one.bytes));
     }
     if holders.is_empty() {
-        let _ = writeln!(out, "holds      nothing out of the ordinary: it is the data itself");
+        let _ = writeln!(out, "holds      {NOTHING}");
     }
     for holder in holders {
         let _ =
