@@ -218,10 +218,17 @@ fn a_disk_that_fills_up_at_any_step_is_told_and_leaves_nothing() {
     let cluster = cluster();
     data::fill(&cluster, false);
     let settings = target(&cluster, Via::Unix);
-    for (word, request) in requests() {
+    let [logically, streamed] = requests();
+    let mut cases = 0;
+    for (word, request) in [logically, streamed, ("spooled", physical())] {
+        if word == "spooled" {
+            data::tablespace(&cluster);
+        }
+        let disk = SmallDisk::mount(400);
+        let repository = repository(disk.path());
+        let older = take(&logical(Wish::Database(Some(data::EMPTY.into()))), &cluster, &repository);
         for at in 1.. {
-            let disk = SmallDisk::mount(200);
-            let repository = repository(disk.path());
+            let before = whole(&repository);
             let filler = disk.path().join("filler");
             // A little is left: for names, not for content.
             let act = move || {
@@ -238,14 +245,28 @@ fn a_disk_that_fills_up_at_any_step_is_told_and_leaves_nothing() {
             let fault = taken.expect_err("the disk is full");
             assert_eq!(fault.kind, Kind::NoSpace, "{word}, step {at}: {fault}");
             fs::remove_file(disk.path().join("filler")).expect("removed");
-            let entries = repository.backups().expect("listed");
-            assert!(entries.iter().all(|entry| entry.manifest().is_none()), "{entries:?}");
+            assert_eq!(
+                whole(&repository),
+                before,
+                "{word}, step {at}: no more looks whole, no less"
+            );
+            assert_eq!(verify(&repository, &older.id, Level::L2).findings, [""; 0], "the older is");
             assert_eq!(repository.storage().leftovers().expect("listed"), [], "{word}, step {at}");
             nobody_is_left(&cluster);
             // With room again the next run is whole, whatever the failed one could still write down.
             take(&request, &cluster, &repository);
+            cases += 1;
         }
     }
+    println!(
+        "{cases} steps with a full disk: each told, nothing half looks whole, nothing older lost"
+    );
+}
+
+/// The backups that look whole.
+fn whole(repository: &Repository) -> Vec<BackupId> {
+    let entries = repository.backups().expect("listed");
+    entries.iter().filter_map(|entry| entry.manifest()).map(|m| m.id.clone()).collect()
 }
 
 #[test]
@@ -307,6 +328,7 @@ fn howdah(server: &Server, home: &Path, words: &[&str]) -> Command {
         .env_clear()
         .env("PATH", std::env::var_os("PATH").unwrap_or_default())
         .env("HOME", home.join(".."))
+        .env("HOWDAH_PG_BIN", std::env::var_os("HOWDAH_PG_BIN").unwrap_or_default())
         .env("PGPASSWORD", server.password().expose())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped());
@@ -366,7 +388,13 @@ fn a_run_that_is_killed_or_asked_to_end_at_any_moment_leaves_nothing_that_looks_
         }
         take(&logical(Wish::Database(Some(data::EMPTY.into()))), &cluster, &repository);
         let after = repository.backups().expect("listed");
-        assert!(!after.iter().any(|entry| entry.state == State::Unfinished), "put away");
+        for entry in after {
+            match &entry.state {
+                State::Unfinished => panic!("{entry:?} is to be put away"),
+                State::Failed(failed) => assert_ne!(failed.step, "unknown", "{failed:?}"),
+                State::Complete { .. } | State::Damaged(_) => {}
+            }
+        }
         assert_eq!(repository.storage().leftovers().expect("listed"), []);
         assert!(!home.join("prod/spool").exists());
     }

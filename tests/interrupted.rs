@@ -93,6 +93,7 @@ fn howdah(cluster: &Cluster, home: &Path, repository: &str, arguments: &[&str]) 
         .env_clear()
         .env("PATH", std::env::var_os("PATH").unwrap_or_default())
         .env("HOME", home)
+        .env("HOWDAH_PG_BIN", std::env::var_os("HOWDAH_PG_BIN").unwrap_or_default())
         .env("PGPASSWORD", cluster.password().expose())
         .env("AWS_ACCESS_KEY_ID", KEYS.0)
         .env("AWS_SECRET_ACCESS_KEY", KEYS.1);

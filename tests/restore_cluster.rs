@@ -6,13 +6,14 @@ mod support;
 
 use std::{
     fs,
+    os::unix::fs::{PermissionsExt as _, chown},
     path::{Path, PathBuf},
     time::Duration,
 };
 
 use howdah::{
     base::{cancel::Cancel, exec::Tool, process},
-    cluster::{Stop, guard::remove_sandbox},
+    cluster::{Stop, folder::Account, guard::remove_sandbox},
     recover::{
         Kind, Result,
         physical::{
@@ -379,6 +380,19 @@ fn nothing_live_is_touched_and_a_plan_changes_nothing() {
     assert!(plan.contains("Nothing was touched"), "{plan}");
     assert!(!estate.path("new").exists());
     assert_eq!(estate.sql("SELECT count(*) FROM marks"), "2");
+
+    // Root can read its own files, and the server, which never runs as root, cannot.
+    if let Some(account) = Account::for_servers().expect("an account") {
+        chown(&estate.archive, Some(0), Some(0)).expect("taken away");
+        fs::set_permissions(&estate.archive, fs::Permissions::from_mode(0o700)).expect("shut");
+        let (code, _, said) = into(&estate.path("new"), "23999");
+        assert_eq!(code, 77, "{said}");
+        let who = format!("the server would run as '{}'", account.name);
+        assert!(said.contains(&who) && said.contains("Permission denied"), "{said}");
+        assert!(!estate.path("new").exists());
+        let (code, _, said) = estate.run(&["prove"]);
+        assert_eq!((code, said.contains(&who)), (77, true), "{said}");
+    }
 }
 
 #[test]

@@ -107,9 +107,11 @@ fn each_fault_in_a_plain_folder_is_found_by_its_own_detector() {
             "another version",
             Wrong::Foreign,
             write(|content| {
-                // PostgreSQL 14's, on every page that has a header.
-                for page in content.chunks_mut(8192).filter(|page| page[0] == 0x10) {
-                    page[0] = 0x0D;
+                // PostgreSQL 14's or 15's, on every page that has a header.
+                let own = content[0];
+                let other = if own == 0x10 { 0x0D } else { 0x10 };
+                for page in content.chunks_mut(8192).filter(|page| page[0] == own) {
+                    page[0] = other;
                 }
             }),
         ),

@@ -3,21 +3,26 @@
 use std::path::PathBuf;
 
 use clap::Args;
+use serde_json::json;
 
 use super::{
     Cli, Exit, Failure,
     args::PlaceArgs,
     place,
+    record::recorded_with,
     restore::cluster::{WalArgs, archive, pick, program},
     say, setup, work,
 };
-use crate::recover::{
-    Fault, Repository,
-    checkup::{self, Check, Verdict as Seen},
-    drill::{Drill, drift},
-    physical::Target,
-    proof::{Proof, Verdict},
-    repository::manifest::{Level, Manifest, Method},
+use crate::{
+    base::ledger::{self, Act},
+    recover::{
+        Fault, Repository,
+        checkup::{self, Check, Verdict as Seen},
+        drill::{Drill, drift},
+        physical::Target,
+        proof::{Proof, Verdict},
+        repository::manifest::{Level, Manifest, Method},
+    },
 };
 
 /// What `prove` takes.
@@ -71,7 +76,21 @@ pub fn run(cli: &Cli, args: &ProveArgs) -> Result<Exit, Failure> {
         rpo_target,
         upto: Level::L5,
     };
-    let (proof, kept) = drill.run(&*observer)?;
+    // A proof raises the backup's level, and stays in the repository.
+    let act = Act::new("backup.prove")
+        .on(ledger::Target::new(repository.target().as_str(), None))
+        .with(json!({ "repository": repository.storage().describe(), "backup": manifest.id }));
+    let (proof, kept) = recorded_with(cli, act, || {
+        let (proof, kept) = drill.run(&*observer)?;
+        let details = json!({
+            "backup": proof.backup,
+            "verdict": proof.verdict,
+            "level": proof.level,
+            "rto_seconds": proof.rto.as_ref().map(|rto| rto.caught_up),
+            "kept": kept.as_ref().map(|kept| &kept.folder),
+        });
+        Ok(((proof, kept), details))
+    })?;
     say(&words(args, &proof)?)?;
     if let Some(kept) = kept {
         let folder = kept.folder.display();

@@ -41,6 +41,32 @@ impl Binaries {
         Self::find_among(explicit.map(PathBuf::from), &searched_folders())
     }
 
+    /// Those of one major version, from all places where [`find`](Self::find) looks: several versions stand
+    /// side by side on many machines, and a cluster, its WAL and its physical backups want their own.
+    ///
+    /// # Errors
+    /// The same; [`ClusterError::OtherVersion`] when there are only others.
+    pub fn of_major(major: u32) -> Result<Self, ClusterError> {
+        let found = Self::find()?;
+        if found.major() == Some(major) {
+            return Ok(found);
+        }
+        let others = searched_folders();
+        let own = others.iter().filter_map(|folder| Self::at(folder));
+        own.into_iter().find(|other| other.major() == Some(major)).ok_or_else(|| {
+            ClusterError::OtherVersion { wanted: major, found: found.folder.clone() }
+        })
+    }
+
+    /// Those for work with a server of that major version: its own, so that what is dumped is what that version
+    /// takes back, else the ones that [`find`](Self::find) prefers.
+    ///
+    /// # Errors
+    /// Those of [`find`](Self::find).
+    pub fn for_server(major: u32) -> Result<Self, ClusterError> {
+        Self::of_major(major).or_else(|_| Self::find())
+    }
+
     fn find_among(explicit: Option<PathBuf>, folders: &[PathBuf]) -> Result<Self, ClusterError> {
         if let Some(folder) = explicit {
             return Self::at(&folder).ok_or(ClusterError::WrongBinaries(folder));
@@ -86,6 +112,19 @@ impl Binaries {
             .map_err(ClusterError::io(format!("cannot run {}", program.display())))?;
         Ok(String::from_utf8_lossy(&output.stdout).trim().to_owned())
     }
+
+    /// The server's major version; none when it cannot be run, or does not say.
+    pub fn major(&self) -> Option<u32> {
+        major_of(&self.version().ok()?)
+    }
+}
+
+/// The major version that one of PostgreSQL's programs tells with `--version`: 15 of
+/// `pg_dump (PostgreSQL) 15.18 (Debian 15.18-0+deb12u1)`, 18 of `… 18beta1`.
+pub fn major_of(says: &str) -> Option<u32> {
+    let version = says.split_once("(PostgreSQL) ")?.1;
+    let digits: String = version.chars().take_while(char::is_ascii_digit).collect();
+    digits.parse().ok()
 }
 
 fn searched_folders() -> Vec<PathBuf> {
@@ -218,6 +257,22 @@ mod tests {
         let message = error.to_string();
         assert!(message.contains("Install them with"), "{message}");
         assert!(message.contains("HOWDAH_PG_BIN"), "{message}");
+    }
+
+    #[test]
+    fn a_program_tells_its_major_version() {
+        assert_eq!(major_of("pg_dump (PostgreSQL) 15.18 (Debian 15.18-0+deb12u1)"), Some(15));
+        assert_eq!(major_of("postgres (PostgreSQL) 18beta1"), Some(18));
+        assert_eq!(major_of("pg_dump"), None);
+    }
+
+    #[test]
+    fn a_version_that_is_not_here_is_refused_with_what_is() {
+        let own = Binaries::find().expect("server programs").major().expect("a version");
+        assert_eq!(Binaries::of_major(own).expect("its own").major(), Some(own));
+        let error = Binaries::of_major(9).expect_err("none of that version").to_string();
+        assert!(error.contains("install PostgreSQL 9"), "{error}");
+        assert_eq!(Binaries::for_server(9).expect("others").major(), Some(own));
     }
 
     #[test]

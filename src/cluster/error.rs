@@ -21,6 +21,18 @@ pub enum ClusterError {
     /// The environment names a folder without server programs.
     #[error("HOWDAH_PG_BIN={} holds no initdb and postgres", .0.display())]
     WrongBinaries(PathBuf),
+    /// Server programs, but of other versions only.
+    #[error(
+        "there are no programs of PostgreSQL {wanted} here, and those in '{}' are of another version: \
+         install PostgreSQL {wanted}, or set HOWDAH_PG_BIN to the folder of its programs",
+        found.display()
+    )]
+    OtherVersion {
+        /// The major version that was looked for.
+        wanted: u32,
+        /// What there is.
+        found: PathBuf,
+    },
     /// PostgreSQL refuses to run as root, and there is no account to drop to.
     #[error(
         "PostgreSQL does not run as root, and this system has neither an account `postgres` \

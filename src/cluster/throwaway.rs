@@ -45,6 +45,8 @@ pub struct Options {
     /// A folder in which one fresh data folder is kept and copied from: half a second is saved each
     /// time, at the price of the same system identifier and superuser password in all copies.
     pub template: Option<PathBuf>,
+    /// The programs; else those that [`Binaries::find`] finds.
+    pub binaries: Option<Binaries>,
     /// This crate's binary, to run as the cluster's guard: server and folder then go also when this process
     /// is killed. A demo has a guard of its own.
     pub guard: Option<PathBuf>,
@@ -70,7 +72,7 @@ const TEMPLATE_FORMAT: u32 = 1;
 impl Cluster {
     /// Makes a cluster in a fresh private folder and starts it.
     pub fn start(options: &Options) -> Result<Self, ClusterError> {
-        let binaries = Binaries::find()?;
+        let binaries = options.binaries.clone().map_or_else(Binaries::find, Ok)?;
         Self::start_in(PrivateFolder::create()?, binaries, options)
     }
 
@@ -262,7 +264,7 @@ fn initdb(folder: &PrivateFolder, binaries: &Binaries) -> Result<Secret, Cluster
         .arg(&password_file)
         .args(["-U", SUPERUSER, "-A", "scram-sha-256", "-E", "UTF8", "--locale=C"])
         // Nothing of value is in it yet, and a checkpoint will flush it.
-        .args(["--data-checksums", "--no-sync", "--no-instructions"])
+        .args(["--data-checksums", "--no-sync"])
         .stdin(Stdio::null())
         .output()
         .map_err(ClusterError::io(format!("cannot run {}", program.display())))?;

@@ -151,7 +151,9 @@ impl From<Unrecorded> for Fault {
 impl From<ClusterError> for Fault {
     fn from(error: ClusterError) -> Self {
         let kind = match &error {
-            ClusterError::NoBinaries { .. } | ClusterError::WrongBinaries(_) => Kind::Unavailable,
+            ClusterError::NoBinaries { .. }
+            | ClusterError::WrongBinaries(_)
+            | ClusterError::OtherVersion { .. } => Kind::Unavailable,
             ClusterError::PortTaken(_) => Kind::Refused,
             _ => Kind::Failed,
         };

@@ -131,6 +131,7 @@ impl Demo {
                 settings: settings(&command),
                 port: options.port,
                 template: None,
+                binaries: None,
                 // The demo has its own.
                 guard: None,
             },

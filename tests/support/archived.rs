@@ -59,7 +59,7 @@ impl Archived {
         ];
         all.extend(settings.iter().map(|(name, value)| ((*name).into(), (*value).into())));
         let options = Options { settings: all, ..base.clone() };
-        let binaries = Binaries::find().expect("programs");
+        let binaries = options.binaries.clone().map_or_else(Binaries::find, Ok).expect("programs");
         let cluster = Cluster::start_in(folder, binaries, &options).expect("a cluster");
         Self { cluster, account }
     }
@@ -141,10 +141,19 @@ impl Archived {
         command
     }
 
-    /// Howdah, run as the server's account.
+    /// Howdah, run as the server's account and with its programs.
     pub fn howdah(&self, words: &[&str]) -> Output {
+        self.howdah_call(words).output().expect("ran")
+    }
+
+    /// The same, still to be run.
+    pub fn howdah_call(&self, words: &[&str]) -> Command {
         let mut command = command(Path::new(HOWDAH), self.account.as_ref(), self.folder());
-        command.env("HOME", self.folder()).args(words).output().expect("ran")
+        command
+            .env("HOME", self.folder())
+            .env("HOWDAH_PG_BIN", self.binaries().folder())
+            .args(words);
+        command
     }
 
     /// Takes a copy of the data folder under that name.

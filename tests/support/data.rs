@@ -9,6 +9,7 @@ use std::{
 use howdah::{
     cluster::Server,
     recover::session::{Session, identifier, literal},
+    resilience::conninfo::Settings,
 };
 
 use super::database::target;
@@ -26,20 +27,6 @@ pub const HOSTILE_TABLE: (&str, &str) = ("odd \"schema\"", "ta;ble 'x' \\ \"y\""
 /// Fills a cluster: the databases [`SHOP`], [`HOSTILE`] and [`EMPTY`], roles and, with `tablespace`, a
 /// tablespace beside the data folder.
 pub fn fill(server: &Server, tablespace: bool) {
-    let place = server.folder().join("table space");
-    if tablespace {
-        let owner = fs::metadata(server.data_dir()).expect("a data folder");
-        fs::DirBuilder::new().mode(0o700).create(&place).expect("made");
-        chown(&place, Some(owner.uid()), Some(owner.gid())).expect("given away");
-        sql(
-            server,
-            "postgres",
-            &format!(
-                "CREATE TABLESPACE \"slow disk\" LOCATION {}",
-                literal(&place.to_string_lossy())
-            ),
-        );
-    }
     for role in ["clerk", "odd \"role\""] {
         sql(server, "postgres", &format!("CREATE ROLE {} LOGIN PASSWORD 'pw'", identifier(role)));
     }
@@ -48,12 +35,7 @@ pub fn fill(server: &Server, tablespace: bool) {
     }
     sql(server, SHOP, SHOP_SQL);
     if tablespace {
-        sql(
-            server,
-            SHOP,
-            "CREATE TABLE shop.archive TABLESPACE \"slow disk\" AS \
-            SELECT n AS id, repeat('old', 100) AS t FROM generate_series(1, 500) n",
-        );
+        self::tablespace(server);
     }
     let (schema, table) = HOSTILE_TABLE;
     let table = format!("{}.{}", identifier(schema), identifier(table));
@@ -69,6 +51,22 @@ pub fn fill(server: &Server, tablespace: bool) {
     );
 }
 
+/// Makes a tablespace beside the data folder, and a table of the shop's in it.
+pub fn tablespace(server: &Server) {
+    let place = server.folder().join("table space");
+    let owner = fs::metadata(server.data_dir()).expect("a data folder");
+    fs::DirBuilder::new().mode(0o700).create(&place).expect("made");
+    chown(&place, Some(owner.uid()), Some(owner.gid())).expect("given away");
+    let location = literal(&place.to_string_lossy());
+    sql(server, "postgres", &format!("CREATE TABLESPACE \"slow disk\" LOCATION {location}"));
+    sql(
+        server,
+        SHOP,
+        "CREATE TABLE shop.archive TABLESPACE \"slow disk\" AS \
+         SELECT n AS id, repeat('old', 100) AS t FROM generate_series(1, 500) n",
+    );
+}
+
 /// Runs statements in a database, as superuser.
 pub fn sql(server: &Server, database: &str, statements: &str) {
     let session = Session::open_database(&target(server, Via::Unix), database).expect("connected");
@@ -78,7 +76,12 @@ pub fn sql(server: &Server, database: &str, statements: &str) {
 /// What is in a database, for comparison: rows and a hash over all of them for each table, values of
 /// sequences, large objects, and the definitions of what is not a table.
 pub fn fingerprint(server: &Server, database: &str) -> BTreeMap<String, String> {
-    let session = Session::open_database(&target(server, Via::Unix), database).expect("connected");
+    fingerprint_at(&target(server, Via::Unix), database)
+}
+
+/// The same for a server that was restored.
+pub fn fingerprint_at(settings: &Settings, database: &str) -> BTreeMap<String, String> {
+    let session = Session::open_database(settings, database).expect("connected");
     let all = |query: &str| session.query(query, &[]).expect(query);
     let mut found = BTreeMap::new();
     for row in all("SELECT n.nspname, c.relname, c.relkind::text FROM pg_class c \
@@ -121,8 +124,9 @@ pub fn fingerprint(server: &Server, database: &str) -> BTreeMap<String, String> 
         ),
         (
             "privileges",
-            "SELECT oid::regclass::text, relacl::text FROM pg_class WHERE relacl IS NOT NULL \
-             AND relnamespace <> 'pg_catalog'::regnamespace \
+            // The built-in ones are the same whether they are written down or not.
+            "SELECT oid::regclass::text, coalesce(relacl, acldefault(CASE relkind WHEN 'S' THEN 's' ELSE 'r' END::\"char\", relowner))::text \
+             FROM pg_class WHERE relkind IN ('r', 'p', 'v', 'm', 'S') AND relnamespace <> 'pg_catalog'::regnamespace \
              AND relnamespace <> 'information_schema'::regnamespace",
         ),
         (

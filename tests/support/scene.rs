@@ -29,6 +29,9 @@ use super::{
     data, options, physical,
 };
 
+/// The name of an identity beside a copy.
+pub const IDENTITY: &str = "identity";
+
 /// A cluster with two timelines, and its repository: two physical backups and a logical one, WAL before and
 /// after a promotion.
 pub struct Scene {
@@ -105,6 +108,13 @@ impl Scene {
         super::archived::told(&command.output().expect("ran"))
     }
 
+    /// The same for a copy, with the identity that lies beside it.
+    pub fn run_on(&self, copy: &Copy, words: &[&str]) -> (i32, String) {
+        let environment = copy.environment();
+        let environment: Vec<_> = environment.iter().map(|(n, v)| (*n, v.as_str())).collect();
+        self.run(&copy.repo, words, &environment)
+    }
+
     /// The same, not run yet.
     pub fn command(&self, repo: &Path, words: &[&str]) -> Command {
         let mut command = Command::new(HOWDAH);
@@ -127,6 +137,8 @@ impl Scene {
     /// A copy of the repository as it is.
     pub fn copy(&self) -> Copy {
         let home = tempfile::tempdir().expect("a folder");
+        // The account of a restored server has to reach it, too.
+        fs::set_permissions(home.path(), fs::Permissions::from_mode(0o755)).expect("open");
         let repo = home.path().join("repo");
         let copied = Command::new("cp").arg("-a").arg(self.cluster.repo()).arg(&repo).status();
         assert!(copied.expect("cp").success());
@@ -154,6 +166,13 @@ impl Copy {
     /// A place beside the repository, on the same file system.
     pub fn beside(&self, name: &str) -> PathBuf {
         self.home.path().join(name)
+    }
+
+    /// What is set for calls about it: an identity, if one was laid beside it.
+    pub fn environment(&self) -> Vec<(&'static str, String)> {
+        let identity = self.beside(IDENTITY);
+        let shown = identity.to_string_lossy().into_owned();
+        identity.exists().then_some(("HOWDAH_RECOVER_IDENTITY", shown)).into_iter().collect()
     }
 
     /// Where a file of a backup stands.
@@ -192,10 +211,15 @@ impl Copy {
 
     /// Replaces the content of a backup's file, hashes and manifest included: as if it had been written so.
     pub fn reseal(&self, manifest: &Manifest, role: &Role, content: &[u8]) {
+        self.reseal_by(&self.repository, manifest, role, content);
+    }
+
+    /// The same for whom that repository seals.
+    pub fn reseal_by(&self, by: &Repository, manifest: &Manifest, role: &Role, content: &[u8]) {
         let mut manifest = manifest.clone();
         let file = manifest.files.iter_mut().find(|file| file.role == *role).expect("a file");
         fs::remove_file(self.path(file)).expect("removed");
-        let mut sealing = self.repository.seal(&file.stored.key).expect("begun");
+        let mut sealing = by.seal(&file.stored.key).expect("begun");
         sealing.write_all(content).expect("written");
         file.stored = sealing.finish().expect("sealed");
         self.write(&manifest);
@@ -298,7 +322,7 @@ impl Scene {
             }
         }
         words.extend(["--backup", &id, "--apply"]);
-        let (code, said) = self.run(&copy.repo, &words, &[]);
+        let (code, said) = self.run_on(copy, &words);
         let count = format!("SELECT count(*) FROM pg_database WHERE datname = '{into}'");
         let there = folder.exists() || self.cluster.psql(&count).expect("asked") == "1";
         self.cluster.psql(&format!("DROP DATABASE IF EXISTS {into}")).expect("dropped");

@@ -51,7 +51,7 @@ pub fn run(cli: &Cli, args: &DatabaseArgs) -> Result<Exit, Failure> {
     let assertions = args.assertions.as_deref().map(assertions::read).transpose()?;
     let place = resolve(cli, &from.place, from.server.as_deref())?;
     let source = Source::find(&place.repository, &from.backup, &args.database)?;
-    let target = Target::open(&place.settings)?;
+    let target = Target::for_dump(&place.settings, &source.manifest.tool)?;
     let wish = Wish {
         into: args.into.clone(),
         replace: args.replace,

@@ -146,7 +146,7 @@ pub fn run(cli: &Cli, args: &TableArgs) -> Result<Exit, Failure> {
     };
     let repository = salvaged.as_ref().unwrap_or(&place.repository);
     let source = Source::find(repository, &from.backup, &args.database)?;
-    let target = Target::open(&place.settings)?;
+    let target = Target::for_dump(&place.settings, &source.manifest.tool)?;
     let side = || args.into_schema.clone().unwrap_or_else(side_name);
     let wish = Wish {
         tables: args.tables.clone(),

@@ -1,6 +1,6 @@
 //! One backup of a target at a time: an object that names who is at work.
 
-use std::{fmt, fs, thread, time::Duration};
+use std::{cell::RefCell, fmt, fs, thread, time::Duration};
 
 use serde::{Deserialize, Serialize};
 
@@ -13,7 +13,7 @@ use crate::{
     },
     recover::{
         Fault, Kind, Repository, Result,
-        repository::{key::Key, storage::Overwrite},
+        repository::{key::Key, manifest::BackupId, storage::Overwrite},
     },
 };
 
@@ -33,6 +33,18 @@ pub struct Owner {
     pub since: Timestamp,
     /// What it does, such as `backup`.
     pub what: String,
+    /// How far it is, for whoever finds the lock when it was killed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub at: Option<At>,
+}
+
+/// How far a run is.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct At {
+    /// The backup that it makes.
+    pub backup: BackupId,
+    /// The step that it is in.
+    pub step: String,
 }
 
 impl Owner {
@@ -41,7 +53,13 @@ impl Owner {
         let process = Identity::own().ok_or_else(|| {
             Fault::new(Kind::Failed, "this process cannot be found in the system's list")
         })?;
-        Ok(Self { host: host_name(), process, since: clock.wall(), what: what.to_owned() })
+        Ok(Self {
+            host: host_name(),
+            process,
+            since: clock.wall(),
+            what: what.to_owned(),
+            at: None,
+        })
     }
 
     /// How it stands with its process.
@@ -79,7 +97,7 @@ fn host_name() -> String {
 pub struct Lock<'a> {
     repository: &'a Repository,
     key: Key,
-    owner: Owner,
+    owner: RefCell<Owner>,
     /// Whose stale lock was taken over.
     pub taken_over: Option<Owner>,
 }
@@ -97,13 +115,29 @@ impl<'a> Lock<'a> {
         clock: &Clock,
     ) -> Result<Self> {
         let key = repository.target().join(OBJECT)?;
-        let owner = Owner::own(what, clock)?;
+        let owner = RefCell::new(Owner::own(what, clock)?);
         let mut lock = Self { repository, key, owner, taken_over: None };
-        match repository.write_json(&lock.key, &lock.owner, Overwrite::Never) {
+        let written = repository.write_json(&lock.key, &*lock.owner.borrow(), Overwrite::Never);
+        match written {
             Err(fault) if fault.kind == Kind::Refused => lock.take_over(force, clock)?,
             written => written?,
         }
         Ok(lock)
+    }
+
+    /// Writes down how far the run is. That is a help for whoever finds the lock without its owner: when it
+    /// cannot be written, the run itself will find out why. A lock that is not ours any more stays as it is.
+    pub fn note(&self, at: At) {
+        let ours = |held: Result<Option<Owner>>| {
+            held.is_ok_and(|held| held.as_ref() == Some(&*self.owner.borrow()))
+        };
+        if !ours(holder(self.repository)) {
+            return;
+        }
+        let told = Owner { at: Some(at), ..self.owner.borrow().clone() };
+        if self.repository.write_json(&self.key, &told, Overwrite::Replace).is_ok() {
+            *self.owner.borrow_mut() = told;
+        }
     }
 
     fn take_over(&mut self, force: bool, clock: &Clock) -> Result<()> {
@@ -129,12 +163,12 @@ impl<'a> Lock<'a> {
             return Err(refusal(owner, clock));
         }
         self.taken_over = held;
-        self.repository.write_json(&self.key, &self.owner, Overwrite::Replace)?;
+        self.repository.write_json(&self.key, &*self.owner.borrow(), Overwrite::Replace)?;
         drop(guard);
         // A storage without such a guard keeps the last writer: the others see that here.
         thread::sleep(CONFIRM);
         match holder(self.repository)? {
-            Some(owner) if owner == self.owner => Ok(()),
+            Some(owner) if owner == *self.owner.borrow() => Ok(()),
             Some(owner) => Err(refusal(&owner, clock)),
             None => Err(Fault::new(Kind::Refused, "the lock was broken by somebody else")),
         }
@@ -145,7 +179,7 @@ impl Drop for Lock<'_> {
     fn drop(&mut self) {
         // What cannot be given back is recognised as stale once this process is gone.
         if let Ok(Some(owner)) = holder(self.repository)
-            && owner == self.owner
+            && owner == *self.owner.borrow()
         {
             let _ = self.repository.storage().remove(&self.key);
         }

@@ -47,8 +47,9 @@ pub(super) struct Taken {
 
 /// Takes the databases, one after the other.
 pub(super) fn take(run: &Run<'_>, databases: &[String], counts: bool) -> Result<Taken> {
-    let (dump, dumpall) = (Program::find("pg_dump")?, Program::find("pg_dumpall")?);
     let session = Session::open(&run.settings)?;
+    let dump = Program::find("pg_dump", session.version)?;
+    let dumpall = Program::find("pg_dumpall", session.version)?;
     dump.fits(session.version)?;
     dumpall.fits(session.version)?;
     let mut inventory = inventory::cluster(&session)?;

@@ -109,7 +109,7 @@ pub fn take(
     if let Some(owner) = &lock.taken_over {
         observer.note(&format!("took over the lock that was left by {owner}").into());
     }
-    for id in sweep::sweep(repository, &clock)? {
+    for id in sweep::sweep(repository, lock.taken_over.as_ref(), &clock)? {
         observer.note(&format!("put away what a killed run had left: {id}").into());
     }
     let method = match request.kind {
@@ -117,7 +117,7 @@ pub fn take(
         Kinds::Physical { .. } => Method::Physical,
     };
     let began = free_moment(repository, method, &clock)?;
-    let mut run = Run::new(began, method, settings, repository, observer);
+    let mut run = Run::new(began, method, settings, &lock, repository, observer);
     let whole = format!("the whole backup {}", run.id);
     let step = observer.step(whole, &run.files_cleanup())?;
     match taken(request, &mut run).and_then(|taken| publish(&run, taken)) {

@@ -57,7 +57,7 @@ pub(super) fn take(
     spool: Option<&Path>,
     size: u64,
 ) -> Result<Taken> {
-    let program = Program::find("pg_basebackup")?;
+    let program = Program::find("pg_basebackup", session.version)?;
     program.fits(session.version)?;
     let segment: i64 = session
         .one("SELECT setting::bigint FROM pg_settings WHERE name = 'wal_segment_size'", &[])?
@@ -72,7 +72,7 @@ pub(super) fn take(
     let (mut files, members) = if tablespaces.is_empty() {
         streamed(run, &tool)?
     } else {
-        let packed = session.version >= 150_000 && program.major >= 15;
+        let packed = program.major >= 15 && packs(session)?;
         spooled(run, tool, &place(run, spool, size)?, packed)?
     };
     let manifest = members.manifest.as_deref().ok_or_else(|| {
@@ -92,6 +92,14 @@ pub(super) fn take(
     files.push(File { role: Role::BackupManifest, stored });
     let inventory = inventory(run, session)?;
     Ok(Taken { files, wal, inventory, tool: program.says })
+}
+
+/// True for a server that compresses a base backup by zstd: from 15 on, where it was built with that. Of those
+/// that were, `wal_compression` knows the word, too.
+fn packs(session: &Session) -> Result<bool> {
+    let sql = "SELECT coalesce(bool_or('zstd' = ANY (enumvals)), false) FROM pg_settings \
+               WHERE name = 'wal_compression'";
+    Ok(session.version >= 150_000 && session.one(sql, &[])?.get(0))
 }
 
 fn label(run: &Run<'_>) -> String {
@@ -228,29 +236,19 @@ impl Drop for Spool {
 fn spooled(run: &Run<'_>, tool: Tool, spool: &Spool, packed: bool) -> Result<(Vec<File>, Members)> {
     let folder = &spool.folder;
     let tool = tool.args(["--no-sync", "-D"]).arg(folder);
+    let tool = if packed { tool.arg(SERVER_ZSTD) } else { tool };
     run.step(
         "base",
         "copy the data folder and the tablespaces",
         &cleanup(run, Some(folder)),
         || {
             let mut shown = Shown::default();
-            let mut fetch = |tool: &Tool| {
-                let nothing = |mut output: super::pump::Output<'_>| {
-                    io::copy(&mut output, &mut io::sink())
-                        .map_err(Fault::io("pg_basebackup's output"))
-                };
-                pump(tool, run.observer.cancel(), nothing, &mut |_, lines| {
-                    run.observer.progress(&shown.progress(0, lines));
-                })
+            let nothing = |mut output: super::pump::Output<'_>| {
+                io::copy(&mut output, &mut io::sink()).map_err(Fault::io("pg_basebackup's output"))
             };
-            match fetch(&if packed { tool.clone().arg(SERVER_ZSTD) } else { tool.clone() }) {
-                // A server can be built without zstd.
-                Err(fault) if packed && fault.what().contains("zstd") => {
-                    spool.remove().map_err(Fault::io("cannot empty the spool folder"))?;
-                    fetch(&tool)?
-                }
-                fetched => fetched?,
-            };
+            pump(&tool, run.observer.cancel(), nothing, &mut |_, lines| {
+                run.observer.progress(&shown.progress(0, lines));
+            })?;
             Ok(((), json!({})))
         },
     )?;

@@ -4,6 +4,8 @@ use std::cell::{Cell, RefCell};
 
 use serde_json::Value;
 
+use super::lock::{At, Lock};
+
 use crate::{
     base::{
         clock::{Clock, Timestamp},
@@ -26,6 +28,9 @@ use crate::{
 /// How long sessions of a tool that was ended may take to leave the server.
 const LEAVE_LIMIT: std::time::Duration = std::time::Duration::from_secs(10);
 
+/// The step before all others.
+const PREFLIGHT: &str = "preflight";
+
 /// What every part of a run needs.
 pub(super) struct Run<'a> {
     pub id: BackupId,
@@ -39,6 +44,7 @@ pub(super) struct Run<'a> {
     /// The newest whole backup of the same kind.
     pub previous: Option<Manifest>,
     pub threads: u32,
+    lock: &'a Lock<'a>,
     phases: RefCell<Vec<Phase>>,
     step: Cell<&'static str>,
 }
@@ -48,6 +54,7 @@ impl<'a> Run<'a> {
         began: Timestamp,
         method: Method,
         settings: &Settings,
+        lock: &'a Lock<'a>,
         repository: &'a Repository,
         observer: &'a dyn Observer,
     ) -> Self {
@@ -56,6 +63,7 @@ impl<'a> Run<'a> {
         settings.application_name = Some(tag(&id));
         // The calling thread reads and hashes; these compress.
         let threads = std::thread::available_parallelism().map_or(2, usize::from).clamp(1, 8);
+        lock.note(At { backup: id.clone(), step: PREFLIGHT.to_owned() });
         Self {
             id,
             method,
@@ -66,8 +74,9 @@ impl<'a> Run<'a> {
             clock: Clock::system(),
             previous: None,
             threads: threads as u32,
+            lock,
             phases: RefCell::default(),
-            step: Cell::new("preflight"),
+            step: Cell::new(PREFLIGHT),
         }
     }
 
@@ -82,6 +91,7 @@ impl<'a> Run<'a> {
     ) -> Result<T> {
         self.step.set(name);
         self.go_on()?;
+        self.lock.note(At { backup: self.id.clone(), step: name.to_owned() });
         let what: Text = what.into();
         let step = self.observer.step(what.clone(), cleanup)?;
         let start = self.clock.now();

@@ -1,6 +1,9 @@
 //! What was left by runs that were killed: put away by the next one, and written down as failed.
 
-use super::run::{remove_files, write_failed};
+use super::{
+    lock::Owner,
+    run::{remove_files, write_failed},
+};
 use crate::{
     base::clock::{Clock, Timestamp},
     recover::{
@@ -16,8 +19,13 @@ use crate::{
 pub(super) const SPOOL: &str = "spool";
 
 /// Puts away every unfinished backup of a target. Call it only with the lock in hand: what is unfinished
-/// then belongs to nobody any more.
-pub(super) fn sweep(repository: &Repository, clock: &Clock) -> Result<Vec<BackupId>> {
+/// then belongs to nobody any more. Who left the lock behind tells how far its run was.
+pub(super) fn sweep(
+    repository: &Repository,
+    left_by: Option<&Owner>,
+    clock: &Clock,
+) -> Result<Vec<BackupId>> {
+    let last = left_by.and_then(|owner| owner.at.as_ref());
     let mut swept = Vec::new();
     for entry in repository.backups()? {
         if entry.state != State::Unfinished {
@@ -31,7 +39,9 @@ pub(super) fn sweep(repository: &Repository, clock: &Clock) -> Result<Vec<Backup
             began: began.unwrap_or_else(|| clock.wall()),
             ended: clock.wall(),
             why: "it was killed, or its machine went down".to_owned(),
-            step: "unknown".to_owned(),
+            step: last
+                .filter(|at| at.backup == entry.id)
+                .map_or_else(|| "unknown".to_owned(), |at| at.step.clone()),
             cancelled: false,
         };
         write_failed(repository, &failed)?;

@@ -11,6 +11,7 @@
 
 pub mod assertions;
 pub mod contents;
+pub mod structure;
 pub mod surroundings;
 
 use std::{cell::RefCell, collections::BTreeMap};

@@ -1,11 +1,8 @@
 //! What the databases stand in and on: roles, extensions, indexes, collations, structure.
 
-use super::{Orders, Seen, missing, restored};
+use super::{Orders, Seen, missing, restored, structure};
 use crate::{
-    base::{
-        exec::{ExecError, Tool},
-        progress::Observer,
-    },
+    base::{exec::Tool, progress::Observer},
     recover::{
         Result, libpq, repository::manifest::Database, restore::target::conninfo, session::Session,
     },
@@ -139,24 +136,19 @@ fn drift(what: &str, then: Option<&str>, now: Option<&str>) -> String {
     )
 }
 
-/// Reads every table and B-tree (`pg_amcheck`); its extension is made where it is missing, in the restored
-/// cluster alone.
+/// Reads every table and B-tree; the extension is made where it is missing, in the restored cluster alone.
 pub(super) fn amcheck(orders: &Orders<'_>, observer: &dyn Observer) -> Result<Seen> {
-    let mut seen = Seen::of("databases read by pg_amcheck");
+    let mut seen = Seen::default();
     for (database, name) in restored(orders) {
         let session = Session::open_database(orders.settings, &name)?;
         session.run("CREATE EXTENSION IF NOT EXISTS amcheck")?;
+        seen.what = structure::extent(session.version).to_owned();
         let tool = Tool::new(orders.binaries.program("pg_amcheck")).args(["--no-dependent-toast"]);
         let tool = libpq::connecting(tool, orders.settings, session.host(), Some(&name));
         // It takes the database as its argument: a name in the environment it reads as a connection string.
         let tool = tool.arg(conninfo(&name));
-        let mut lines = Vec::new();
-        match tool.run(observer.cancel(), &mut |line| lines.push(line.to_string())) {
-            Ok(_) => {}
-            Err(ExecError::Failed { code: Some(2), .. }) => {
-                seen.wrong(format!("{}: {}", database.name, lines.join("; ")));
-            }
-            Err(error) => return Err(error.into()),
+        for damage in structure::damage(&session, &tool, observer.cancel())? {
+            seen.wrong(format!("{}: {damage}", database.name));
         }
         seen.compared += 1;
     }

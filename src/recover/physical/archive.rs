@@ -23,6 +23,9 @@ pub trait Archive: Send + Sync {
 
     /// What the server is given as `restore_command`.
     fn command(&self) -> Result<String>;
+
+    /// The same for a shell, for one file and nothing ahead of it.
+    fn once(&self, name: &str, to: &Path) -> Result<String>;
 }
 
 /// One kept file.
@@ -92,6 +95,11 @@ impl Archive for PlainFolder {
         let from = format!("{}/%f", quoted_percent(&self.folder));
         Ok(format!("cp {} \"%p\"", quoted(from.as_ref())))
     }
+
+    fn once(&self, name: &str, to: &Path) -> Result<String> {
+        let from = self.folder.join(name);
+        Ok(format!("cp {} {}", quoted(from.as_ref()), quoted(to.as_ref())))
+    }
 }
 
 /// The WAL that howdah archived into a repository.
@@ -131,6 +139,11 @@ impl Archive for InRepository {
         let words: Vec<String> =
             self.fetch.iter().map(|word| quoted(word.replace('%', "%%").as_ref())).collect();
         Ok(format!("{} %f \"%p\"", words.join(" ")))
+    }
+
+    fn once(&self, name: &str, to: &Path) -> Result<String> {
+        let words: Vec<String> = self.fetch.iter().map(|word| quoted(word.as_ref())).collect();
+        Ok(format!("{} --ahead 0 {name} {}", words.join(" "), quoted(to.as_ref())))
     }
 }
 

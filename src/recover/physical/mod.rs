@@ -8,6 +8,7 @@
 //! | [`survey`] | what stands in that WAL: damage, transactions, restore points |
 //! | [`target`] | the moment that is wanted, and what reaching it must look like |
 //! | [`guards`] | what a restore must never touch |
+//! | [`fetchable`] | whether the server's account can bring WAL back |
 //! | [`plan`] | what would be done, before anything is |
 //! | [`unpack`] | a backup's files, checked, below a new folder |
 //! | `compare` | what was unpacked, held against PostgreSQL's own list |
@@ -25,6 +26,7 @@ pub mod archive;
 pub mod chain;
 mod compare;
 pub mod configure;
+pub mod fetchable;
 pub mod guards;
 pub mod plan;
 pub mod record;

@@ -10,7 +10,7 @@ use serde_json::json;
 use super::{
     archive::Archive,
     chain::{Chain, Shelf},
-    guards,
+    fetchable, guards,
     survey::{self, Survey},
     target::{Aim, Reach, Target, both},
     timeline::history_name,
@@ -78,7 +78,8 @@ impl Plan {
     /// Plans a restore of a backup with the WAL of an archive.
     ///
     /// # Errors
-    /// [`Kind::Refused`] when it would not be safe or the target lies outside of what can be reached,
+    /// [`Kind::Refused`] when it would not be safe, the target lies outside of what can be reached, or the
+    /// server's account cannot reach the WAL,
     /// [`Kind::Damaged`] when the WAL in front of the target is, [`Kind::NoSpace`].
     pub fn make(
         order: Order,
@@ -95,6 +96,7 @@ impl Plan {
         let survey = survey::survey(&chain, archive, &manifest, binaries, observer)?;
         let aim = Aim::at(&order.target, &manifest, &chain, &survey)?;
         let space = room(&manifest, &folder)?;
+        fetchable::by_the_server(archive, &chain)?;
         let reach = Reach::of(&manifest, &survey);
         let unlogged = unlogged(&manifest);
         Ok(Self { order, manifest, chain, survey, reach, aim, folder, places, space, unlogged })
@@ -275,25 +277,5 @@ fn unlogged(manifest: &Manifest) -> Vec<String> {
 
 /// The server programs of a backup's major version.
 pub fn binaries(manifest: &Manifest) -> Result<Binaries> {
-    let major = manifest.cluster.version / 10_000;
-    let fits = |binaries: &Binaries| {
-        binaries.version().is_ok_and(|version| {
-            let number = version.split_whitespace().nth(2).unwrap_or_default();
-            number.split(|c: char| !c.is_ascii_digit()).next() == Some(&*major.to_string())
-        })
-    };
-    let found = Binaries::find()?;
-    let usual = [format!("/usr/lib/postgresql/{major}/bin"), format!("/usr/pgsql-{major}/bin")];
-    std::iter::once(found.clone())
-        .chain(usual.iter().filter_map(|folder| Binaries::at(Path::new(folder))))
-        .find(fits)
-        .ok_or_else(|| {
-            let what = format!(
-                "the backup is of PostgreSQL {major}, and the programs in '{}' are not",
-                found.folder().display()
-            );
-            Fault::new(Kind::Unavailable, what).remedy(format!(
-                "install PostgreSQL {major}, or set HOWDAH_PG_BIN to the folder of its programs"
-            ))
-        })
+    Ok(Binaries::of_major(manifest.cluster.version / 10_000)?)
 }

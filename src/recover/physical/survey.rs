@@ -272,7 +272,9 @@ fn dump(
             found.end = broken;
             found.ends.retain(|ended| ended.lsn < broken);
             found.points.retain(|point| point.lsn < broken);
-            let words = said.trim_start_matches("pg_waldump: error: ");
+            // The second word is that of versions before 14.
+            let words = said.trim_start_matches("pg_waldump: ");
+            let words = words.trim_start_matches("error: ").trim_start_matches("fatal: ");
             let what = format!("the WAL is damaged in the segment '{}': {words}", chain.name(name));
             found.damage = Some(Fault::new(Kind::Damaged, what));
             Ok(())

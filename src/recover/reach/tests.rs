@@ -42,6 +42,10 @@ impl Minutes {
 }
 
 impl Archive for Minutes {
+    fn once(&self, _: &str, _: &Path) -> Result<String> {
+        Err(Fault::new(Kind::Failed, "nothing is fetched"))
+    }
+
     fn describe(&self) -> Text {
         Text::ours("minutes")
     }

@@ -1,11 +1,13 @@
 //! Whether what came back is what was backed up.
 
+use std::collections::BTreeMap;
+
 use super::{Source, Target, source::Unpacked, target::conninfo};
 use crate::{
     base::progress::{Observer, Progress},
     recover::{
         Fault, Kind, Result,
-        checkup::{assertions, contents},
+        checkup::{assertions, contents, structure},
         repository::manifest::Relation,
         session::{Session, identifier},
     },
@@ -31,9 +33,9 @@ pub fn database(
 ) -> Result<Checked> {
     let session = target.database(name)?;
     let mut checked = Checked::default();
-    rows(&session, unpacked, &mut checked, observer)?;
+    let counted = rows(&session, unpacked, &mut checked, observer)?;
     large_objects(&session, unpacked, &mut checked)?;
-    inventory(&session, source, &mut checked)?;
+    inventory(&session, source, &counted, &mut checked)?;
     unsound(&session, &mut checked)?;
     if let Some(script) = assertions {
         checked.findings.extend(assertions::ask(&session, script)?.1);
@@ -43,13 +45,17 @@ pub fn database(
     Ok(checked)
 }
 
+/// Rows that each table has now, by its quoted name.
+type Counted = BTreeMap<String, u64>;
+
 /// Rows of each table against the rows that stood in the dump.
 fn rows(
     session: &Session,
     unpacked: &Unpacked,
     checked: &mut Checked,
     observer: &dyn Observer,
-) -> Result<()> {
+) -> Result<Counted> {
+    let mut counted = Counted::new();
     let total = unpacked.tally.tables.len() as u64;
     for (done, (id, count)) in unpacked.tally.tables.iter().enumerate() {
         let Some(entry) = unpacked.toc.get(*id) else { continue };
@@ -65,16 +71,22 @@ fn rows(
             continue;
         }
         let table = format!("{}.{}", identifier(&entry.namespace), identifier(&entry.tag));
-        let now: i64 = session.one(&format!("SELECT count(*) FROM ONLY {table}"), &[])?.get(0);
-        if now.unsigned_abs() != count.rows {
+        let now = count_of(session, &table)?;
+        if now != count.rows {
             checked.findings.push(format!(
                 "'{}' has {now} rows; the dump holds {}",
                 entry.name(),
                 count.rows
             ));
         }
+        counted.insert(table, now);
     }
-    Ok(())
+    Ok(counted)
+}
+
+fn count_of(session: &Session, table: &str) -> Result<u64> {
+    let row = session.one(&format!("SELECT count(*) FROM ONLY {table}"), &[])?;
+    Ok(row.get::<_, i64>(0).unsigned_abs())
 }
 
 fn large_objects(session: &Session, unpacked: &Unpacked, checked: &mut Checked) -> Result<()> {
@@ -89,7 +101,12 @@ fn large_objects(session: &Session, unpacked: &Unpacked, checked: &mut Checked) 
 }
 
 /// Against what the backup wrote down when it was made: rows, largest keys, sequences, extensions.
-fn inventory(session: &Session, source: &Source, checked: &mut Checked) -> Result<()> {
+fn inventory(
+    session: &Session,
+    source: &Source,
+    counted: &Counted,
+    checked: &mut Checked,
+) -> Result<()> {
     let Some(inventory) = source.inventory() else {
         checked
             .unchecked
@@ -97,7 +114,7 @@ fn inventory(session: &Session, source: &Source, checked: &mut Checked) -> Resul
         return Ok(());
     };
     for relation in &inventory.relations {
-        against(session, relation, checked)?;
+        against(session, relation, counted, checked)?;
     }
     let objects = "SELECT count(*) FROM pg_largeobject_metadata";
     let objects = session.one(objects, &[])?.get::<_, i64>(0).unsigned_abs();
@@ -119,7 +136,12 @@ fn inventory(session: &Session, source: &Source, checked: &mut Checked) -> Resul
     Ok(())
 }
 
-fn against(session: &Session, relation: &Relation, checked: &mut Checked) -> Result<()> {
+fn against(
+    session: &Session,
+    relation: &Relation,
+    counted: &Counted,
+    checked: &mut Checked,
+) -> Result<()> {
     let name = format!("{}.{}", relation.schema, relation.name);
     let quoted = format!("{}.{}", identifier(&relation.schema), identifier(&relation.name));
     let exists: bool = session.one("SELECT to_regclass($1) IS NOT NULL", &[&quoted])?.get(0);
@@ -128,8 +150,10 @@ fn against(session: &Session, relation: &Relation, checked: &mut Checked) -> Res
         return Ok(());
     }
     if let (Some(before), 'r') = (relation.rows, relation.kind) {
-        let now: i64 = session.one(&format!("SELECT count(*) FROM ONLY {quoted}"), &[])?.get(0);
-        if now.unsigned_abs() != before {
+        // What the dump holds rows of was counted for it already.
+        let now =
+            counted.get(&quoted).map_or_else(|| count_of(session, &quoted), |now| Ok(*now))?;
+        if now != before {
             checked.findings.push(format!("'{name}' has {now} rows; it had {before}"));
         }
     }
@@ -157,7 +181,7 @@ fn unsound(session: &Session, checked: &mut Checked) -> Result<()> {
     Ok(())
 }
 
-/// Structure of tables and B-tree indexes by `pg_amcheck`. Its extension is installed for the moment only.
+/// Structure of tables and B-tree indexes. The extension for it is installed for the moment only.
 fn amcheck(
     target: &Target,
     session: &Session,
@@ -174,15 +198,11 @@ fn amcheck(
     observer.progress(&Progress::items("checking tables and indexes", 0, None));
     // It takes the database as its argument, and relations of any kind.
     let tool = target.plain_tool("pg_amcheck", name).arg(conninfo(name));
-    match tool.run(observer.cancel(), &mut |_| {}) {
-        Ok(_) => {}
-        Err(crate::base::exec::ExecError::Failed { code: Some(2), messages, .. }) => {
-            let said = messages.first().map(ToString::to_string).unwrap_or_default();
-            checked.findings.push(format!("pg_amcheck finds damage: {said}"));
-        }
-        Err(error @ crate::base::exec::ExecError::Cancelled { .. }) => return Err(error.into()),
-        Err(error) => {
-            checked.unchecked.push(format!("structure of tables and indexes: {error}"));
+    match structure::damage(session, &tool, observer.cancel()) {
+        Ok(damage) => checked.findings.extend(damage),
+        Err(fault) if fault.kind == Kind::Cancelled => return Err(fault),
+        Err(fault) => {
+            checked.unchecked.push(format!("structure of tables and indexes: {}", fault.what()));
         }
     }
     if !there {

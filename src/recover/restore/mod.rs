@@ -27,6 +27,7 @@ pub mod database;
 pub mod diff;
 pub mod messages;
 pub mod plan;
+pub mod privileges;
 pub mod record;
 pub mod side;
 pub mod source;

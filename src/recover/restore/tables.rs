@@ -10,7 +10,7 @@
 //! A table that is gone can also come back in its old place ([`Place::Original`]): whatever of the closure is
 //! missing there is restored from the dump itself, in one transaction; what exists is not touched.
 
-use std::{collections::BTreeMap, fmt::Write as _, path::Path};
+use std::{collections::BTreeMap, fmt::Write as _, fs::File, io::BufReader, path::Path};
 
 use serde::Serialize;
 use serde_json::json;
@@ -20,6 +20,7 @@ use super::{
     closure::{Closure, Name, Outside, Tie, closure, object_columns},
     database, messages,
     plan::{roles_named_by, unknown_roles, unobstructed},
+    privileges,
     record::{self, Phases, Record, What},
     side::{Side, quoted},
     source::Unpacked,
@@ -33,7 +34,7 @@ use crate::{
     },
     recover::{
         Fault, Kind, Repository, Result,
-        dump::{Entry, Toc},
+        dump::{Entry, Input, Toc},
         repository::manifest::BackupId,
         session::{Session, identifier, literal},
     },
@@ -317,7 +318,9 @@ pub fn restore(
         Place::Side(schema) => {
             aside(target, wish, &plan, &unpacked, &list, schema, &mut phases, observer)?;
         }
-        Place::Original => in_place(target, wish, &unpacked, &list, &mut phases, observer)?,
+        Place::Original => {
+            in_place(target, wish, &plan, &unpacked, &list, &mut phases, observer)?;
+        }
     }
     let findings = check(target, wish, &plan, &unpacked)?;
     phases.end("checks");
@@ -453,13 +456,16 @@ fn across(
         .args(["--exit-on-error", "--single-transaction", "--no-password"])
         .arg(&file);
     tool.run(observer.cancel(), &mut |_| {}).map_err(messages::explain)?;
-    Ok(())
+    let side = File::open(&file).map_err(Fault::io("cannot read the side schema's dump"))?;
+    let side = Toc::read(&mut Input::new(BufReader::new(side)))?;
+    privileges::as_dumped(&target.database(&wish.into)?, side.entries.iter())
 }
 
 /// Restores what is missing where it was, in one transaction, then the foreign keys of others to it.
 fn in_place(
     target: &Target,
     wish: &Wish,
+    plan: &Plan,
     unpacked: &Unpacked,
     list: &Path,
     phases: &mut Phases,
@@ -474,6 +480,8 @@ fn in_place(
     tool.run(observer.cancel(), &mut |_| {}).map_err(messages::explain)?;
     phases.end("restore");
     let session = target.database(&wish.into)?;
+    let entries = unpacked.toc.entries.iter().filter(|entry| plan.ids.contains(&entry.id));
+    privileges::as_dumped(&session, entries)?;
     let closure = closure(&unpacked.toc, &wish.tables)?;
     for outside in closure
         .outside

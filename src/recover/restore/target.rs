@@ -2,7 +2,7 @@
 
 use crate::{
     base::exec::Tool,
-    cluster::Binaries,
+    cluster::{Binaries, binaries::major_of},
     recover::{Fault, Kind, Result, libpq, session::Session, session::identifier},
     resilience::conninfo::{Host, Settings},
 };
@@ -17,9 +17,21 @@ pub struct Target {
 }
 
 impl Target {
-    /// Connects, and finds the tools.
+    /// Connects, and finds the tools of the server's own version.
     pub fn open(settings: &Settings) -> Result<Self> {
-        Self::with(settings, Binaries::find()?)
+        let session = Session::open(settings)?;
+        let binaries = Binaries::for_server(session.version / 10_000)?;
+        Ok(Self { settings: settings.clone(), session, binaries })
+    }
+
+    /// The same for a dump of that `pg_dump`, by what it calls itself: an older `pg_restore` does not read it.
+    pub fn for_dump(settings: &Settings, tool: &str) -> Result<Self> {
+        let target = Self::open(settings)?;
+        let own = target.session.version / 10_000;
+        match major_of(tool).filter(|dumped_by| *dumped_by > own) {
+            Some(newer) => Ok(Self { binaries: Binaries::for_server(newer)?, ..target }),
+            None => Ok(target),
+        }
     }
 
     /// Connects, with those tools.
@@ -59,7 +71,7 @@ impl Target {
         let tool = Tool::new(self.binaries.program(program)).arg("--version");
         let said = tool.run(&crate::base::cancel::Cancel::new(), &mut |_| {})?;
         let said = String::from_utf8_lossy(&said);
-        major(said.split_whitespace().nth(2).unwrap_or_default()).ok_or_else(|| {
+        major_of(&said).ok_or_else(|| {
             Fault::new(Kind::Unavailable, format!("'{}' is no version of {program}", said.trim()))
         })
     }

@@ -16,7 +16,7 @@ use crate::{
         exec::{ExecError, Tool},
         text::Text,
     },
-    cluster::Binaries,
+    cluster::{Binaries, binaries::major_of},
     recover::{Fault, Kind, Result, repository::manifest::parse_lsn},
 };
 
@@ -24,7 +24,12 @@ use crate::{
 #[derive(Clone, Debug)]
 pub struct Dump {
     program: PathBuf,
+    major: u32,
 }
+
+/// The first version whose filters can be given several times, and that filters by relation (release notes
+/// of 15). An older one takes the last of several.
+const WITH_FILTERS: u32 = 15;
 
 /// One record, as `pg_waldump` tells it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -56,16 +61,30 @@ impl Dump {
     /// # Errors
     /// [`Kind::Unavailable`] when there is none, or only of another version.
     pub fn find(major: u32) -> Result<Self> {
-        let program = Binaries::find()?.program("pg_waldump");
+        let program = Binaries::for_server(major)?.program("pg_waldump");
         let said = Tool::new(&program).arg("--version").run(&Cancel::new(), &mut |_| {})?;
         let said = String::from_utf8_lossy(&said).trim().to_owned();
-        let own = said.split_whitespace().last().and_then(|v| v.split('.').next()?.parse().ok());
-        if own == Some(major) {
-            return Ok(Self { program });
+        if major_of(&said) == Some(major) {
+            return Ok(Self { program, major });
         }
         let what = format!("'{said}' cannot read WAL of PostgreSQL {major}");
         let remedy = "set HOWDAH_PG_BIN to the folder of that version's programs";
         Err(Fault::new(Kind::Unavailable, what).remedy(remedy))
+    }
+
+    /// The passes, each with its filters, that tell the records of several resource managers.
+    pub fn passes(&self, managers: &[&str]) -> Vec<Vec<String>> {
+        let filters = managers.iter().map(|manager| format!("--rmgr={manager}"));
+        if self.major >= WITH_FILTERS {
+            return vec![filters.collect()];
+        }
+        filters.map(|filter| vec![filter]).collect()
+    }
+
+    /// The filter for a relation (`tablespace/database/number`); none where this version has none: then all
+    /// records are told.
+    pub fn relation(&self, file: &str) -> Option<String> {
+        (self.major >= WITH_FILTERS).then(|| format!("--relation={file}"))
     }
 
     /// Reads the records of consecutive segments that stand in a folder, those of some resource managers or
@@ -106,7 +125,8 @@ impl Dump {
                 let said: Vec<&str> = messages
                     .iter()
                     .map(|m| m.strip_prefix("pg_waldump: ").unwrap_or(m))
-                    .map(|m| m.strip_prefix("error: ").unwrap_or(m))
+                    // The second word is that of versions before 14.
+                    .map(|m| m.strip_prefix("error: ").or(m.strip_prefix("fatal: ")).unwrap_or(m))
                     .collect();
                 Ok(End::Broken(said.join("; ").into()))
             }

@@ -232,6 +232,13 @@ impl Swap<'_> {
     }
 
     fn privileges(&mut self) -> Result<()> {
+        // A new table gets the database's default privileges, which the old one need not have.
+        self.copy(
+            "SELECT DISTINCT format('REVOKE ALL ON %s FROM %s', $1::oid::regclass, \
+               CASE grantee WHEN 0 THEN 'PUBLIC' ELSE grantee::regrole::text END) \
+             FROM pg_class c, pg_default_acl, aclexplode(defaclacl) WHERE c.oid = $1 \
+             AND defaclobjtype = 'r' AND defaclnamespace IN (0, relnamespace) AND grantee <> relowner ORDER BY 1",
+        )?;
         self.copy(
             "SELECT format('GRANT %s ON %s TO %s%s', privilege_type, $1::oid::regclass, \
                CASE grantee WHEN 0 THEN 'PUBLIC' ELSE grantee::regrole::text END, \

@@ -142,7 +142,7 @@ pub fn find(archive: &Archive, search: &Search, observer: &dyn Observer) -> Resu
             }
         }
         Blast::Deleted { at_least } => {
-            let (deleted, also_broken) = scan.deletions(&history.files, major, observer)?;
+            let (deleted, also_broken) = scan.deletions(&history.files, observer)?;
             broken.extend(also_broken);
             candidates = totals(deleted, &traces, &history.files, at_least);
         }

@@ -60,10 +60,9 @@ type Deletions = BTreeMap<(FileId, u32), (u64, u32)>;
 impl Scan<'_> {
     /// What all transactions did to relation files; with `ends`, how each of them ended.
     pub(super) fn traces(&self, ends: bool, observer: &dyn Observer) -> Result<Traces> {
-        let filters = ["--rmgr=Transaction", "--rmgr=Storage"].map(str::to_owned);
         let traces = Mutex::new(Traces::default());
         let broken = self.each(
-            &[filters.to_vec()],
+            &self.dump.passes(&["Transaction", "Storage"]),
             observer,
             "looking for the transaction",
             &|timeline, record| {
@@ -80,18 +79,15 @@ impl Scan<'_> {
     pub(super) fn deletions(
         &self,
         files: &BTreeMap<FileId, Text>,
-        major: u32,
         observer: &dyn Observer,
     ) -> Result<(Deletions, Vec<Text>)> {
         let heap = "--rmgr=Heap".to_owned();
-        // Versions before 15 cannot choose by relation: all rows are then told, and chosen here.
-        let passes: Vec<Vec<String>> = if major >= 15 {
-            files
-                .keys()
-                .map(|f| vec![heap.clone(), format!("--relation={}", f.for_dump())])
-                .collect()
-        } else {
-            vec![vec![heap]]
+        let of_each: Option<Vec<String>> =
+            files.keys().map(|file| self.dump.relation(&file.for_dump())).collect();
+        // Where it cannot choose by relation, all rows are told, and chosen here.
+        let passes: Vec<Vec<String>> = match of_each {
+            Some(relations) => relations.into_iter().map(|one| vec![heap.clone(), one]).collect(),
+            None => vec![vec![heap]],
         };
         let deletions = Mutex::new(Deletions::new());
         let broken =
@@ -123,12 +119,14 @@ impl Scan<'_> {
             })
             .collect();
         let mut written = false;
-        let filter = [format!("--relation={}", file.for_dump())];
+        let filter: Vec<String> = self.dump.relation(&file.for_dump()).into_iter().collect();
+        let told = format!(": rel {} ", file.for_dump());
+        let about = |record: &Record<'_>| !filter.is_empty() || record.what.contains(&told);
         for batch in within.chunks(BATCH) {
             let scratch = self.unpack(batch)?;
             let Some(range) = edges(batch) else { continue };
             self.dump.read(scratch.path(), range, &filter, &Cancel::new(), &mut |record| {
-                written |= span.contains(&record.lsn);
+                written |= span.contains(&record.lsn) && about(record);
             })?;
         }
         Ok(written)
