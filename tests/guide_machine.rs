@@ -9,9 +9,11 @@ mod machine;
 use std::{collections::BTreeSet, sync::LazyLock, time::Duration};
 
 use howdah::guide::{
+    facts::Seen,
     machine::{DEAD, SHORT, begin, step, wish},
     spec::{Grade, Guide, Kind},
-    state::{Effect, Event, How, Input, Over, Phase},
+    state::{Effect, Event, How, Input, Over, Phase, Plan, State},
+    values::Values,
 };
 use machine::{Walk, at, base, ours};
 use proptest::prelude::*;
