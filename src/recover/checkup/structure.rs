@@ -22,13 +22,25 @@ pub fn extent(version: u32) -> &'static str {
     }
 }
 
-/// Reads one database, in which the extension is: by `tool`, a `pg_amcheck` that knows the database, or where
-/// the server is older than that by the extension alone, which then reads B-trees only. Returns what is damaged,
-/// each in the words of the check and naming the relation.
+/// Reads one database: by `tool`, a `pg_amcheck` that knows the database, or where the server is older than that
+/// by the extension alone, which then reads B-trees only. Returns what is damaged, each in the words of the check
+/// and naming the relation. Where the extension is missing, it is there for the moment only.
 ///
 /// # Errors
 /// [`Kind::Cancelled`], or when it cannot be looked at.
 pub fn damage(session: &Session, tool: &Tool, cancel: &Cancel) -> Result<Vec<String>> {
+    let sql = "SELECT EXISTS (SELECT FROM pg_extension WHERE extname = 'amcheck')";
+    let there: bool = session.one(sql, &[])?.get(0);
+    if there {
+        return read(session, tool, cancel);
+    }
+    session.run("CREATE EXTENSION amcheck")?;
+    let found = read(session, tool, cancel);
+    session.run("DROP EXTENSION amcheck")?;
+    found
+}
+
+fn read(session: &Session, tool: &Tool, cancel: &Cancel) -> Result<Vec<String>> {
     if session.version < WITH_TABLES {
         return b_trees(session, cancel);
     }

@@ -136,12 +136,11 @@ fn drift(what: &str, then: Option<&str>, now: Option<&str>) -> String {
     )
 }
 
-/// Reads every table and B-tree; the extension is made where it is missing, in the restored cluster alone.
+/// Reads every table and B-tree.
 pub(super) fn amcheck(orders: &Orders<'_>, observer: &dyn Observer) -> Result<Seen> {
     let mut seen = Seen::default();
     for (database, name) in restored(orders) {
         let session = Session::open_database(orders.settings, &name)?;
-        session.run("CREATE EXTENSION IF NOT EXISTS amcheck")?;
         seen.what = structure::extent(session.version).to_owned();
         let tool = Tool::new(orders.binaries.program("pg_amcheck")).args(["--no-dependent-toast"]);
         let tool = libpq::connecting(tool, orders.settings, session.host(), Some(&name));

@@ -181,7 +181,7 @@ fn unsound(session: &Session, checked: &mut Checked) -> Result<()> {
     Ok(())
 }
 
-/// Structure of tables and B-tree indexes. The extension for it is installed for the moment only.
+/// Structure of tables and B-tree indexes.
 fn amcheck(
     target: &Target,
     session: &Session,
@@ -189,12 +189,6 @@ fn amcheck(
     checked: &mut Checked,
     observer: &dyn Observer,
 ) -> Result<()> {
-    let sql = "SELECT EXISTS (SELECT FROM pg_extension WHERE extname = 'amcheck')";
-    let there: bool = session.one(sql, &[])?.get(0);
-    if !there && let Err(fault) = session.run("CREATE EXTENSION amcheck") {
-        checked.unchecked.push(format!("structure of tables and indexes: {}", fault.what()));
-        return Ok(());
-    }
     observer.progress(&Progress::items("checking tables and indexes", 0, None));
     // It takes the database as its argument, and relations of any kind.
     let tool = target.plain_tool("pg_amcheck", name).arg(conninfo(name));
@@ -204,9 +198,6 @@ fn amcheck(
         Err(fault) => {
             checked.unchecked.push(format!("structure of tables and indexes: {}", fault.what()));
         }
-    }
-    if !there {
-        session.run("DROP EXTENSION amcheck")?;
     }
     Ok(())
 }
