@@ -12,6 +12,10 @@
 //! On a machine that others use, too, the processor time of the client says more than the clock.
 //!
 //! `cargo bench --bench layer`, or a part of it: `cargo bench --bench layer -- "SELECT 1, Unix"`
+//!
+//! With `-- --only layer|bare select|transaction TASKS CALLS` the binary does nothing but so many calls on one
+//! thread. Run by `valgrind --tool=callgrind` with two numbers of calls, the difference says what a call takes
+//! in instructions, whatever else the machine does.
 #![allow(clippy::print_stdout, clippy::expect_used, reason = "a benchmark talks and may fail")]
 #![expect(clippy::disallowed_methods, reason = "a benchmark measures with the real clock")]
 
@@ -340,7 +344,32 @@ fn scene(durability: Durability) -> Scene {
     Scene { cluster, durability }
 }
 
+/// `calls` calls in all by one of the sides, for a profiler.
+fn only(side: &str, work: Work, tasks: usize, calls: usize) {
+    let scene = scene(Durability::Fast);
+    let server: &Server = &scene.cluster;
+    let runtime =
+        tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+    runtime.block_on(async {
+        let mut sides = Vec::new();
+        let layer = database(server, Via::Unix, tasks);
+        for _ in 0..tasks {
+            sides.push(match side {
+                "bare" => Side::Bare(Arc::new(Bare::open(server, Via::Unix, work).await)),
+                _ => Side::Layer(layer.clone()),
+            });
+        }
+        batch(&sides, work, calls / tasks).await;
+    });
+}
+
 fn main() {
+    let words: Vec<String> = std::env::args().skip_while(|word| word != "--only").collect();
+    if let [_, side, work, tasks, calls, ..] = &words[..] {
+        let number = |word: &str| word.parse().expect("a number");
+        let work = if work == "select" { Work::Select } else { Work::Transaction };
+        return only(side, work, number(tasks), number(calls));
+    }
     let runtime =
         tokio::runtime::Builder::new_multi_thread().enable_all().build().expect("a runtime");
     println!("layer / bare driver: median of {PAIRS} pairs (quartiles); load {}", load());

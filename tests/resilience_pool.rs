@@ -8,9 +8,9 @@ use std::time::Duration;
 use howdah::{
     cluster::Server,
     resilience::{
-        Database, Options,
+        Database, Error, Options,
         classify::Class,
-        pool::{self, Lease},
+        pool::{self, AcquireError, Lease},
         transaction::Mode,
     },
 };
@@ -275,4 +275,34 @@ async fn a_changed_table_and_a_cached_plan() {
     // The first may fail ("cached plan must not change result type"); it must not go on for ever.
     let _ = db.query("SELECT * FROM shape", &[]).await;
     db.query("SELECT * FROM shape", &[]).await.expect("prepared anew");
+}
+
+/// Idle sessions lie in their pool and know it: neither keeps the other alive.
+#[tokio::test]
+async fn a_pool_that_nobody_has_or_that_is_closed_leaves_no_session() {
+    let cluster = cluster();
+    for closed in [false, true] {
+        let db = database(&cluster, Options::default());
+        let (kept, idle) = (db.lease("kept").await, db.lease("idle").await);
+        let (kept, idle) = (kept.expect("a lease"), idle.expect("a lease"));
+        drop(idle);
+        let status = db.pool().status();
+        assert_eq!((status.open, status.idle, status.in_use), (2, 1, 1));
+        if closed {
+            db.pool().close();
+            let late = db.lease("late").await.expect_err("closed");
+            assert!(matches!(late, Error::NoSession(AcquireError::Closed)), "{late}");
+            assert_eq!(db.pool().status().open, 1);
+        } else {
+            drop(db);
+        }
+        kept.query("SELECT 1", &[]).await.expect("who has one keeps it");
+        drop(kept);
+        let sql = "SELECT count(*) FROM pg_stat_activity
+                   WHERE backend_type = 'client backend' AND pid <> pg_backend_pid()";
+        eventually_async("the end of both sessions", Duration::from_secs(10), || async {
+            cluster.psql(sql).is_ok_and(|count| count.trim() == "0")
+        })
+        .await;
+    }
 }

@@ -142,7 +142,7 @@ fn start() -> Instant {
 #[expect(clippy::disallowed_methods, reason = "the one place that reads the monotonic clock")]
 fn system_now() -> Stamp {
     let start = start();
-    Stamp((PAST + Instant::now().duration_since(start)).as_nanos() as u64)
+    Stamp(PAST.as_nanos() as u64 + Instant::now().duration_since(start).as_nanos() as u64)
 }
 
 #[expect(clippy::disallowed_methods, reason = "the one place that reads the wall clock")]

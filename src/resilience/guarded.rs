@@ -7,7 +7,7 @@
 //! A failed call is repeated when the server says that it did nothing, when nothing was sent, or when
 //! the caller said that doing it twice is the same as doing it once ([`Call::idempotent`]).
 
-use std::{future::poll_fn, pin::pin, sync::Arc, task::Poll, time::Duration};
+use std::{pin::pin, sync::Arc, time::Duration};
 
 use tokio::time::{Instant, timeout_at};
 use tokio_postgres::Row;
@@ -309,13 +309,12 @@ impl Database {
         now: Stamp,
         deadline: Stamp,
     ) -> Result<Lease, Error> {
-        let mut acquiring = pin!(self.0.pool.acquire_from(borrower, now));
-        let at_once = poll_fn(|context| Poll::Ready(acquiring.as_mut().poll(context))).await;
-        let outcome = match at_once {
-            Poll::Ready(outcome) => Ok(outcome),
-            Poll::Pending => timeout_at(self.timer(deadline), acquiring).await,
-        };
-        match outcome {
+        if let Some(lease) = self.0.pool.acquire_at_once(borrower, now) {
+            return Ok(lease);
+        }
+        // Boxed: every call would carry the room for it, and few wait or open a connection.
+        let acquiring = Box::pin(self.0.pool.acquire_in_turn(borrower, now));
+        match timeout_at(self.timer(deadline), acquiring).await {
             Ok(outcome) => outcome.map_err(Error::from),
             Err(_) => Err(self.out_of_time(deadline.since(now))),
         }
@@ -365,9 +364,9 @@ impl Database {
         let permit = self.0.breaker.try_acquire_at(now)?;
         let outcome = match self.session(borrower, now, deadline).await {
             Ok(lease) => {
-                let late = Error::Deadline { after: deadline.since(now), sent: true };
                 let asked = self.ask(lease, deadline, sql, params, want).await;
-                asked.unwrap_or(Err(late))
+                let late = || Err(Error::Deadline { after: deadline.since(now), sent: true });
+                asked.unwrap_or_else(late)
             }
             Err(error) => Err(error),
         };
@@ -392,20 +391,21 @@ impl Database {
         params: Params<'_>,
         want: Want,
     ) -> Option<Result<(Answer, Stamp), Error>> {
-        let began = lease.since();
-        let work = async {
-            Ok(match want {
-                Want::Rows => {
-                    let (rows, ended) = lease.query_from(began, sql, params).await?;
-                    (Answer::Rows(rows), ended)
-                }
-                Want::Count => {
-                    let (count, ended) = lease.execute_from(began, sql, params).await?;
-                    (Answer::Count(count), ended)
-                }
-            })
+        let outcome = {
+            let work = pin!(async {
+                Ok(match want {
+                    Want::Rows => {
+                        let (rows, ended) = lease.query_from(lease.since(), sql, params).await?;
+                        (Answer::Rows(rows), ended)
+                    }
+                    Want::Count => {
+                        let (count, ended) = lease.execute_from(lease.since(), sql, params).await?;
+                        (Answer::Count(count), ended)
+                    }
+                })
+            });
+            lease.until(self.timer(deadline), work).await?
         };
-        let outcome = lease.until(self.timer(deadline), work).await?;
         if let Ok((_, ended)) = &outcome {
             lease.give_back(*ended);
         }

@@ -6,6 +6,7 @@
 //! connection leaves the outcome unknown: that is said ([`Error::CommitUnknown`]) and never repeated.
 
 use std::{
+    pin::{Pin, pin},
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering::Relaxed},
@@ -147,7 +148,7 @@ impl Open {
     async fn run<T>(
         &self,
         mode: Mode,
-        work: impl Future<Output = Result<T, Error>>,
+        work: Pin<&mut impl Future<Output = Result<T, Error>>>,
         committing: &AtomicBool,
     ) -> Result<T, Error> {
         self.lease.begin(mode.begin(), mode.read_only).await?;
@@ -228,8 +229,8 @@ impl Database {
             finished: AtomicBool::new(false),
         });
         let committing = AtomicBool::new(false);
-        let work = work(Transaction(Arc::clone(&open)));
-        let run = open.run(mode, work, &committing);
+        let work = pin!(work(Transaction(Arc::clone(&open))));
+        let run = pin!(open.run(mode, work, &committing));
         let outcome = open
             .lease
             .until(self.timer(deadline), run)

@@ -61,12 +61,12 @@ impl Histogram {
 
     /// Counts one.
     pub(super) fn observe(&self, took: Duration) {
-        let place = BOUNDS.iter().position(|bound| took <= *bound).unwrap_or(BOUNDS.len());
+        let nanos = took.as_nanos() as u64;
+        let place = BOUNDS.iter().position(|bound| nanos <= bound.as_nanos() as u64);
         let set = &self.sets[seat()];
-        if let Some(count) = set.counts.get(place) {
+        if let Some(count) = set.counts.get(place.unwrap_or(BOUNDS.len())) {
             count.fetch_add(1, Relaxed);
         }
-        let nanos = took.as_nanos() as u64;
         if nanos > 0 {
             set.nanos.fetch_add(nanos, Relaxed);
         }

@@ -2,21 +2,21 @@
 
 use std::{
     fmt,
-    sync::atomic::{AtomicBool, AtomicU32, Ordering::Relaxed},
+    pin::Pin,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU32, Ordering::Relaxed},
+    },
     time::Duration,
 };
 
-use deadpool::managed::Object;
 use tokio::{runtime::Handle, time::Instant};
 use tokio_postgres::{
     Client, Error, Row, Statement,
     types::{ToSql, Type},
 };
 
-use super::{
-    Shared,
-    session::{Manager, Session},
-};
+use super::{Shared, session::Session};
 use crate::{
     base::clock::Stamp,
     resilience::{
@@ -32,8 +32,7 @@ const LAST_WORDS: Duration = Duration::from_millis(100);
 
 /// A session of one's own. Dropping it gives it back: clean, cleaned, or closed.
 pub struct Lease {
-    /// Empty only while it is being dropped.
-    session: Option<Object<Manager>>,
+    session: Arc<Session>,
     since: Stamp,
     /// When it was given back, if that is known before it is dropped.
     until: Option<Stamp>,
@@ -48,10 +47,10 @@ pub struct Lease {
 pub type Params<'a> = &'a [&'a (dyn ToSql + Sync)];
 
 impl Lease {
-    pub(super) fn new(session: Object<Manager>, borrower: &'static str, now: Stamp) -> Self {
+    pub(super) fn new(session: Arc<Session>, borrower: &'static str, now: Stamp) -> Self {
         session.tenancy.begin(borrower, now);
         Self {
-            session: Some(session),
+            session,
             since: now,
             until: None,
             in_flight: AtomicU32::new(0),
@@ -62,13 +61,8 @@ impl Lease {
         }
     }
 
-    #[expect(clippy::expect_used, reason = "the session is taken out only by drop")]
-    fn session(&self) -> &Session {
-        self.session.as_ref().expect("a session until the lease is dropped")
-    }
-
     fn shared(&self) -> &Shared {
-        &self.session().shared
+        &self.session.shared
     }
 
     fn now(&self) -> Stamp {
@@ -89,9 +83,9 @@ impl Lease {
     pub(in crate::resilience) async fn until<T>(
         &self,
         deadline: Instant,
-        work: impl Future<Output = T>,
+        work: Pin<&mut impl Future<Output = T>>,
     ) -> Option<T> {
-        self.session().alarm.until(deadline, work).await
+        self.session.alarm.until(deadline, work).await
     }
 
     /// Runs a statement and returns its rows.
@@ -170,7 +164,7 @@ impl Lease {
     /// [`Lease::discard`].
     pub fn client(&self) -> &Client {
         self.mark_dirty();
-        &self.session().connection.client
+        &self.session.connection.client
     }
 
     /// Prepares a statement with given parameter types, outside of the cache.
@@ -207,14 +201,14 @@ impl Lease {
             lease: self,
             sql,
             began,
-            was_closed: self.session().connection.client.is_closed(),
+            was_closed: self.session.connection.client.is_closed(),
             ended: false,
         }
     }
 
     /// What an error means, and what it means for this session.
     async fn explain(&self, error: Error, sql: &str, took: Duration, sent: bool) -> QueryError {
-        let session = self.session();
+        let session = &self.session;
         // The reason that the session ended with is known only to the task that reads its socket.
         let ended = if error.code().is_none() && Class::of(&error) == Class::Network {
             tokio::time::timeout(LAST_WORDS, session.connection.fate.gone()).await.ok()
@@ -254,11 +248,16 @@ struct Call<'a> {
 
 impl Call<'_> {
     fn client(&self) -> &Client {
-        &self.lease.session().connection.client
+        &self.lease.session.connection.client
     }
 
     async fn prepare(&self) -> Result<Statement, Error> {
-        let prepared = self.lease.session().prepare(self.sql).await?;
+        let session = &self.lease.session;
+        let prepared = match session.known(self.sql) {
+            Some(prepared) => prepared,
+            // Boxed: every call would carry the room for it, and each statement is prepared once.
+            None => Box::pin(session.prepare(self.sql)).await?,
+        };
         if prepared.dirty {
             self.lease.mark_dirty();
         }
@@ -273,7 +272,10 @@ impl Call<'_> {
         self.lease.shared().record.query.observe(took);
         match outcome {
             Ok(value) => Ok((value, now)),
-            Err(error) => Err(self.lease.explain(error, self.sql, took, !self.was_closed).await),
+            Err(error) => {
+                let explained = self.lease.explain(error, self.sql, took, !self.was_closed);
+                Err(Box::pin(explained).await)
+            }
         }
     }
 }
@@ -289,7 +291,7 @@ impl Drop for Call<'_> {
 impl fmt::Debug for Lease {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Lease")
-            .field("pool", &self.session.as_ref().map(|session| &session.shared.name))
+            .field("pool", &self.shared().name)
             .field("dirty", &self.is_dirty())
             .finish_non_exhaustive()
     }
@@ -297,37 +299,64 @@ impl fmt::Debug for Lease {
 
 impl Drop for Lease {
     fn drop(&mut self) {
-        let Some(session) = self.session.take() else { return };
-        session.tenancy.end();
-        let now = self.until.unwrap_or_else(|| session.shared.clock.now());
-        session.shared.record.hold.observe(now.since(self.since));
+        let session = &self.session;
+        let now = self.until.unwrap_or_else(|| self.now());
+        session.tenancy.end(now);
+        self.shared().record.hold.observe(now.since(self.since));
         let abandoned = self.in_flight.load(Relaxed) > 0;
         let broken = session.connection.client.is_closed();
         if abandoned || broken || self.ruined.load(Relaxed) {
-            let session = Object::take(session);
-            session.closed(if abandoned { "abandoned" } else { "broken" });
+            session.retire(if abandoned { "abandoned" } else { "broken" });
             if let (true, false, Ok(runtime)) = (abandoned, broken, Handle::try_current()) {
+                let session = Arc::clone(session);
                 runtime.spawn(async move { session.connection.cancel.request(CANCEL).await });
             }
         } else if session.has_expired(now) {
-            Object::take(session).closed("expired");
+            session.retire("expired");
         } else if self.is_dirty() {
             match Handle::try_current() {
-                Ok(runtime) => drop(runtime.spawn(clean(session))),
-                Err(_) => Object::take(session).closed("no_runtime"),
+                Ok(runtime) => drop(runtime.spawn(Cleaning::of(session).run())),
+                Err(_) => session.retire("no_runtime"),
             }
+        } else {
+            self.shared().places.put(Arc::clone(session));
         }
     }
 }
 
-/// Cleans a session and gives it back, or closes it.
-async fn clean(session: Object<Manager>) {
-    match tokio::time::timeout(session.shared.settings.reset, session.reset()).await {
-        Ok(Ok(())) => session.shared.record.resets.inc(),
-        Ok(Err(error)) => {
-            tracing::warn!(pool = %session.shared.name, %error, "a session could not be cleaned");
-            Object::take(session).closed("not_cleaned");
+/// A session that is being cleaned. It goes back when it is clean, and is closed otherwise, also when the
+/// runtime ends meanwhile.
+struct Cleaning {
+    session: Arc<Session>,
+    clean: bool,
+}
+
+impl Cleaning {
+    fn of(session: &Arc<Session>) -> Self {
+        Self { session: Arc::clone(session), clean: false }
+    }
+
+    async fn run(mut self) {
+        let shared = &self.session.shared;
+        match tokio::time::timeout(shared.settings.reset, self.session.reset()).await {
+            Ok(Ok(())) => {
+                shared.record.resets.inc();
+                self.clean = true;
+            }
+            Ok(Err(error)) => {
+                tracing::warn!(pool = %shared.name, %error, "a session could not be cleaned");
+            }
+            Err(_) => {}
         }
-        Err(_) => Object::take(session).closed("not_cleaned"),
+    }
+}
+
+impl Drop for Cleaning {
+    fn drop(&mut self) {
+        if self.clean {
+            self.session.shared.places.put(Arc::clone(&self.session));
+        } else {
+            self.session.retire("not_cleaned");
+        }
     }
 }

@@ -1,9 +1,8 @@
 //! A fair pool of sessions: whoever asks first is served first, nobody waits for ever, and nobody
 //! inherits what another left behind.
 //!
-//! It stands on deadpool (2 % over the bare driver, Jain index 1.000 with 32 tasks on 8 connections) and
-//! adds what no pool in Rust has: histograms of waiting, holding and querying, a leak report with the
-//! borrower's name, lifetimes with jitter, and sessions that are cleaned when they need it.
+//! It has histograms of waiting, holding and querying, a leak report with the borrower's name, lifetimes
+//! with jitter, and it cleans sessions when they need it.
 //!
 //! **Clean leases cost nothing.** A [`Lease`] knows what was done with it. When every statement is known
 //! to leave nothing behind, the session goes back as it is. After anything else (a raw batch, `SET`,
@@ -14,29 +13,30 @@
 mod alarm;
 mod histogram;
 mod lease;
+mod places;
 mod record;
 mod residue;
 mod session;
 
 use std::{
-    future::poll_fn,
-    pin::pin,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError, Weak,
         atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
     },
-    task::Poll,
     time::Duration,
 };
 
-use deadpool::managed::{self, PoolError, QueueMode, TimeoutType, Timeouts};
+use tokio::time::timeout;
 
-use self::session::{Manager, Tenancy};
 pub use self::{
     histogram::Histogram,
     lease::{Lease, Params},
     record::Record,
     residue::leaves_something,
+};
+use self::{
+    places::{Closed, Places, Turn},
+    session::Session,
 };
 use super::{classify::Class, connect::ConnectError, conninfo};
 use crate::base::{
@@ -92,16 +92,6 @@ impl Settings {
     fn lifetime(&self) -> Duration {
         self.lifetime.mul_f64(1.0 - 0.2 * rand::random::<f64>())
     }
-
-    fn timeouts(&self, wait: Duration) -> Timeouts {
-        Timeouts {
-            wait: Some(wait),
-            // Our own connect ends first and says how far it came; this is the net below it.
-            create: Some(self.connect + Duration::from_millis(100)),
-            // Looking at a session waits for nothing; cleaning has its own limit, before it comes back.
-            recycle: None,
-        }
-    }
 }
 
 /// No lease, and why.
@@ -134,6 +124,20 @@ impl AcquireError {
             Self::Stuck => Some(Class::Timeout),
             Self::Waited { .. } | Self::Closed => None,
         }
+    }
+}
+
+/// Why waiting for a session came to nothing.
+enum Missed {
+    Waited,
+    Connect(ConnectError),
+    Stuck,
+    Closed,
+}
+
+impl From<Closed> for Missed {
+    fn from(_: Closed) -> Self {
+        Self::Closed
     }
 }
 
@@ -170,14 +174,24 @@ pub struct Status {
     pub longest_lease: Duration,
 }
 
+/// Beyond its own limit, an attempt to connect gets this long to say how far it came.
+const GRACE: Duration = Duration::from_millis(100);
+
 /// A pool of sessions. Cheap to clone.
 #[derive(Clone, Debug)]
-pub struct Pool {
-    inner: managed::Pool<Manager>,
-    shared: Arc<Shared>,
+pub struct Pool(Arc<Owner>);
+
+/// Sessions know their pool, also those that idle in it: it lets go of them when nobody has it any more.
+#[derive(Debug)]
+struct Owner(Arc<Shared>);
+
+impl Drop for Owner {
+    fn drop(&mut self) {
+        self.0.places.close();
+    }
 }
 
-/// What the pool, its leases and its housekeeper share.
+/// What the pool, its sessions and its housekeeper share.
 #[derive(Debug)]
 struct Shared {
     name: Text,
@@ -189,28 +203,67 @@ struct Shared {
     generation: AtomicU64,
     /// A connection was asked for, and none has been opened since.
     opening_fails: AtomicBool,
-    tenancies: Mutex<Vec<Weak<Tenancy>>>,
+    places: Places<Arc<Session>>,
+    /// All there are, lent or not.
+    sessions: Mutex<Vec<Weak<Session>>>,
 }
 
 impl Shared {
-    fn tenancies(&self) -> MutexGuard<'_, Vec<Weak<Tenancy>>> {
-        self.tenancies.lock().unwrap_or_else(PoisonError::into_inner)
+    fn sessions(&self) -> MutexGuard<'_, Vec<Weak<Session>>> {
+        self.sessions.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Those that live, and nothing else.
+    fn living(&self) -> Vec<Arc<Session>> {
+        let mut sessions = self.sessions();
+        sessions.retain(|session| session.strong_count() > 0);
+        sessions.iter().filter_map(Weak::upgrade).collect()
     }
 
     /// Who holds a session for longer than `limit`, not yet reported.
     fn report_leaks(&self, now: Stamp) {
-        let mut tenancies = self.tenancies();
-        tenancies.retain(|tenancy| tenancy.strong_count() > 0);
-        for tenancy in tenancies.iter().filter_map(Weak::upgrade) {
-            if let Some((borrower, held)) = tenancy.held(now)
+        for session in self.living() {
+            if let Some((borrower, held)) = session.tenancy.held(now)
                 && held >= self.settings.leak_after
-                && tenancy.report_once()
+                && session.tenancy.report_once()
             {
                 self.record.leaks.inc();
                 let held = units::span(held);
                 tracing::warn!(pool = %self.name, borrower, %held, "connection held too long: a leak?");
             }
         }
+    }
+
+    /// A session that lies ready, if nobody else has been waiting for it.
+    fn ready(&self) -> Option<Arc<Session>> {
+        loop {
+            let session = self.places.take()?;
+            match session.unfit() {
+                None => return Some(session),
+                Some(reason) => session.retire(reason),
+            }
+        }
+    }
+
+    /// Waits for a session, or for a place to open one.
+    async fn wait(self: &Arc<Self>) -> Result<Arc<Session>, Missed> {
+        let turn = timeout(self.settings.wait, self.places.turn()).await;
+        let opening = match turn.map_err(|_| Missed::Waited)?? {
+            Turn::Open(opening) => opening,
+            Turn::Ready(session) => match session.unfit() {
+                None => return Ok(session),
+                Some(reason) => {
+                    session.closed(reason);
+                    self.places.replace()
+                }
+            },
+        };
+        // Our own connect ends first and says how far it came; this is the net below it.
+        let limit = self.settings.connect + GRACE;
+        let session = timeout(limit, Session::open(self)).await.map_err(|_| Missed::Stuck)?;
+        let session = session.map_err(Missed::Connect)?;
+        opening.done();
+        Ok(session)
     }
 }
 
@@ -232,121 +285,108 @@ impl Pool {
             record,
             name,
             target,
-            settings,
             clock,
             generation: AtomicU64::new(0),
             opening_fails: AtomicBool::new(false),
-            tenancies: Mutex::default(),
+            places: Places::new(settings.max),
+            sessions: Mutex::default(),
+            settings,
         });
-        let inner = managed::Pool::builder(Manager(Arc::clone(&shared)))
-            .max_size(shared.settings.max.max(1))
-            .queue_mode(QueueMode::Lifo)
-            .runtime(deadpool::Runtime::Tokio1)
-            .build()
-            .map_err(|error| PoolSetupError(error.to_string()))?;
+        let pool = Self(Arc::new(Owner(shared)));
         if tokio::runtime::Handle::try_current().is_ok() {
-            tokio::spawn(housekeep(inner.weak(), Arc::downgrade(&shared)));
+            tokio::spawn(housekeep(Arc::downgrade(&pool.0), pool.settings().leak_after / 4));
         }
-        Ok(Self { inner, shared })
+        Ok(pool)
+    }
+
+    fn shared(&self) -> &Arc<Shared> {
+        &self.0.0
     }
 
     /// A session of one's own until the lease is dropped. `borrower` names the caller in leak reports.
     pub async fn acquire(&self, borrower: &'static str) -> Result<Lease, AcquireError> {
-        self.acquire_from(borrower, self.shared.clock.now()).await
+        let now = self.shared().clock.now();
+        match self.acquire_at_once(borrower, now) {
+            Some(lease) => Ok(lease),
+            None => self.acquire_in_turn(borrower, now).await,
+        }
     }
 
-    /// The same for who knows what time it is.
-    pub(super) async fn acquire_from(
+    /// A session that lies ready, for who knows what time it is. Nobody waits, so that no time passes that
+    /// would be worth a look at the clock.
+    pub(super) fn acquire_at_once(&self, borrower: &'static str, now: Stamp) -> Option<Lease> {
+        let session = self.shared().ready()?;
+        self.record().wait.observe(Duration::ZERO);
+        Some(Lease::new(session, borrower, now))
+    }
+
+    /// A session for who has waited since `began`, when none lay ready.
+    pub(super) async fn acquire_in_turn(
         &self,
         borrower: &'static str,
         began: Stamp,
     ) -> Result<Lease, AcquireError> {
-        let shared = &self.shared;
-        // Most of the time one is free. Then no timer is needed and nobody waited, so that no time has
-        // passed that would be worth a look at the clock.
-        let timeouts = shared.settings.timeouts(Duration::ZERO);
-        let mut free = pin!(self.inner.timeout_get(&timeouts));
-        let at_once = poll_fn(|context| Poll::Ready(free.as_mut().poll(context))).await;
-        let (got, now) = if let Poll::Ready(Ok(session)) = at_once {
-            (Ok(session), began)
-        } else {
-            let got = match at_once {
-                Poll::Ready(Err(PoolError::Timeout(TimeoutType::Wait))) => {
-                    let timeouts = shared.settings.timeouts(shared.settings.wait);
-                    self.inner.timeout_get(&timeouts).await
-                }
-                Poll::Ready(got) => got,
-                Poll::Pending => free.await,
-            };
-            (got, shared.clock.now())
-        };
+        let shared = self.shared();
+        let got = shared.wait().await;
+        let now = shared.clock.now();
         let waited = now.since(began);
         shared.record.wait.observe(waited);
         match got {
             Ok(session) => Ok(Lease::new(session, borrower, now)),
-            Err(PoolError::Backend(error)) => Err(AcquireError::Connect(error)),
-            Err(PoolError::Timeout(TimeoutType::Wait)) => {
+            Err(Missed::Waited) => {
                 shared.record.timeouts.inc();
                 Err(AcquireError::Waited { after: waited, max: shared.settings.max })
             }
-            Err(PoolError::Timeout(_)) => Err(AcquireError::Stuck),
-            // No hook of ours fails, and a runtime was named.
-            Err(
-                PoolError::Closed | PoolError::NoRuntimeSpecified | PoolError::PostCreateHook(_),
-            ) => Err(AcquireError::Closed),
+            Err(Missed::Connect(error)) => Err(AcquireError::Connect(error)),
+            Err(Missed::Stuck) => Err(AcquireError::Stuck),
+            Err(Missed::Closed) => Err(AcquireError::Closed),
         }
     }
 
     /// The pool as it is now.
     pub fn status(&self) -> Status {
-        let status = self.inner.status();
-        let now = self.shared.clock.now();
-        let held = |tenancy: &Weak<Tenancy>| Some(tenancy.upgrade()?.held(now)?.1);
+        let shared = self.shared();
+        let (counts, now) = (shared.places.counts(), shared.clock.now());
+        let held = |session: Arc<Session>| Some(session.tenancy.held(now)?.1);
         Status {
-            max: status.max_size,
-            open: status.size,
-            idle: status.available.min(status.size),
-            in_use: status.size.saturating_sub(status.available),
-            waiting: status.waiting,
-            longest_lease: self
-                .shared
-                .tenancies()
-                .iter()
-                .filter_map(held)
-                .max()
-                .unwrap_or_default(),
+            max: shared.settings.max.max(1),
+            open: counts.open,
+            idle: counts.idle,
+            in_use: counts.open - counts.idle,
+            waiting: counts.waiting + counts.opening,
+            longest_lease: shared.living().into_iter().filter_map(held).max().unwrap_or_default(),
         }
     }
 
     /// True while connections are asked for and none can be opened: then whoever waits for a session in
     /// vain waits for the server, not for other callers.
     pub(super) fn opening_fails(&self) -> bool {
-        self.shared.opening_fails.load(Relaxed)
+        self.shared().opening_fails.load(Relaxed)
     }
 
     /// What was counted.
     pub fn record(&self) -> &Record {
-        &self.shared.record
+        &self.shared().record
     }
 
     /// Its name, usually the database's.
     pub fn name(&self) -> &Text {
-        &self.shared.name
+        &self.shared().name
     }
 
     /// Its rules.
     pub fn settings(&self) -> &Settings {
-        &self.shared.settings
+        &self.shared().settings
     }
 
     /// Closes every session as soon as nobody holds it: all lead to the wrong server.
     pub fn outdate(&self) {
-        self.shared.generation.fetch_add(1, Relaxed);
+        self.shared().generation.fetch_add(1, Relaxed);
     }
 
     /// Refuses new leases and closes idle sessions.
     pub fn close(&self) {
-        self.inner.close();
+        self.shared().places.close();
     }
 }
 
@@ -368,21 +408,19 @@ fn limit_statements(target: &mut conninfo::Settings, limit: Duration) {
 }
 
 /// Closes what idles or has expired, and reports leaks; ends with the pool.
-async fn housekeep(pool: managed::WeakPool<Manager>, shared: Weak<Shared>) {
-    let every = shared
-        .upgrade()
-        .map_or(Duration::ZERO, |shared| shared.settings.leak_after / 4)
-        .clamp(Duration::from_millis(50), Duration::from_secs(5));
+async fn housekeep(pool: Weak<Owner>, every: Duration) {
+    let every = every.clamp(Duration::from_millis(50), Duration::from_secs(5));
     let mut ticks = tokio::time::interval(every);
     loop {
         ticks.tick().await;
-        let (Some(pool), Some(shared)) = (pool.upgrade(), shared.upgrade()) else { return };
-        let (now, generation) = (shared.clock.now(), shared.generation.load(Relaxed));
+        let Some(pool) = pool.upgrade() else { return };
+        let shared = &pool.0;
+        let now = shared.clock.now();
         shared.report_leaks(now);
-        pool.retain(|session, metrics| {
-            let idle = metrics.last_used() >= shared.settings.idle;
+        shared.places.weed(|session| {
+            let idle = session.tenancy.idle(now) >= shared.settings.idle;
             let reason = session
-                .unfit(generation)
+                .unfit()
                 .or(idle.then_some("idle"))
                 .or(session.has_expired(now).then_some("expired"));
             if let Some(reason) = reason {

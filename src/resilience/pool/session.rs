@@ -1,4 +1,4 @@
-//! A pooled session, and how the pool makes and re-uses one.
+//! A pooled session: how it is made, and whether it can be used again.
 
 use std::{
     collections::HashMap,
@@ -9,7 +9,6 @@ use std::{
     time::Duration,
 };
 
-use deadpool::managed::{self, Metrics, RecycleError, RecycleResult};
 use tokio_postgres::{Error, Statement};
 
 use super::{Shared, alarm::Alarm, residue::leaves_something};
@@ -37,12 +36,15 @@ const RESET: &str = "CLOSE ALL; SET SESSION AUTHORIZATION DEFAULT; RESET ALL; UN
 pub(super) struct Session {
     pub(super) connection: Connection,
     pub(super) shared: Arc<Shared>,
-    statements: Mutex<HashMap<Box<str>, Prepared>>,
-    pub(super) tenancy: Arc<Tenancy>,
+    statements: Mutex<Statements>,
+    pub(super) tenancy: Tenancy,
     pub(super) alarm: Alarm,
     expires: Stamp,
     generation: u64,
 }
+
+/// Prepared statements by their text.
+type Statements = HashMap<Box<str>, Prepared, foldhash::fast::RandomState>;
 
 /// A prepared statement, and whether it leaves something behind in its session.
 #[derive(Clone, Debug)]
@@ -56,6 +58,8 @@ pub(super) struct Prepared {
 pub(super) struct Tenancy {
     /// In nanoseconds; 0: nobody does.
     since: AtomicU64,
+    /// When the last one ended, in nanoseconds.
+    ended: AtomicU64,
     borrower: Mutex<&'static str>,
     reported: AtomicBool,
 }
@@ -67,8 +71,14 @@ impl Tenancy {
         self.since.store(now.nanos().max(1), Relaxed);
     }
 
-    pub(super) fn end(&self) {
+    pub(super) fn end(&self, now: Stamp) {
+        self.ended.store(now.nanos(), Relaxed);
         self.since.store(0, Relaxed);
+    }
+
+    /// How long nobody has held it.
+    pub(super) fn idle(&self, now: Stamp) -> Duration {
+        now.since(Stamp::from_nanos(self.ended.load(Relaxed)))
     }
 
     /// Who holds it, and for how long; `None` when nobody does.
@@ -85,16 +95,38 @@ impl Tenancy {
 }
 
 impl Session {
-    fn statements(&self) -> MutexGuard<'_, HashMap<Box<str>, Prepared>> {
+    /// Opens one.
+    pub(super) async fn open(shared: &Arc<Shared>) -> Result<Arc<Self>, ConnectError> {
+        let generation = shared.generation.load(Relaxed);
+        // Stays until one succeeds, also when this attempt is dropped because its caller's time is over.
+        shared.opening_fails.store(true, Relaxed);
+        let connection = connect(&shared.target, shared.settings.connect).await?;
+        shared.opening_fails.store(false, Relaxed);
+        shared.record.opened.inc();
+        let session = Arc::new(Self {
+            connection,
+            shared: Arc::clone(shared),
+            statements: Mutex::default(),
+            tenancy: Tenancy::default(),
+            alarm: Alarm::default(),
+            expires: shared.clock.now().plus(shared.settings.lifetime()),
+            generation,
+        });
+        shared.sessions().push(Arc::downgrade(&session));
+        Ok(session)
+    }
+
+    fn statements(&self) -> MutexGuard<'_, Statements> {
         self.statements.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The prepared form of a statement, from the session's own cache when it is there.
+    /// The prepared form of a statement that was prepared before.
+    pub(super) fn known(&self, sql: &str) -> Option<Prepared> {
+        self.statements().get(sql).cloned()
+    }
+
+    /// Prepares a statement and keeps it.
     pub(super) async fn prepare(&self, sql: &str) -> Result<Prepared, Error> {
-        let known = self.statements().get(sql).cloned();
-        if let Some(prepared) = known {
-            return Ok(prepared);
-        }
         let statement = self.connection.client.prepare(sql).await?;
         let prepared = Prepared { statement, dirty: leaves_something(sql) };
         let mut statements = self.statements();
@@ -118,7 +150,13 @@ impl Session {
         Ok(())
     }
 
-    /// It leaves the pool: counted and logged, closed when it is dropped.
+    /// It leaves the pool: its place is free, and it is closed when it is dropped.
+    pub(super) fn retire(&self, reason: &'static str) {
+        self.closed(reason);
+        self.shared.places.lost();
+    }
+
+    /// Counts and logs that it leaves the pool.
     pub(super) fn closed(&self, reason: &'static str) {
         let shared = &self.shared;
         shared.record.closed.with_label_values(&[reason]).inc();
@@ -131,62 +169,16 @@ impl Session {
     }
 
     /// Why the session cannot be used again.
-    pub(super) fn unfit(&self, generation: u64) -> Option<&'static str> {
+    pub(super) fn unfit(&self) -> Option<&'static str> {
         if self.connection.client.is_closed() {
             Some("broken")
         } else {
-            (self.generation != generation).then_some("outdated")
+            (self.generation != self.shared.generation.load(Relaxed)).then_some("outdated")
         }
     }
 
     /// True when its lifetime is over. Looked at when it comes back, where the time is known anyway.
     pub(super) fn has_expired(&self, now: Stamp) -> bool {
         now >= self.expires
-    }
-}
-
-/// Opens sessions for the pool and looks at them before they are used again.
-#[derive(Debug)]
-pub(super) struct Manager(pub(super) Arc<Shared>);
-
-impl managed::Manager for Manager {
-    /// Boxed: it is some hundred bytes, and a lease would carry them from hand to hand ten times.
-    type Type = Box<Session>;
-    type Error = ConnectError;
-
-    async fn create(&self) -> Result<Box<Session>, ConnectError> {
-        let shared = &self.0;
-        let generation = shared.generation.load(Relaxed);
-        // Stays until one succeeds, also when this attempt is dropped because its caller's time is over.
-        shared.opening_fails.store(true, Relaxed);
-        // Boxed: every call would carry the room for it, and few open a connection.
-        let connection = Box::pin(connect(&shared.target, shared.settings.connect)).await?;
-        shared.opening_fails.store(false, Relaxed);
-        shared.record.opened.inc();
-        let tenancy = Arc::new(Tenancy::default());
-        shared.tenancies().push(Arc::downgrade(&tenancy));
-        Ok(Box::new(Session {
-            connection,
-            shared: Arc::clone(shared),
-            statements: Mutex::default(),
-            tenancy,
-            alarm: Alarm::default(),
-            expires: shared.clock.now().plus(shared.settings.lifetime()),
-            generation,
-        }))
-    }
-
-    async fn recycle(
-        &self,
-        session: &mut Box<Session>,
-        _: &Metrics,
-    ) -> RecycleResult<ConnectError> {
-        match session.unfit(self.0.generation.load(Relaxed)) {
-            Some(reason) => {
-                session.closed(reason);
-                Err(RecycleError::message(reason))
-            }
-            None => Ok(()),
-        }
     }
 }
