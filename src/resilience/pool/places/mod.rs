@@ -33,7 +33,7 @@ pub(super) struct Places<T> {
     /// Changes, like `quiet`, only while the queue is locked.
     closed: AtomicBool,
     shelves: [Shelf<T>; SEATS],
-    /// May be held while a shelf is locked, never the other way round.
+    /// Who holds it may lock a shelf; who holds a shelf locks nothing.
     queue: Mutex<Queue<T>>,
 }
 
