@@ -32,8 +32,9 @@ const BEHIND: &str = "HOWDAH_TEST_DIE_BEHIND_LINE";
 
 /// Where the driver is killed within a step: all places between two lines of the journal, and those at which
 /// something is on its way. The same stands before the line of a look as behind the answer before it; behind that
-/// line as before the answer; behind that of a started job as before that of its end.
-fn deaths(step: &Step) -> Vec<(&'static str, &'static str)> {
+/// line as before the answer, which is lost once for each kind of step of a guide; behind that of a started job as
+/// before that of its end.
+fn deaths(step: &Step, new: bool) -> Vec<(&'static str, &'static str)> {
     let mut deaths = Vec::new();
     match &step.kind {
         Kind::Act { planned, .. } => {
@@ -48,14 +49,24 @@ fn deaths(step: &Step) -> Vec<(&'static str, &'static str)> {
                 (BEHIND, "ended"),
             ]);
         }
-        _ => deaths.extend([(BEFORE, ANSWERS), (BEHIND, ANSWERS)]),
+        _ => {
+            if new {
+                deaths.push((BEFORE, ANSWERS));
+            }
+            deaths.push((BEHIND, ANSWERS));
+        }
     }
     deaths
 }
 
 const ANSWERS: &str = "accept choose enter skip";
 
+/// What kind of step it is, and whether it looks.
+type Sort = (std::mem::Discriminant<Kind>, bool);
+
+#[derive(Default)]
 struct Matrix {
+    kinds: Mutex<Vec<(&'static str, Sort)>>,
     met: Mutex<BTreeSet<(&'static str, usize)>>,
     rows: Mutex<Vec<String>>,
 }
@@ -66,6 +77,15 @@ impl Matrix {
         self.rows.lock().expect("whole").push(row);
     }
 
+    /// True for the first step of its kind in that guide.
+    fn is_new_kind(&self, way: &Way, step: &Step) -> bool {
+        let kind = (std::mem::discriminant(&step.kind), step.look.is_some());
+        let mut kinds = self.kinds.lock().expect("whole");
+        let new = !kinds.contains(&(way.guide, kind));
+        kinds.push((way.guide, kind));
+        new
+    }
+
     fn is_due(&self, way: &Way, at: usize) -> bool {
         !self.met.lock().expect("whole").contains(&(way.guide, at))
     }
@@ -73,7 +93,7 @@ impl Matrix {
 
 #[test]
 fn drivers_and_jobs_are_killed_at_each_step_of_each_guide() {
-    let matrix = Matrix { met: Mutex::default(), rows: Mutex::default() };
+    let matrix = Matrix::default();
     walk_all(&|way, stage| {
         begin(way, stage);
         while !matches!(stage.run().state.phase, Phase::Over(_)) {
@@ -126,11 +146,12 @@ fn go_over_a_step(way: &Way, stage: &Stage<'_>, matrix: &Matrix) {
     let spec = way.spec();
     let step = &spec.steps[at];
     let due = matrix.met.lock().expect("whole").insert((way.guide, at));
-    let dying = if due { format!("{0}-1:0 {0}-2:2 {0}-3:1-", step.id) } else { String::new() };
+    let dying = if due { dying(step) } else { String::new() };
     let job_dies = ("HOWDAH_TEST_JOB_DIES", dying.as_str());
     if due {
-        for (variable, event) in deaths(step) {
+        for (variable, event) in deaths(step, matrix.is_new_kind(way, step)) {
             let (code, said) = drive(way, stage, &resume, &[(variable, event), job_dies], &|| true);
+            let event = if event == ANSWERS { "answer" } else { event };
             let death = format!(
                 "driver {} '{event}'",
                 if variable == BEFORE { "before" } else { "behind" }
@@ -159,6 +180,12 @@ fn go_over_a_step(way: &Way, stage: &Stage<'_>, matrix: &Matrix) {
     if due {
         the_dead_jobs_are_told(way, stage, step, &said, matrix);
     }
+}
+
+/// Where the jobs of a step are killed, one after the other: as soon as it runs, and in its midst, where it has a
+/// second step. One that dies when all is done and not told is for `guides_lost`.
+fn dying(step: &Step) -> String {
+    format!("{0}-1:0 {0}-2:2", step.id)
 }
 
 fn in_words(phase: &Phase) -> &'static str {

@@ -15,7 +15,7 @@ use portable_pty::{Child, CommandBuilder, MasterPty, PtySize, native_pty_system}
 use rustix::{
     fs::{Mode, OFlags},
     process::{Pid, Signal, kill_process},
-    termios::{OptionalActions, tcgetattr, tcsetattr},
+    termios::{OptionalActions, QueueSelector, tcflush, tcgetattr, tcsetattr},
 };
 use tempfile::TempDir;
 
@@ -206,9 +206,28 @@ impl Robot {
     }
 
     /// Closes the terminal, as a lost connection does. Needs [`Robot::stop_reading`] before.
+    ///
+    /// The keyboard types a line feed and an end of file when it is dropped, which no lost connection does. The
+    /// program is frozen meanwhile, and what it has not read is thrown away.
     pub fn close(&mut self) {
+        let pid = self.pid();
+        let frozen = kill_process(pid, Signal::STOP).is_ok();
+        if frozen && cfg!(target_os = "linux") {
+            let stat = format!("/proc/{}/stat", pid.as_raw_nonzero());
+            wait_until("the program to be frozen", || {
+                let stat = std::fs::read_to_string(&stat).unwrap_or_default();
+                stat.rsplit_once(')')
+                    .is_none_or(|(_, rest)| rest.trim_start().starts_with(['T', 'Z']))
+            });
+        }
+        let device = self.device();
         self.keyboard = None;
+        thread::sleep(Duration::from_millis(50));
+        let _ = tcflush(&device, QueueSelector::IFlush);
+        drop(device);
         self.master = None;
+        // It may have ended meanwhile.
+        let _ = kill_process(pid, Signal::CONT);
     }
 
     /// True while the program runs.

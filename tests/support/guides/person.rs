@@ -28,6 +28,18 @@ pub enum Ask {
     Over,
 }
 
+impl Ask {
+    /// The same question, wherever the selection is.
+    fn is_same(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Choose { options: these, .. }, Self::Choose { options: those, .. }) => {
+                these == those
+            }
+            _ => self == other,
+        }
+    }
+}
+
 /// A page that waits for an answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Asked {
@@ -154,8 +166,10 @@ impl Person {
 pub fn on_screen(screen: &str) -> Option<Asked> {
     let inner = |row: &str| row.trim_matches(|c: char| c == '│' || c.is_whitespace()).to_owned();
     let rows: Vec<String> = screen.lines().map(inner).collect();
-    let number = rows.get(3)?.rsplit_once("step ")?.1.parse().ok()?;
-    let title = rows.get(4)?.clone();
+    // What is wrong with the server stands above the page.
+    let page = rows.get(rows.iter().position(|row| row.starts_with('┌'))?..)?;
+    let number = page.get(1)?.rsplit_once("step ")?.1.parse().ok()?;
+    let title = page.get(2)?.clone();
     let has = |words: &str| rows.iter().any(|row| row == words);
     let asks = |begin: &str| rows.iter().position(|row| row.starts_with(begin));
     let typed = rows.iter().find_map(|row| row.strip_prefix("Type ")?.strip_suffix(" to do it"));
@@ -192,7 +206,8 @@ pub fn on_screen(screen: &str) -> Option<Asked> {
 pub fn next_on_screen(robot: &Robot, before: Option<&Asked>) -> Asked {
     let differs = |asked: &Asked| {
         before.is_none_or(|before| {
-            (before.number, &before.title, &before.ask) != (asked.number, &asked.title, &asked.ask)
+            (before.number, &before.title) != (asked.number, &asked.title)
+                || !before.ask.is_same(&asked.ask)
         })
     };
     let read = |robot: &Robot| robot.look(|seen| on_screen(&seen.text())).filter(differs);
