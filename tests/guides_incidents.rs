@@ -132,7 +132,7 @@ impl Seat {
             let asked = said.get(since..).unwrap_or_default();
             if asked.ends_with("> ") || asked.ends_with("reason: ") {
                 if !asked.ends_with("reason: ") {
-                    step = asked.to_owned();
+                    asked.clone_into(&mut step);
                 }
                 let line = answer(asked, &step, answers);
                 since = said.len();

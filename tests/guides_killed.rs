@@ -36,25 +36,22 @@ const BEHIND: &str = "HOWDAH_TEST_DIE_BEHIND_LINE";
 /// before that of its end.
 fn deaths(step: &Step, new: bool) -> Vec<(&'static str, &'static str)> {
     let mut deaths = Vec::new();
-    match &step.kind {
-        Kind::Act { planned, .. } => {
-            if *planned {
-                deaths.push((BEHIND, "planned"));
-            }
-            deaths.extend([
-                (BEFORE, "confirm"),
-                (BEHIND, "confirm"),
-                (BEFORE, "started"),
-                (BEFORE, "ended"),
-                (BEHIND, "ended"),
-            ]);
+    if let Kind::Act { planned, .. } = &step.kind {
+        if *planned {
+            deaths.push((BEHIND, "planned"));
         }
-        _ => {
-            if new {
-                deaths.push((BEFORE, ANSWERS));
-            }
-            deaths.push((BEHIND, ANSWERS));
+        deaths.extend([
+            (BEFORE, "confirm"),
+            (BEHIND, "confirm"),
+            (BEFORE, "started"),
+            (BEFORE, "ended"),
+            (BEHIND, "ended"),
+        ]);
+    } else {
+        if new {
+            deaths.push((BEFORE, ANSWERS));
         }
+        deaths.push((BEHIND, ANSWERS));
     }
     deaths
 }

@@ -58,7 +58,8 @@ pub fn holders(space: &Space, target: &str) -> Vec<Holder> {
     }
     for slot in &space.slots {
         let keeps = slot.keeps.unwrap_or(0).unsigned_abs();
-        if keeps < SLOT && !(much_wal && !slot.active) {
+        let may_be_why = much_wal && !slot.active;
+        if keeps < SLOT && !may_be_why {
             continue;
         }
         let (use_, act) = if slot.active {

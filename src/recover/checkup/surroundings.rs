@@ -141,7 +141,7 @@ pub(super) fn amcheck(orders: &Orders<'_>, observer: &dyn Observer) -> Result<Se
     let mut seen = Seen::default();
     for (database, name) in restored(orders) {
         let session = Session::open_database(orders.settings, &name)?;
-        seen.what = structure::extent(session.version).to_owned();
+        structure::extent(session.version).clone_into(&mut seen.what);
         let tool = Tool::new(orders.binaries.program("pg_amcheck")).args(["--no-dependent-toast"]);
         let tool = libpq::connecting(tool, orders.settings, session.host(), Some(&name));
         // It takes the database as its argument: a name in the environment it reads as a connection string.

@@ -95,7 +95,7 @@ impl<T> Places<T> {
 
     /// What lies ready, unless others have been waiting for it.
     pub(super) fn take(&self) -> Option<T> {
-        if self.quiet.load(Relaxed) { self.from_a_shelf() } else { None }
+        if self.quiet.load(Relaxed) { self.off_a_shelf() } else { None }
     }
 
     /// Waits for one's turn. Dropped before it comes, it leaves the queue.
@@ -190,7 +190,7 @@ impl<T> Places<T> {
             if queue.waiters.is_empty() {
                 return None;
             }
-            let handed = self.from_a_shelf();
+            let handed = self.off_a_shelf();
             if handed.is_none() {
                 if queue.open + queue.opening >= self.max {
                     return None;
@@ -213,7 +213,7 @@ impl<T> Places<T> {
         })
     }
 
-    fn from_a_shelf(&self) -> Option<T> {
+    fn off_a_shelf(&self) -> Option<T> {
         let own = seat();
         (own..own + SEATS).find_map(|number| self.shelf(number % SEATS).pop())
     }
@@ -246,7 +246,10 @@ impl<T> Default for Shelf<T> {
 
 impl<T> fmt::Debug for Places<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Places").field("max", &self.max).field("counts", &self.counts()).finish()
+        f.debug_struct("Places")
+            .field("max", &self.max)
+            .field("counts", &self.counts())
+            .finish_non_exhaustive()
     }
 }
 

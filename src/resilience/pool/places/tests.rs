@@ -243,24 +243,23 @@ async fn no_thing_and_no_wakeup_is_lost_among_threads() {
                     if served == 500 {
                         return;
                     }
-                    let thing = match places.take() {
-                        Some(thing) => thing,
-                        None => {
-                            // Every third one has little patience.
-                            let patience = if round % 3 == 0 { 20 } else { 60_000_000 };
-                            let patience = Duration::from_micros(patience);
-                            match tokio::time::timeout(patience, places.turn()).await {
-                                Ok(Ok(Turn::Ready(thing))) => thing,
-                                Ok(Ok(Turn::Open(_))) if round % 7 == 0 => continue,
-                                Ok(Ok(Turn::Open(opening))) => {
-                                    opening.done();
-                                    caller
-                                }
-                                Ok(Err(Closed)) => panic!("closed by nobody"),
-                                Err(_) => {
-                                    assert!(round % 3 == 0, "a minute is over: forgotten");
-                                    continue;
-                                }
+                    let thing = if let Some(thing) = places.take() {
+                        thing
+                    } else {
+                        // Every third one has little patience.
+                        let patience = if round % 3 == 0 { 20 } else { 60_000_000 };
+                        let patience = Duration::from_micros(patience);
+                        match tokio::time::timeout(patience, places.turn()).await {
+                            Ok(Ok(Turn::Ready(thing))) => thing,
+                            Ok(Ok(Turn::Open(_))) if round % 7 == 0 => continue,
+                            Ok(Ok(Turn::Open(opening))) => {
+                                opening.done();
+                                caller
+                            }
+                            Ok(Err(Closed)) => panic!("closed by nobody"),
+                            Err(_) => {
+                                assert!(round % 3 == 0, "a minute is over: forgotten");
+                                continue;
                             }
                         }
                     };
@@ -270,9 +269,9 @@ async fn no_thing_and_no_wakeup_is_lost_among_threads() {
                     }
                     lent.fetch_sub(1, SeqCst);
                     if round % 11 == 0 {
-                        places.lost()
+                        places.lost();
                     } else {
-                        places.put(thing)
+                        places.put(thing);
                     }
                     served += 1;
                 }
