@@ -4,7 +4,6 @@
 
 mod support;
 #[path = "support/bouncer.rs"]
-#[allow(dead_code, reason = "shared with other tests")]
 mod support_bouncer;
 #[path = "support/watching.rs"]
 mod watching;
