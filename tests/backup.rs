@@ -776,7 +776,7 @@ fn every_change_stands_in_the_ledger() {
             "backup.verify begun",
             "backup.verify done",
             "backup.run begun",
-            "backup.run failed",
+            "backup.run refused",
             "backup.expire begun",
             "backup.expire done"
         ]

@@ -314,7 +314,7 @@ fn hung_server(seat: &Seat) {
         &said,
         &[
             "hung: a signal has stopped its processes",
-            "in state: T",
+            "D: waits for a disk): T",
             "it answers: true  ok",
             "that is: well  ok",
         ],

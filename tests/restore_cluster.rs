@@ -386,12 +386,12 @@ fn nothing_live_is_touched_and_a_plan_changes_nothing() {
         chown(&estate.archive, Some(0), Some(0)).expect("taken away");
         fs::set_permissions(&estate.archive, fs::Permissions::from_mode(0o700)).expect("shut");
         let (code, _, said) = into(&estate.path("new"), "23999");
-        assert_eq!(code, 77, "{said}");
+        assert_eq!(code, 78, "{said}");
         let who = format!("the server would run as '{}'", account.name);
         assert!(said.contains(&who) && said.contains("Permission denied"), "{said}");
         assert!(!estate.path("new").exists());
         let (code, _, said) = estate.run(&["prove"]);
-        assert_eq!((code, said.contains(&who)), (77, true), "{said}");
+        assert_eq!((code, said.contains(&who)), (78, true), "{said}");
     }
 }
 

@@ -14,7 +14,7 @@ use crate::{
 /// that is ours, or where no archived WAL is needed.
 ///
 /// # Errors
-/// [`Kind::Refused`], with what the command said, when that account cannot.
+/// [`Kind::Config`], with what the command said, when that account cannot: it says nothing about the backup.
 pub fn by_the_server(archive: &dyn Archive, chain: &Chain) -> Result<()> {
     let (Some(account), Some(newest)) = (Account::for_servers()?, chain.links.last()) else {
         return Ok(());
@@ -38,7 +38,7 @@ pub fn by_the_server(archive: &dyn Archive, chain: &Chain) -> Result<()> {
         archive.describe(),
         Text::foreign(said)
     );
-    Err(Fault::new(Kind::Refused, what).remedy(format!(
+    Err(Fault::new(Kind::Config, what).remedy(format!(
         "run this as '{0}', or let '{0}' read what it names: files of a repository are for their owner alone, \
          and `chown -R {0}` gives them away",
         account.name

@@ -9,15 +9,18 @@ use std::{
 };
 
 use howdah::{
+    base::clock::Clock,
     guide::{library, spec::Guide},
     sandbox::Incident,
 };
 
 use super::{
+    SOON,
     person::Say,
     shop::Shop,
     stage::{ROWS, Stage, bank},
 };
+use crate::support::eventually;
 
 /// One way through a guide.
 pub struct Way {
@@ -38,19 +41,32 @@ pub struct Way {
 pub enum Lane {
     /// Changes how the server archives.
     Archive,
+    /// Takes WAL away, and backups.
+    Backups,
     Dropped,
     Deleted,
     Cluster,
     Breaker,
     Locks,
-    /// Freezes the server, and pauses what leads to it.
-    Trouble,
+    Disk,
+    Rollout,
+    /// Pauses what leads to the server.
+    Paused,
+    /// Freezes the server.
+    Frozen,
 }
 
 impl Lane {
     /// Those that leave the archive alone.
-    const BANK: [Self; 5] =
-        [Self::Dropped, Self::Deleted, Self::Cluster, Self::Breaker, Self::Locks];
+    const BANK: [Self; 7] = [
+        Self::Dropped,
+        Self::Deleted,
+        Self::Cluster,
+        Self::Breaker,
+        Self::Rollout,
+        Self::Locks,
+        Self::Disk,
+    ];
 }
 
 impl Way {
@@ -120,11 +136,11 @@ fn backups(stage: &Stage<'_>) -> i64 {
 fn held(stage: &mut Stage<'_>) {
     let sign = ["--apply", "--confirm", "api-1", "--reason", "forgotten"];
     stage.shop.said(&[&["breaker", "set", "api-1", "forced-open"][..], &sign].concat());
-    free(stage);
+    free(stage, "api-1");
 }
 
-fn free(stage: &mut Stage<'_>) {
-    stage.remember(stage.breaker("api-1")["mode_changes"].as_i64().expect("a number"));
+fn free(stage: &mut Stage<'_>, breaker: &str) {
+    stage.remember(stage.breaker(breaker)["mode_changes"].as_i64().expect("a number"));
 }
 
 /// Its mode was changed so often, no oftener, and its rules decide again.
@@ -144,7 +160,10 @@ fn served(stage: &Stage<'_>) {
 
 /// A segment between the newest physical backup and now is gone from the repository.
 fn lose_wal(stage: &mut Stage<'_>) {
-    stage.shop.demo.inject(Incident::MissingWal).expect("it is gone");
+    eventually("one in the midst of the archive goes", SOON, || {
+        stage.shop.sql("select txid_current(); select pg_switch_wal()");
+        stage.shop.demo.inject(Incident::MissingWal).is_ok()
+    });
     stage.remember(backups(stage));
 }
 
@@ -158,7 +177,7 @@ pub const WAYS: &[Way] = &[
     Way {
         guide: "wal-check",
         name: "all",
-        lane: Lane::Archive,
+        lane: Lane::Backups,
         prepare: |stage| stage.remember(stage.archived()),
         // The demo's own archive command is not the one that the set-up would write.
         says: |_| vec![("Is archiving set up", KNOWN)],
@@ -213,7 +232,7 @@ pub const WAYS: &[Way] = &[
     Way {
         guide: "backup-failing",
         name: "logical",
-        lane: Lane::Archive,
+        lane: Lane::Backups,
         prepare: |stage| stage.remember(backups(stage)),
         says: |_| {
             vec![
@@ -228,7 +247,7 @@ pub const WAYS: &[Way] = &[
     Way {
         guide: "wal-check",
         name: "gap",
-        lane: Lane::Archive,
+        lane: Lane::Backups,
         prepare: lose_wal,
         says: |_| {
             vec![
@@ -320,7 +339,7 @@ pub const WAYS: &[Way] = &[
         guide: "breaker",
         name: "disabled",
         lane: Lane::Breaker,
-        prepare: free,
+        prepare: |stage| free(stage, "api-1"),
         says: |_| {
             vec![
                 ("Which breaker?", choose("api-1")),
@@ -333,7 +352,7 @@ pub const WAYS: &[Way] = &[
         guide: "breaker",
         name: "forced",
         lane: Lane::Breaker,
-        prepare: free,
+        prepare: |stage| free(stage, "api-1"),
         says: |_| {
             vec![
                 ("Which breaker?", choose("api-1")),
@@ -345,13 +364,13 @@ pub const WAYS: &[Way] = &[
     Way {
         guide: "breaker-rollout",
         name: "back",
-        lane: Lane::Breaker,
-        prepare: free,
+        lane: Lane::Rollout,
+        prepare: |stage| free(stage, "api-2"),
         says: |_| {
-            vec![("Which breaker?", choose("api-1")), ("Does it stay, or go back?", choose("Back"))]
+            vec![("Which breaker?", choose("api-2")), ("Does it stay, or go back?", choose("Back"))]
         },
         holds: |stage| {
-            let breaker = stage.breaker("api-1");
+            let breaker = stage.breaker("api-2");
             assert_eq!(breaker["mode"], "disabled", "{breaker}");
             assert_eq!(breaker["mode_changes"], stage.remembered() + 3, "{breaker}");
         },
@@ -419,7 +438,7 @@ pub const WAYS: &[Way] = &[
     Way {
         guide: "hold-callers",
         name: "pause",
-        lane: Lane::Trouble,
+        lane: Lane::Paused,
         prepare: nothing,
         says: |_| vec![("Which database", choose("app")), ("or serve it again?", choose("Pause"))],
         holds: served,
@@ -427,19 +446,22 @@ pub const WAYS: &[Way] = &[
     Way {
         guide: "disk-filling",
         name: "slot",
-        lane: Lane::Trouble,
+        lane: Lane::Disk,
         prepare: |stage| {
             stage.shop.sql("select pg_create_physical_replication_slot('gone_standby', true)");
         },
         says: |_| {
             vec![("Who keeps the room?", choose("A slot")), ("Which slot?", choose("gone_standby"))]
         },
-        holds: |stage| assert_eq!(stage.shop.sql("select count(*) from pg_replication_slots"), "0"),
+        holds: |stage| {
+            let left = "select count(*) from pg_replication_slots where slot_name = 'gone_standby'";
+            assert_eq!(stage.shop.sql(left), "0");
+        },
     },
     Way {
         guide: "disk-filling",
         name: "archiver",
-        lane: Lane::Trouble,
+        lane: Lane::Disk,
         prepare: nothing,
         says: |_| vec![("Who keeps the room?", choose("The archiver"))],
         holds: untouched,
@@ -447,7 +469,7 @@ pub const WAYS: &[Way] = &[
     Way {
         guide: "disk-filling",
         name: "query",
-        lane: Lane::Trouble,
+        lane: Lane::Disk,
         prepare: |stage| stage.sits("sorter", "begin", "select pg_sleep(600)"),
         says: |_| {
             vec![
@@ -460,7 +482,7 @@ pub const WAYS: &[Way] = &[
     Way {
         guide: "disk-filling",
         name: "other",
-        lane: Lane::Trouble,
+        lane: Lane::Disk,
         prepare: nothing,
         says: |_| vec![("Who keeps the room?", choose("Logs, dead rows"))],
         holds: untouched,
@@ -468,8 +490,8 @@ pub const WAYS: &[Way] = &[
     Way {
         guide: "hung-server",
         name: "breaker",
-        lane: Lane::Trouble,
-        prepare: free,
+        lane: Lane::Frozen,
+        prepare: |stage| free(stage, "api-1"),
         says: |_| {
             vec![
                 ("What is to be done first?", choose("Spare it: a breaker")),
@@ -481,7 +503,7 @@ pub const WAYS: &[Way] = &[
     Way {
         guide: "hung-server",
         name: "pause",
-        lane: Lane::Trouble,
+        lane: Lane::Paused,
         prepare: nothing,
         says: |_| {
             vec![
@@ -494,14 +516,14 @@ pub const WAYS: &[Way] = &[
     Way {
         guide: "hung-server",
         name: "wake",
-        lane: Lane::Trouble,
+        lane: Lane::Frozen,
         prepare: |stage| stage.shop.demo.inject(Incident::Hang).expect("frozen"),
         says: |_| vec![("What is to be done first?", choose("Let it go on"))],
         holds: |stage| assert_eq!(stage.shop.sql("select 1"), "1"),
     },
 ];
 
-/// Walks all ways, lane beside lane, on three shops; fails when a guide has no way, or when a step was met on none.
+/// Walks all ways, lane beside lane, on five shops; fails when a guide has no way, or when a step was met on none.
 pub fn walk_all(walk: &(dyn Fn(&Way, &Stage<'_>) + Sync)) {
     let guides = library::guides(Path::new("/nowhere")).expect("all good");
     for guide in &guides {
@@ -514,8 +536,11 @@ pub fn walk_all(walk: &(dyn Fn(&Way, &Stage<'_>) + Sync)) {
             for lane in lanes {
                 scope.spawn(|| {
                     for way in WAYS.iter().filter(|way| way.lane == *lane) {
-                        let stage = way.stage(shop);
+                        let (clock, stage) = (Clock::system(), way.stage(shop));
+                        let began = clock.now();
                         walk(way, &stage);
+                        let took = clock.now().since(began);
+                        println!("{:?}: {} {} took {took:.0?}", way.lane, way.guide, way.name);
                         way.holds(&stage);
                         super::record::nothing_was_done_twice(way, &stage);
                         let answers = stage.run().state.answers;
@@ -528,8 +553,10 @@ pub fn walk_all(walk: &(dyn Fn(&Way, &Stage<'_>) + Sync)) {
     };
     thread::scope(|scope| {
         scope.spawn(|| lanes(&Shop::open(false), &[Lane::Archive]));
+        scope.spawn(|| lanes(&Shop::open(false), &[Lane::Backups]));
         scope.spawn(|| lanes(&bank(), &Lane::BANK));
-        scope.spawn(|| lanes(&Shop::behind_bouncer(), &[Lane::Trouble]));
+        scope.spawn(|| lanes(&Shop::behind_bouncer(), &[Lane::Paused]));
+        scope.spawn(|| lanes(&Shop::behind_bouncer(), &[Lane::Frozen]));
     });
     let met = met.into_inner().expect("whole");
     for guide in &guides {
