@@ -26,6 +26,7 @@ mod recoverable;
 mod repo;
 mod restore;
 mod roster;
+mod seat;
 mod second;
 mod server;
 mod session;

@@ -7,8 +7,9 @@ use super::{
     Cli, Exit, Failure,
     restore::{ApplyArgs, ONLY_A_PLAN, agreed, confirm::confirm, json as as_json, named, recorded},
     say,
+    seat::Seat,
     second::SecondArgs,
-    setup, target,
+    setup,
 };
 use crate::{
     base::{
@@ -17,7 +18,7 @@ use crate::{
         text::{Text, nearest},
         units::bytes,
     },
-    recover::{Fault, Kind, session::Session},
+    recover::{Fault, Kind},
     watch::server::space::{SLOTS, Slot, WAL},
 };
 
@@ -68,20 +69,7 @@ pub fn run(cli: &Cli, what: &SlotCommand) -> Result<Exit, Failure> {
     }
 }
 
-struct Seat {
-    target: Text,
-    read_only: bool,
-    session: Session,
-}
-
 impl Seat {
-    fn take(cli: &Cli, words: Option<&str>) -> Result<Self, Failure> {
-        let plan = target::plan(&setup::config(cli)?, words)?;
-        let session = Session::open(&plan.settings)?;
-        let target = plan.frame.target;
-        Ok(Self { target: target.name, read_only: target.read_only, session })
-    }
-
     fn slots(&self) -> Result<Vec<Slot>, Failure> {
         let rows = self.session.query(SLOTS, &[])?;
         let read = rows.iter().map(Slot::of).collect::<Result<_, _>>();

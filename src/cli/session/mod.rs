@@ -5,10 +5,9 @@ mod signal;
 
 use clap::{Args, Subcommand};
 
-use super::{Cli, Exit, Failure, restore::ApplyArgs, setup, target};
+use super::{Cli, Exit, Failure, restore::ApplyArgs, seat::Seat};
 use crate::{
-    base::text::Text,
-    recover::{Fault, Kind, session::Session},
+    recover::{Fault, Kind},
     watch::server::sessions::{SESSIONS, Sitting},
 };
 
@@ -57,21 +56,7 @@ pub fn run(cli: &Cli, what: &SessionCommand) -> Result<Exit, Failure> {
     }
 }
 
-/// A target with a session of our own on it.
-struct Seat {
-    target: Text,
-    read_only: bool,
-    session: Session,
-}
-
 impl Seat {
-    fn take(cli: &Cli, words: Option<&str>) -> Result<Self, Failure> {
-        let plan = target::plan(&setup::config(cli)?, words)?;
-        let session = Session::open(&plan.settings)?;
-        let target = plan.frame.target;
-        Ok(Self { target: target.name, read_only: target.read_only, session })
-    }
-
     /// Everybody else, as they are now.
     fn sittings(&self) -> crate::recover::Result<Vec<Sitting>> {
         let rows = self.session.query(SESSIONS, &[])?;

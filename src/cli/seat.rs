@@ -1,0 +1,21 @@
+//! Where a command sits that asks the server itself.
+
+use super::{Cli, Failure, setup, target};
+use crate::{base::text::Text, recover::session::Session};
+
+/// A target with a session of our own on it.
+pub(super) struct Seat {
+    pub(super) target: Text,
+    pub(super) read_only: bool,
+    pub(super) session: Session,
+}
+
+impl Seat {
+    /// Opens a session on the target that these words name.
+    pub(super) fn take(cli: &Cli, words: Option<&str>) -> Result<Self, Failure> {
+        let plan = target::plan(&setup::config(cli)?, words)?;
+        let session = Session::open(&plan.settings)?;
+        let target = plan.frame.target;
+        Ok(Self { target: target.name, read_only: target.read_only, session })
+    }
+}
