@@ -1,7 +1,19 @@
 //! Where a command sits that asks the server itself.
 
+use clap::Args;
+
 use super::{Cli, Failure, setup, target};
 use crate::{base::text::Text, recover::session::Session};
+
+/// What lists take.
+#[derive(Args, Clone, Debug)]
+pub struct ListArgs {
+    /// A target of the configuration, a connection URL, or a keyword string
+    pub target: Option<String>,
+    /// Print them as JSON
+    #[arg(long)]
+    pub json: bool,
+}
 
 /// A target with a session of our own on it.
 pub(super) struct Seat {

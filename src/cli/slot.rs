@@ -7,7 +7,7 @@ use super::{
     Cli, Exit, Failure,
     restore::{ApplyArgs, ONLY_A_PLAN, agreed, confirm::confirm, json as as_json, named, recorded},
     say,
-    seat::Seat,
+    seat::{ListArgs, Seat},
     second::SecondArgs,
     setup,
 };
@@ -34,16 +34,6 @@ pub enum SlotCommand {
     List(ListArgs),
     /// Drop a slot that nobody uses, so that its WAL may go; a plan unless told to --apply it
     Drop(DropArgs),
-}
-
-/// What `slot list` takes.
-#[derive(Args, Clone, Debug)]
-pub struct ListArgs {
-    /// A target of the configuration, a connection URL, or a keyword string
-    pub target: Option<String>,
-    /// Print them as JSON
-    #[arg(long)]
-    pub json: bool,
 }
 
 /// What `slot drop` takes.

@@ -66,7 +66,8 @@ impl Postmaster {
         let pid: i32 = lines.next()?.trim().parse().ok()?;
         let data = PathBuf::from(lines.next()?.trim());
         let port = lines.nth(1)?.trim().parse().ok()?;
-        let process = process::find(pid).filter(|process| process.alive() && is_server(process))?;
+        let process =
+            process::find(pid).filter(|process| process.alive() && is_server(&process.command))?;
         Some(Self { process: Identity { pid, started: process.started }, data, port })
     }
 
@@ -111,18 +112,17 @@ impl Postmaster {
 }
 
 /// A number in an old lock file may belong to anybody by now.
-fn is_server(process: &Process) -> bool {
-    let program = process.command.split(' ').next().unwrap_or_default();
+fn is_server(command: &str) -> bool {
+    let program = command.split(' ').next().unwrap_or_default();
     program.ends_with("postgres") || program.ends_with("postmaster")
 }
 
 /// The folder that `-D` names on a server's command line.
 fn data_folder(command: &str) -> Option<PathBuf> {
-    let mut words = command.split(' ');
-    let program = words.next()?;
-    if !program.ends_with("postgres") && !program.ends_with("postmaster") {
+    if !is_server(command) {
         return None;
     }
+    let mut words = command.split(' ').skip(1);
     words.find(|word| *word == "-D")?;
     words.next().map(PathBuf::from)
 }

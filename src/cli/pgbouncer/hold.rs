@@ -32,7 +32,7 @@ pub(super) fn run(cli: &Cli, args: &HoldArgs) -> Result<Exit, Failure> {
     let name = &args.database;
     // Before the pause: it must not be without somebody who ends it for a moment.
     let second = Second::start(cli, args)?;
-    let until = args.until.strftime("%H:%M:%SZ");
+    let until = short(args.until);
     let undo = Cleanup::words("RESUME in PgBouncer").by(["howdah", "pgbouncer", "resume", name]);
     let step =
         observer.step(format!("PAUSE of {name} until {until}"), &undo).map_err(Fault::from)?;

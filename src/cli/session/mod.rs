@@ -5,7 +5,11 @@ mod signal;
 
 use clap::{Args, Subcommand};
 
-use super::{Cli, Exit, Failure, restore::ApplyArgs, seat::Seat};
+use super::{
+    Cli, Exit, Failure,
+    restore::ApplyArgs,
+    seat::{ListArgs, Seat},
+};
 use crate::{
     recover::{Fault, Kind},
     watch::server::sessions::{SESSIONS, Sitting},
@@ -22,16 +26,6 @@ pub enum SessionCommand {
     Cancel(SignalArgs),
     /// End a session: its transaction is rolled back; a plan unless told to --apply it
     End(SignalArgs),
-}
-
-/// What lists take.
-#[derive(Args, Clone, Debug)]
-pub struct ListArgs {
-    /// A target of the configuration, a connection URL, or a keyword string
-    pub target: Option<String>,
-    /// Print them as JSON
-    #[arg(long)]
-    pub json: bool,
 }
 
 /// What signals take.

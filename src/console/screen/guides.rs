@@ -345,7 +345,8 @@ fn hanging(words: &str, cells: usize) -> Vec<String> {
     if width(words) <= cells {
         return vec![words.to_owned()];
     }
-    let gap = words.trim_start().find("  ").map(|gap| gap + words.len() - words.trim_start().len());
+    let indent = words.len() - words.trim_start().len();
+    let gap = words[indent..].find("  ").map(|gap| indent + gap);
     let begins = gap.and_then(|gap| Some(gap + words[gap..].find(|c| c != ' ')?)).unwrap_or(0);
     let (label, rest) = words.split_at(if begins * 2 < cells { begins } else { 0 });
     let lines = wrap(rest, cells.saturating_sub(width(label)));

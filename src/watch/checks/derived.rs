@@ -475,24 +475,36 @@ mod tests {
         }
     }
 
+    /// At second 100,000, with nothing known but the backups.
+    fn of_backups<'a>(
+        link: &'a Link,
+        kept: &'a Known<Repository>,
+        recoverability: &'a Recoverability,
+    ) -> Facts<'a> {
+        Facts {
+            now: Stamp::default(),
+            began: Stamp::default(),
+            link,
+            server: None,
+            pools: &[],
+            breakers: &[],
+            sources: &[],
+            kept,
+            engines: &[],
+            recoverability,
+            wall: at(100_000),
+        }
+    }
+
     #[test]
     fn what_another_engine_keeps_counts() {
         let whole = || BackupState::Complete { level: None, wrong: None };
         let broke = || BackupState::Failed { why: "disk full".into(), cancelled: false };
         let values_of = |told: Known<EngineHistory>| {
-            let facts = Facts {
-                now: Stamp::default(),
-                began: Stamp::default(),
-                link: &Link::default(),
-                server: None,
-                pools: &[],
-                breakers: &[],
-                sources: &[],
-                kept: &NO_REPOSITORY,
-                engines: &[("pgBackRest main".into(), told)],
-                recoverability: &Recoverability::default(),
-                wall: at(100_000),
-            };
+            let (link, recoverability) = (Link::default(), Recoverability::default());
+            let none = NO_REPOSITORY;
+            let engines = &[("pgBackRest main".into(), told)];
+            let facts = Facts { engines, ..of_backups(&link, &none, &recoverability) };
             [backup_failed, backup_missing, backup_age].map(|find| values(find, &facts))
         };
         let keeps = |backups, complaints: &[&str]| {
@@ -533,19 +545,8 @@ mod tests {
                 pitr: Known::Is(Pitr { from: at(0), to: at(1), gaps }),
                 ..Recoverability::default()
             };
-            let facts = Facts {
-                now: Stamp::default(),
-                began: Stamp::default(),
-                link: &Link::default(),
-                server: None,
-                pools: &[],
-                breakers: &[],
-                sources: &[],
-                kept: &kept,
-                engines: &[],
-                recoverability: &recoverability,
-                wall: at(100_000),
-            };
+            let link = Link::default();
+            let facts = of_backups(&link, &kept, &recoverability);
             [backup_failed, backup_missing, backup_age, backup_unproven, pitr_gap]
                 .map(|find| values(find, &facts))
         };

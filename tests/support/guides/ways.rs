@@ -20,7 +20,7 @@ use super::{
     shop::Shop,
     stage::{ROWS, Stage, bank},
 };
-use crate::support::eventually;
+use crate::support::{eventually, pty::Robot};
 
 /// One way through a guide.
 pub struct Way {
@@ -86,6 +86,16 @@ impl Way {
     /// Fails unless the real cluster is as it must be at the end.
     pub fn holds(&self, stage: &Stage<'_>) {
         (self.holds)(stage);
+    }
+
+    /// Begins its guide, on the shelf of the console.
+    pub fn pick(&self, robot: &mut Robot) {
+        let all = library::guides(Path::new("/nowhere")).expect("all good");
+        let at = all.iter().position(|guide| guide.id == self.guide).expect("one of ours");
+        for _ in 0..at {
+            robot.send("\x1b[B");
+        }
+        robot.send("\r");
     }
 
     /// The guide.
