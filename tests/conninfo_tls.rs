@@ -4,14 +4,10 @@
 #[path = "support/oracle.rs"]
 mod oracle;
 mod support;
+#[path = "support/tls.rs"]
+mod tls;
 
-use std::{
-    fs,
-    os::unix::fs::{PermissionsExt as _, chown},
-    path::{Path, PathBuf},
-    process::Command,
-    time::Duration,
-};
+use std::{fs, os::unix::fs::PermissionsExt as _, path::PathBuf, time::Duration};
 
 use howdah::{
     cluster::Cluster,
@@ -21,6 +17,7 @@ use howdah::{
     },
 };
 use oracle::{Comparison, Given};
+use tls::openssl;
 
 const MODES: [&str; 6] = ["disable", "allow", "prefer", "require", "verify-ca", "verify-full"];
 
@@ -28,15 +25,6 @@ const MODES: [&str; 6] = ["disable", "allow", "prefer", "require", "verify-ca", 
 struct Scene {
     cluster: Cluster,
     home: tempfile::TempDir,
-}
-
-fn openssl(folder: &Path, arguments: &str) {
-    let output = Command::new("openssl")
-        .args(arguments.split_whitespace())
-        .current_dir(folder)
-        .output()
-        .expect("openssl is installed");
-    assert!(output.status.success(), "{arguments}: {}", String::from_utf8_lossy(&output.stderr));
 }
 
 impl Scene {
@@ -97,20 +85,7 @@ impl Scene {
 
     /// Has the server show that certificate.
     fn serve(&self, name: &str) {
-        for kind in ["crt", "key"] {
-            let there = self.cluster.data_dir().join(format!("server.{kind}"));
-            fs::copy(self.at(&format!("{name}.{kind}")), &there).expect("copied");
-            let owner = fs::metadata(self.cluster.data_dir()).expect("there");
-            let (user, group) = {
-                use std::os::unix::fs::MetadataExt as _;
-                (owner.uid(), owner.gid())
-            };
-            chown(&there, Some(user), Some(group)).expect("given");
-            fs::set_permissions(&there, fs::Permissions::from_mode(0o600)).expect("mode set");
-        }
-        self.cluster.set("ssl", "on").expect("set");
-        // The server takes new files with the next reload, each new session of it a moment later.
-        self.cluster.restart().expect("restarted");
+        tls::serve(&self.cluster, self.home.path(), name);
     }
 
     fn compare(&self, to: &mut Comparison, name: &str, text: &str) {

@@ -11,14 +11,23 @@
 )]
 
 mod support;
+#[path = "support/tls.rs"]
+mod tls;
 
 use std::{
     collections::BTreeMap,
     env,
     net::{Ipv4Addr, SocketAddrV4},
+    time::Duration,
 };
 
-use howdah::cluster::{Binaries, Options, Via, free_port, server::end_all};
+use howdah::{
+    cluster::{Binaries, Options, Via, free_port, server::end_all},
+    resilience::{
+        connect::connect,
+        conninfo::{Environment, Settings},
+    },
+};
 use serde_json::Value;
 use support::{
     archived::{Archived, NAME},
@@ -113,6 +122,7 @@ fn round_trip(major: u32) {
         estate.restores_the_cluster(&lsn, &before);
         estate.proves(major);
     }
+    estate.speaks_tls_at_once(major);
     println!(
         "PostgreSQL {major}: {}",
         if whole { "the whole way" } else { "all but its WAL: it has no pg_waldump" }
@@ -261,6 +271,34 @@ impl Estate {
         let ledger =
             String::from_utf8(self.cluster.howdah(&["ledger", "show"]).stdout).expect("text");
         assert!(ledger.contains("backup.prove"), "{ledger}");
+    }
+}
+
+impl Estate {
+    /// TLS from the first byte on, without asking for it first: 17 introduced it. Another server is not taken
+    /// for one that speaks it.
+    fn speaks_tls_at_once(&self, major: u32) {
+        let home = tempfile::tempdir().expect("a folder");
+        tls::openssl(
+            home.path(),
+            "req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 9 -subj /CN=shop \
+             -addext subjectAltName=DNS:localhost -keyout shop.key -out shop.crt",
+        );
+        tls::serve(&self.cluster, home.path(), "shop");
+        let words = format!(
+            "host=localhost port={} user=postgres dbname=postgres sslmode=verify-full sslrootcert={} \
+             sslnegotiation=direct",
+            self.cluster.port(),
+            home.path().join("shop.crt").display()
+        );
+        let mut settings = Settings::parse(&words, &Environment::bare()).expect("settings");
+        settings.password = Some(self.cluster.password().clone());
+        let runtime = tokio::runtime::Runtime::new().expect("a runtime");
+        let outcome = runtime.block_on(connect(&settings, Duration::from_secs(10)));
+        match outcome {
+            Ok(connection) => assert!(major >= 17 && connection.encrypted, "{major}"),
+            Err(error) => assert!(major < 17, "{major}: {error}"),
+        }
     }
 }
 
