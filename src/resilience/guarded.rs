@@ -234,7 +234,7 @@ impl Database {
 
     /// A call with the default deadline, to be refined.
     pub fn call(&self) -> Call<'_> {
-        Call { database: self, deadline: self.0.deadline, idempotent: false, borrower: "call" }
+        Call { database: self, deadline: self.0.deadline, idempotent: false, borrower: pool::CALL }
     }
 
     /// Runs a statement and returns its rows.
@@ -289,7 +289,7 @@ impl Database {
         deadline: Stamp,
     ) -> Result<Lease, Error> {
         let permit = self.0.breaker.try_acquire_at(now)?;
-        match self.session(borrower, now, deadline).await {
+        match self.lease_until(borrower, now, deadline).await {
             // That a session was free says nothing about the server.
             Ok(lease) => {
                 permit.ignored();
@@ -302,14 +302,26 @@ impl Database {
         }
     }
 
-    /// A lease until the deadline, for who holds the breaker's permit. When one is free, no timer is set.
-    pub(super) async fn session(
+    /// A lease until the deadline, for who holds the breaker's permit.
+    pub(super) async fn lease_until(
         &self,
         borrower: &'static str,
         now: Stamp,
         deadline: Stamp,
     ) -> Result<Lease, Error> {
-        if let Some(lease) = self.0.pool.acquire_at_once(borrower, now) {
+        let at_once = self.0.pool.acquire_at_once(borrower, now);
+        self.session(at_once, borrower, now, deadline).await
+    }
+
+    /// What was there at once, or a lease until the deadline. When one is free, no timer is set.
+    async fn session(
+        &self,
+        at_once: Option<Lease>,
+        borrower: &'static str,
+        now: Stamp,
+        deadline: Stamp,
+    ) -> Result<Lease, Error> {
+        if let Some(lease) = at_once {
             return Ok(lease);
         }
         // Boxed: every call would carry the room for it, and few wait or open a connection.
@@ -362,7 +374,8 @@ impl Database {
         want: Want,
     ) -> Result<Answer, Error> {
         let permit = self.0.breaker.try_acquire_at(now)?;
-        let outcome = match self.session(borrower, now, deadline).await {
+        let at_once = self.0.pool.acquire_for_one(borrower, now);
+        let outcome = match self.session(at_once, borrower, now, deadline).await {
             Ok(lease) => {
                 let asked = self.ask(lease, deadline, sql, params, want).await;
                 let late = || Err(Error::Deadline { after: deadline.since(now), sent: true });
@@ -404,7 +417,7 @@ impl Database {
                     }
                 })
             });
-            lease.until(self.timer(deadline), work).await?
+            lease.until(deadline, work).await?
         };
         if let Ok((_, ended)) = &outcome {
             lease.give_back(*ended);

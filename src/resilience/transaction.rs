@@ -214,7 +214,7 @@ impl Database {
     {
         // Kept to the end: a transaction that succeeds speaks for the server, like any call.
         let permit = self.breaker().try_acquire_at(now)?;
-        let lease = match self.session(mode.borrower, now, deadline).await {
+        let lease = match self.lease_until(mode.borrower, now, deadline).await {
             Ok(lease) => lease,
             Err(error) => {
                 permit.settle(error.verdict());
@@ -233,7 +233,7 @@ impl Database {
         let run = pin!(open.run(mode, work, &committing));
         let outcome = open
             .lease
-            .until(self.timer(deadline), run)
+            .until(deadline, run)
             .await
             .unwrap_or(Err(Error::Deadline { after: limit, sent: true }));
         open.finished.store(true, Relaxed);

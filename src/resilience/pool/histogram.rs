@@ -4,9 +4,16 @@
 //! buckets of one instant. Three times in each call that is dearer than the breaker. Here the count is the
 //! sum of the buckets, so that those two always agree; the sum of times may lack those of the calls that end
 //! during a scrape, which the next one makes up for.
+//!
+//! What happens in one is counted once: a call that found a session ready, ran one statement and gave the
+//! session back held it as long as the statement took, and waited for nothing. Its time stands in
+//! [`Times`] of its own, of which several histograms tell.
 
 use std::{
-    sync::atomic::{AtomicU64, Ordering::Relaxed},
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
     time::Duration,
 };
 
@@ -42,8 +49,16 @@ const BOUNDS: [Duration; 16] = [
 #[derive(Debug)]
 pub struct Histogram {
     desc: Desc,
-    sets: [Set; SEATS],
+    own: Times,
+    /// Counted for several.
+    common: Arc<Times>,
+    /// Of the common ones each counts as no time at all.
+    as_nothing: bool,
 }
+
+/// Times, counted by length.
+#[derive(Debug, Default)]
+pub(super) struct Times([Set; SEATS]);
 
 /// What some of the threads counted.
 #[derive(Debug, Default)]
@@ -54,16 +69,12 @@ struct Set {
     nanos: AtomicU64,
 }
 
-impl Histogram {
-    pub(super) fn new(opts: &Opts) -> Result<Self, prometheus::Error> {
-        Ok(Self { desc: opts.describe()?, sets: Default::default() })
-    }
-
+impl Times {
     /// Counts one.
     pub(super) fn observe(&self, took: Duration) {
         let nanos = took.as_nanos() as u64;
         let place = BOUNDS.iter().position(|bound| nanos <= bound.as_nanos() as u64);
-        let set = &self.sets[seat()];
+        let set = &self.0[seat()];
         if let Some(count) = set.counts.get(place.unwrap_or(BOUNDS.len())) {
             count.fetch_add(1, Relaxed);
         }
@@ -72,14 +83,49 @@ impl Histogram {
         }
     }
 
-    /// How many were counted.
-    pub fn count(&self) -> u64 {
+    fn at(&self, place: usize) -> u64 {
+        let counts = self.0.iter().filter_map(|set| set.counts.get(place));
+        counts.map(|count| count.load(Relaxed)).sum()
+    }
+
+    fn count(&self) -> u64 {
         (0..=BOUNDS.len()).map(|place| self.at(place)).sum()
     }
 
+    fn nanos(&self) -> u64 {
+        self.0.iter().map(|set| set.nanos.load(Relaxed)).sum()
+    }
+}
+
+impl Histogram {
+    /// One that tells of the common times, too.
+    pub(super) fn new(opts: &Opts, common: &Arc<Times>) -> Result<Self, prometheus::Error> {
+        let common = Arc::clone(common);
+        Ok(Self { desc: opts.describe()?, own: Times::default(), common, as_nothing: false })
+    }
+
+    /// One that tells of each of the common times as of none.
+    pub(super) fn of_nothing(opts: &Opts, common: &Arc<Times>) -> Result<Self, prometheus::Error> {
+        Ok(Self { as_nothing: true, ..Self::new(opts, common)? })
+    }
+
+    /// Counts one.
+    pub(super) fn observe(&self, took: Duration) {
+        self.own.observe(took);
+    }
+
+    /// How many were counted.
+    pub fn count(&self) -> u64 {
+        self.own.count() + self.common.count()
+    }
+
     fn at(&self, place: usize) -> u64 {
-        let counts = self.sets.iter().filter_map(|set| set.counts.get(place));
-        counts.map(|count| count.load(Relaxed)).sum()
+        let common = match (self.as_nothing, place) {
+            (false, place) => self.common.at(place),
+            (true, 0) => self.common.count(),
+            (true, _) => 0,
+        };
+        self.own.at(place) + common
     }
 
     fn told(&self) -> proto::Histogram {
@@ -92,7 +138,8 @@ impl Histogram {
             bucket.set_cumulative_count(sum);
             buckets.push(bucket);
         }
-        let nanos = self.sets.iter().map(|set| set.nanos.load(Relaxed)).sum();
+        let common = if self.as_nothing { 0 } else { self.common.nanos() };
+        let nanos = self.own.nanos() + common;
         let mut told = proto::Histogram::default();
         told.set_bucket(buckets);
         told.set_sample_count(sum + self.at(BOUNDS.len()));
@@ -129,7 +176,8 @@ mod tests {
     fn the_text_is_that_of_the_librarys_own() {
         let opts = Opts::new("db_query_seconds", "Time a statement took.");
         let opts = opts.const_label("database", "shop \"1\"");
-        let ours = Histogram::new(&opts).expect("made");
+        let common = Arc::default();
+        let ours = Histogram::new(&opts, &common).expect("made");
         let buckets = BOUNDS.map(|bound| bound.as_secs_f64()).to_vec();
         let theirs = HistogramOpts { common_opts: opts, buckets };
         let theirs = prometheus::Histogram::with_opts(theirs).expect("made");
@@ -139,8 +187,12 @@ mod tests {
         let mut times: Vec<Duration> = BOUNDS.to_vec();
         times.extend(BOUNDS.map(|bound| bound + Duration::from_nanos(1_024)));
         times.extend([Duration::ZERO, Duration::from_hours(1)]);
-        for took in &times {
-            ours.observe(*took);
+        for (n, took) in times.iter().enumerate() {
+            if n % 2 == 0 {
+                ours.observe(*took)
+            } else {
+                common.observe(*took)
+            }
             theirs.observe(took.as_secs_f64());
         }
         assert_eq!(ours.count(), times.len() as u64);
@@ -155,5 +207,19 @@ mod tests {
             line.rsplit(' ').next().and_then(|sum| sum.parse().ok()).expect("a number")
         };
         assert!((sum(ours) - sum(theirs)).abs() < 1e-9);
+    }
+
+    #[test]
+    fn what_was_there_at_once_counts_as_a_wait_for_nothing() {
+        let common: Arc<Times> = Arc::default();
+        let opts = Opts::new("db_connection_pool_wait_seconds", "Wait for a connection.");
+        let wait = Histogram::of_nothing(&opts, &common).expect("made");
+        wait.observe(Duration::from_millis(3));
+        common.observe(Duration::from_secs(1));
+        common.observe(Duration::from_micros(70));
+        let told = wait.told();
+        assert_eq!((wait.count(), told.get_sample_count()), (3, 3));
+        assert_eq!(told.get_bucket()[0].cumulative_count(), 2);
+        assert!((told.get_sample_sum() - 0.003).abs() < 1e-9, "{}", told.get_sample_sum());
     }
 }

@@ -5,12 +5,12 @@ use std::{
     pin::Pin,
     sync::{
         Arc,
-        atomic::{AtomicBool, AtomicU32, Ordering::Relaxed},
+        atomic::{AtomicBool, Ordering::Relaxed},
     },
     time::Duration,
 };
 
-use tokio::{runtime::Handle, time::Instant};
+use tokio::runtime::Handle;
 use tokio_postgres::{
     Client, Error, Row, Statement,
     types::{ToSql, Type},
@@ -36,7 +36,10 @@ pub struct Lease {
     since: Stamp,
     /// When it was given back, if that is known before it is dropped.
     until: Option<Stamp>,
-    in_flight: AtomicU32,
+    /// It was there at once, for one statement: how long that takes is how long the lease is held.
+    swift: bool,
+    /// A call on it was dropped before its end: its statement may still run.
+    abandoned: AtomicBool,
     dirty: AtomicBool,
     in_transaction: AtomicBool,
     read_only: AtomicBool,
@@ -53,12 +56,21 @@ impl Lease {
             session,
             since: now,
             until: None,
-            in_flight: AtomicU32::new(0),
+            swift: false,
+            abandoned: AtomicBool::new(false),
             dirty: AtomicBool::new(false),
             in_transaction: AtomicBool::new(false),
             read_only: AtomicBool::new(false),
             ruined: AtomicBool::new(false),
         }
+    }
+
+    /// For one statement, on a session that lay ready; ends by [`Lease::give_back`] at the moment that the
+    /// statement ended, if it was good.
+    pub(super) fn for_one(session: Arc<Session>, borrower: &'static str, now: Stamp) -> Self {
+        let mut lease = Self::new(session, borrower, now);
+        lease.swift = true;
+        lease
     }
 
     fn shared(&self) -> &Shared {
@@ -82,7 +94,7 @@ impl Lease {
     /// Runs `work`, which uses this lease, until `deadline`; `None` when it was not done by then.
     pub(in crate::resilience) async fn until<T>(
         &self,
-        deadline: Instant,
+        deadline: Stamp,
         work: Pin<&mut impl Future<Output = T>>,
     ) -> Option<T> {
         self.session.alarm.until(deadline, work).await
@@ -196,7 +208,6 @@ impl Lease {
     }
 
     fn call<'a>(&'a self, began: Stamp, sql: &'a str) -> Call<'a> {
-        self.in_flight.fetch_add(1, Relaxed);
         Call {
             lease: self,
             sql,
@@ -269,7 +280,9 @@ impl Call<'_> {
         self.ended = true;
         let now = self.lease.now();
         let took = now.since(self.began);
-        self.lease.shared().record.query.observe(took);
+        if !self.lease.swift || outcome.is_err() {
+            self.lease.shared().record.query.observe(took);
+        }
         match outcome {
             Ok(value) => Ok((value, now)),
             Err(error) => {
@@ -282,8 +295,8 @@ impl Call<'_> {
 
 impl Drop for Call<'_> {
     fn drop(&mut self) {
-        if self.ended {
-            self.lease.in_flight.fetch_sub(1, Relaxed);
+        if !self.ended {
+            self.lease.abandoned.store(true, Relaxed);
         }
     }
 }
@@ -302,8 +315,16 @@ impl Drop for Lease {
         let session = &self.session;
         let now = self.until.unwrap_or_else(|| self.now());
         session.tenancy.end(now);
-        self.shared().record.hold.observe(now.since(self.since));
-        let abandoned = self.in_flight.load(Relaxed) > 0;
+        let (record, held) = (&self.shared().record, now.since(self.since));
+        if self.swift && self.until.is_some() {
+            record.swift.observe(held);
+        } else {
+            if self.swift {
+                record.wait.observe(Duration::ZERO);
+            }
+            record.hold.observe(held);
+        }
+        let abandoned = self.abandoned.load(Relaxed);
         let broken = session.connection.client.is_closed();
         if abandoned || broken || self.ruined.load(Relaxed) {
             session.retire(if abandoned { "abandoned" } else { "broken" });

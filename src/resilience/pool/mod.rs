@@ -28,6 +28,7 @@ use std::{
 
 use tokio::time::timeout;
 
+pub(super) use self::session::CALL;
 pub use self::{
     histogram::Histogram,
     lease::{Lease, Params},
@@ -318,6 +319,11 @@ impl Pool {
         let session = self.shared().ready()?;
         self.record().wait.observe(Duration::ZERO);
         Some(Lease::new(session, borrower, now))
+    }
+
+    /// The same for one statement: its times are counted in one, when it has ended.
+    pub(super) fn acquire_for_one(&self, borrower: &'static str, now: Stamp) -> Option<Lease> {
+        Some(Lease::for_one(self.shared().ready()?, borrower, now))
     }
 
     /// A session for who has waited since `began`, when none lay ready.

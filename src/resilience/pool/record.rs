@@ -1,12 +1,14 @@
 //! What a pool counts, ready for Prometheus.
 
+use std::sync::Arc;
+
 use prometheus::{
     IntCounter, IntCounterVec, Opts,
     core::{Collector, Desc},
     proto::MetricFamily,
 };
 
-use super::histogram::Histogram;
+use super::histogram::{Histogram, Times};
 
 /// Counters and histograms of one pool. Each carries the label `database`.
 #[derive(Debug)]
@@ -17,6 +19,8 @@ pub struct Record {
     pub hold: Histogram,
     /// How long statements took, in seconds.
     pub query: Histogram,
+    /// Calls for which a session lay ready, and which gave it back after one good statement.
+    pub(super) swift: Arc<Times>,
     /// Callers that gave up waiting for a connection.
     pub timeouts: IntCounter,
     /// Leases that were held suspiciously long.
@@ -38,11 +42,14 @@ impl Record {
     pub fn new(database: &str) -> Result<Self, prometheus::Error> {
         let opts = |name: &str, help: &str| Opts::new(name, help).const_label("database", database);
         let counter = |name: &str, help: &str| IntCounter::with_opts(opts(name, help));
-        let histogram = |name: &str, help: &str| Histogram::new(&opts(name, help));
+        let swift = Arc::default();
+        let histogram = |name: &str, help: &str| Histogram::new(&opts(name, help), &swift);
+        let wait = opts("db_connection_pool_wait_seconds", "Wait for a connection.");
         Ok(Self {
-            wait: histogram("db_connection_pool_wait_seconds", "Wait for a connection.")?,
+            wait: Histogram::of_nothing(&wait, &swift)?,
             hold: histogram("db_connection_pool_hold_seconds", "Time a connection was held.")?,
             query: histogram("db_query_seconds", "Time a statement took.")?,
+            swift: Arc::clone(&swift),
             timeouts: counter(
                 "db_connection_pool_timeouts_total",
                 "Callers that gave up waiting for a connection.",

@@ -53,6 +53,9 @@ pub(super) struct Prepared {
     pub(super) dirty: bool,
 }
 
+/// The borrower of a session for one call that says nothing of itself.
+pub(in crate::resilience) const CALL: &str = "call";
+
 /// Who holds a session, and since when.
 #[derive(Debug, Default)]
 pub(super) struct Tenancy {
@@ -60,13 +63,19 @@ pub(super) struct Tenancy {
     since: AtomicU64,
     /// When the last one ended, in nanoseconds.
     ended: AtomicU64,
+    /// Who; for most it is [`CALL`], which needs no lock.
     borrower: Mutex<&'static str>,
+    named: AtomicBool,
     reported: AtomicBool,
 }
 
 impl Tenancy {
     pub(super) fn begin(&self, borrower: &'static str, now: Stamp) {
-        *self.borrower.lock().unwrap_or_else(PoisonError::into_inner) = borrower;
+        let named = borrower != CALL;
+        if named {
+            *self.borrower.lock().unwrap_or_else(PoisonError::into_inner) = borrower;
+        }
+        self.named.store(named, Relaxed);
         self.reported.store(false, Relaxed);
         self.since.store(now.nanos().max(1), Relaxed);
     }
@@ -84,7 +93,8 @@ impl Tenancy {
     /// Who holds it, and for how long; `None` when nobody does.
     pub(super) fn held(&self, now: Stamp) -> Option<(&'static str, Duration)> {
         let since = self.since.load(Relaxed);
-        let borrower = *self.borrower.lock().unwrap_or_else(PoisonError::into_inner);
+        let name = || *self.borrower.lock().unwrap_or_else(PoisonError::into_inner);
+        let borrower = if self.named.load(Relaxed) { name() } else { CALL };
         (since != 0).then(|| (borrower, now.since(Stamp::from_nanos(since))))
     }
 
@@ -108,7 +118,7 @@ impl Session {
             shared: Arc::clone(shared),
             statements: Mutex::default(),
             tenancy: Tenancy::default(),
-            alarm: Alarm::default(),
+            alarm: Alarm::new(shared.clock.clone()),
             expires: shared.clock.now().plus(shared.settings.lifetime()),
             generation,
         });
