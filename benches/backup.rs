@@ -1,4 +1,5 @@
-//! Wall time of our backups beside the bare tools on the same data, taken in turns.
+//! Wall time of our backups, and of putting base backups back, beside the bare tools on the same data, taken
+//! in turns.
 //!
 //! `cargo bench --bench backup [-- SCALE ROUNDS]`: pgbench's scale (20) and how often each way is taken (3).
 
@@ -8,6 +9,7 @@
 
 use std::{
     env, fs,
+    os::unix::fs::PermissionsExt as _,
     path::{Path, PathBuf},
     process::{Command, Stdio},
     time::Instant,
@@ -15,31 +17,44 @@ use std::{
 
 use howdah::{
     base::{progress::Silent, text::Text, units},
-    cluster::{Cluster, Options, Via},
+    cluster::{Cluster, Options, Via, guard::remove_sandbox},
     recover::{
         backup::{self, Kinds, Request, Wish},
-        repository,
+        physical::{
+            Order, PlainFolder, Plan, Target,
+            plan::{self, Into},
+            restore::{self, Stopwatch},
+        },
+        repository::{self, catalogue::Entry},
     },
     resilience::conninfo::{Environment, Settings},
 };
 
-/// One way to take a backup: its name, what it needs in a fresh folder, and what it does in it.
+/// One way to take a backup: its name, what it needs in a fresh folder, what it does in it, and how a base
+/// backup is put back into a folder of its own there, in seconds.
 struct Way<'a> {
     name: &'static str,
     prepare: Box<dyn Fn(&Path) + 'a>,
     take: Box<dyn Fn(&Path) + 'a>,
+    put_back: Option<Box<dyn Fn(&Path) -> f64 + 'a>>,
 }
 
 fn main() {
     let mut numbers = env::args().skip(1).filter_map(|word| word.parse::<u32>().ok());
     let (scale, rounds) = (numbers.next().unwrap_or(20), numbers.next().unwrap_or(3));
-    let cluster = Cluster::start(&Options::default()).expect("a cluster");
+    let archive = tempfile::tempdir().expect("a folder");
+    fs::set_permissions(archive.path(), fs::Permissions::from_mode(0o777)).expect("open to all");
+    let copy = format!("cp %p {}/%f", archive.path().display());
+    let settings =
+        vec![("archive_mode".to_owned(), "on".to_owned()), ("archive_command".to_owned(), copy)];
+    let cluster = Cluster::start(&Options { settings, ..Options::default() }).expect("a cluster");
     fill(&cluster, scale);
     let size = cluster.psql("SELECT sum(pg_database_size(oid)) FROM pg_database").expect("asked");
     let size: u64 = size.parse().expect("a number");
     println!("pgbench -s {scale}: {} in all; {}", units::bytes(size), load());
-    let ways = ways(&cluster);
+    let ways = ways(&cluster, archive.path());
     let mut seconds = vec![Vec::new(); ways.len()];
+    let mut back = vec![Vec::new(); ways.len()];
     let mut bytes = vec![0; ways.len()];
     for _ in 0..rounds {
         for (at, way) in ways.iter().enumerate() {
@@ -49,19 +64,25 @@ fn main() {
             (way.take)(folder.path());
             seconds[at].push(start.elapsed().as_secs_f64());
             bytes[at] = weight(folder.path());
+            if let Some(put_back) = &way.put_back {
+                back[at].push(put_back(folder.path()));
+            }
         }
     }
     for (at, way) in ways.iter().enumerate() {
-        let times = &mut seconds[at];
-        times.sort_by(f64::total_cmp);
-        let (best, middle) = (times[0], times[times.len() / 2]);
-        println!(
-            "{:<46} best {best:>6.2} s  median {middle:>6.2} s  {:>9}",
-            way.name,
-            units::bytes(bytes[at])
-        );
+        let times = spread(&mut seconds[at]);
+        println!("{:<48} {times}  {:>9}", way.name, units::bytes(bytes[at]));
+    }
+    println!("put back, each file checked where the tool can:");
+    for (at, way) in ways.iter().enumerate().filter(|(_, way)| way.put_back.is_some()) {
+        println!("{:<48} {}", way.name, spread(&mut back[at]));
     }
     println!("{}", load());
+}
+
+fn spread(times: &mut [f64]) -> String {
+    times.sort_by(f64::total_cmp);
+    format!("best {:>6.2} s  median {:>6.2} s", times[0], times[times.len() / 2])
 }
 
 fn load() -> Text {
@@ -87,7 +108,7 @@ fn fill(cluster: &Cluster, scale: u32) {
     }
 }
 
-fn ways(cluster: &Cluster) -> Vec<Way<'_>> {
+fn ways<'a>(cluster: &'a Cluster, archive: &'a Path) -> Vec<Way<'a>> {
     let mut settings =
         Settings::parse(&cluster.conninfo(Via::Unix), &Environment::bare()).expect("settings");
     settings.password = Some(cluster.password().clone());
@@ -96,9 +117,20 @@ fn ways(cluster: &Cluster) -> Vec<Way<'_>> {
         name,
         prepare: nothing(),
         take: Box::new(move |folder| bash(cluster, folder, script)),
+        put_back: None,
+    };
+    let unpacked = move |name: &'static str, take: &'static str, unpack: &'static str| Way {
+        put_back: Some(Box::new(move |folder| {
+            let start = Instant::now();
+            bash(cluster, folder, unpack);
+            start.elapsed().as_secs_f64()
+        })),
+        ..shell(name, take)
     };
     let ours = move |name: &'static str, kind: Kinds| {
         let settings = settings.clone();
+        let physical = matches!(kind, Kinds::Physical { .. });
+        let back = move |folder: &Path| put_back(cluster, folder, archive);
         Way {
             name,
             prepare: nothing(),
@@ -108,6 +140,7 @@ fn ways(cluster: &Cluster) -> Vec<Way<'_>> {
                 let request = Request { kind: kind.clone(), break_lock: false };
                 backup::take(&request, &settings, &repository, &Silent::default()).expect("taken");
             }),
+            put_back: physical.then(|| Box::new(back) as Box<dyn Fn(&Path) -> f64>),
         }
     };
     let dump = |counts| Kinds::Logical { wish: Wish::Database(None), counts };
@@ -123,15 +156,17 @@ fn ways(cluster: &Cluster) -> Vec<Way<'_>> {
             "pg_basebackup -Ft -X fetch",
             "$BIN/pg_basebackup -d \"$TO\" -Ft -X fetch -c fast --manifest-checksums=SHA256 -D base",
         ),
-        shell(
+        unpacked(
             "pg_basebackup -Ft server-zstd:1, sha256sum",
             "$BIN/pg_basebackup -d \"$TO\" -Ft -X fetch -c fast --manifest-checksums=SHA256 \
              --compress=server-zstd:level=1 -D base; sha256sum base/* > sum",
+            "sha256sum --quiet -c sum; mkdir back; zstd -dc base/base.tar.zst | tar -x -C back; sync -f back",
         ),
-        shell(
+        unpacked(
             "pg_basebackup -Ft -D - | zstd -1 -T2, sha256sum",
             "$BIN/pg_basebackup -d \"$TO\" -Ft -X fetch -c fast --manifest-checksums=SHA256 -D - \
              | zstd -1 -T2 -q > base; sync base; sha256sum base > sum",
+            "sha256sum --quiet -c sum; mkdir back; zstd -dc base | tar -x -C back; sync -f back",
         ),
         ours("howdah backup --physical", Kinds::Physical { spread: false, spool: None }),
     ];
@@ -144,11 +179,42 @@ fn ways(cluster: &Cluster) -> Vec<Way<'_>> {
                     "pgbackrest --config=$PWD/conf --stanza=main --type=full --start-fast backup";
                 bash(cluster, folder, take);
             }),
+            put_back: Some(Box::new(move |folder| {
+                let start = Instant::now();
+                let back = "mkdir -m 700 back; pgbackrest --config=$PWD/conf --stanza=main \
+                            --type=none --pg1-path=$PWD/back restore";
+                bash(cluster, folder, back);
+                start.elapsed().as_secs_f64()
+            })),
         });
     } else {
         println!("pgBackRest is not installed");
     }
     ways
+}
+
+/// Puts the newest backup back, up to where WAL can be replayed: what is in the chain is checked first, each
+/// file on the way. Told is that part, which the other tools do, too; then the server starts and recovers.
+fn put_back(cluster: &Cluster, folder: &Path, archive: &Path) -> f64 {
+    cluster.psql("SELECT pg_switch_wal()").expect("switched");
+    // The server runs as another account when we are root.
+    fs::set_permissions(folder, fs::Permissions::from_mode(0o755)).expect("open to all");
+    let repository = repository::open(folder.to_str().expect("a path"), "bench").expect("opened");
+    let taken = repository.backups().expect("listed");
+    let manifest = taken.iter().find_map(Entry::manifest).expect("a backup").clone();
+    let archive = PlainFolder::open(archive).expect("an archive");
+    let binaries = plan::binaries(&manifest).expect("programs");
+    let into = Into::Scratch(folder.join("howdah-back"));
+    let order = Order { target: Target::Latest, timeline: None, into, port: 5432 };
+    let plan =
+        Plan::make(order, manifest, &archive, &binaries, &Silent::default()).expect("a plan");
+    let mut watch = Stopwatch::start();
+    let observer = Silent::default();
+    let restored =
+        restore::run(&plan, &repository, &archive, &binaries, None, &mut watch, &observer);
+    drop(restored.expect("restored"));
+    remove_sandbox(&plan.folder);
+    watch.phases.iter().find(|phase| phase.name == "copy").expect("copied").seconds
 }
 
 /// pgBackRest's settings for a repository in the folder where it runs. Nothing archives: it neither waits for
