@@ -133,8 +133,8 @@ pub struct Ground {
     pub place: PlaceArgs,
     /// Words that every command gets.
     pub common: Vec<String>,
-    /// Who walks.
-    pub who: Who,
+    /// What who walks calls themselves.
+    pub actor: Option<String>,
 }
 
 impl Ground {
@@ -146,13 +146,19 @@ impl Ground {
     /// By another configuration file than the call names.
     pub fn by(cli: &Cli, file: Option<&Path>, place: PlaceArgs) -> Result<Self, Failure> {
         let config = setup::config_of(cli, file)?;
-        Ok(Self { config, place, common: common(cli, file)?, who: setup::who(cli) })
+        Ok(Self { config, place, common: common(cli, file)?, actor: setup::actor(cli) })
+    }
+
+    /// Who walks. Looked up when it is asked: the way to where an SSH session comes from leads through
+    /// all processes above, which a console that is about to open must not wait for.
+    pub fn who(&self) -> Who {
+        Who::current(self.actor.as_deref())
     }
 }
 
 /// A run that begins now: the guide, and what is known.
 pub fn card(ground: &Ground, guide: &str) -> Result<Card, Failure> {
-    let Ground { config, place: args, common, who } = ground;
+    let Ground { config, place: args, common, .. } = ground;
     let guide = library::guide(&setup::paths()?.guides(), guide).map_err(wrong)?;
     let (location, name) = place::whereabouts(config, args)?;
     let now = Clock::system().wall();
@@ -175,7 +181,7 @@ pub fn card(ground: &Ground, guide: &str) -> Result<Card, Failure> {
         guide,
         values,
         began: now,
-        who: who.clone(),
+        who: ground.who(),
         host: rustix::system::uname().nodename().to_string_lossy().into_owned().into(),
         on: Text::one_line(name),
         budget: Some(place::promises(config, args).1.as_secs()),

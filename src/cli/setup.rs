@@ -88,8 +88,12 @@ pub fn open_log(config: &Config) -> Option<std::path::PathBuf> {
 
 /// Who acts: what the machine says, and the name given by `--as` or HOWDAH_ACTOR.
 pub fn who(cli: &Cli) -> Who {
-    let given = cli.actor.clone().or_else(|| env::var("HOWDAH_ACTOR").ok());
-    Who::current(given.as_deref())
+    Who::current(actor(cli).as_deref())
+}
+
+/// What who acts calls themselves.
+pub fn actor(cli: &Cli) -> Option<String> {
+    cli.actor.clone().or_else(|| env::var("HOWDAH_ACTOR").ok())
 }
 
 /// The ledger, in the name of who acts.

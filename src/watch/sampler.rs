@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use tokio::{
     sync::{Notify, mpsc, watch},
-    time::{Instant, sleep, sleep_until},
+    time::{Instant, sleep, sleep_until, timeout},
 };
 use tokio_util::sync::CancellationToken;
 
@@ -85,6 +85,9 @@ impl Drop for Watch {
 const JUDGE_EVERY: Duration = Duration::from_millis(1250);
 /// Sources are asked in one beat: what they say within this time makes one sight, and one frame.
 const TOGETHER: Duration = Duration::from_millis(25);
+/// What is kept in files is read after the first facts of the server, or when it has had so long to answer:
+/// on two processors, reading beside it would delay what everybody waits for.
+const HEAD_START: Duration = Duration::from_millis(150);
 /// Messages that may wait for the assembler.
 const QUEUE: usize = 64;
 
@@ -128,7 +131,12 @@ pub fn start(plan: Plan, clock: &Clock) -> Result<Watch, ParseError> {
         tokio::spawn(pgbouncer::run(bouncer, clock.clone(), line.clone()));
     }
     for keeper in plan.repository.into_iter().chain(plan.jobs).chain(plan.engines) {
-        tokio::spawn(keeper::run(keeper, clock.clone(), line.clone()));
+        let (mut first, run) =
+            (snapshots.clone(), keeper::run(keeper, clock.clone(), line.clone()));
+        tokio::spawn(async move {
+            let _ = timeout(HEAD_START, first.changed()).await;
+            run.await;
+        });
     }
     let inbox = Inbox { server: server_in, readings: reading_in, orders: orders_in };
     // Kept, so that a target without endpoints does not look like one whose sources ended.

@@ -45,10 +45,10 @@ pub fn open(
     let (say, notices) = mpsc::unbounded_channel();
     let calling =
         Calling { common: ground.common.clone(), place: guide::place_words(&ground.place) };
-    let who = ground.who.clone();
+    let actor = ground.actor.clone();
     let guides = Guides::start(ground, say.clone());
     let theme = setup::paths()?.chosen_theme();
-    let door = Door { orders: watch.orders(), say, guides, demo, theme, who };
+    let door = Door { orders: watch.orders(), say, guides, demo, theme, actor };
     let params = ConsoleParams {
         snapshots: watch.snapshots.clone(),
         notices,
@@ -149,7 +149,7 @@ struct Door {
     guides: Guides,
     demo: Option<DemoHandle>,
     theme: PathBuf,
-    who: Who,
+    actor: Option<String>,
 }
 
 impl Door {
@@ -189,10 +189,10 @@ impl Port for Door {
 
     fn run(&mut self, words: &[String]) {
         let words = words.iter().map(OsString::from).collect();
-        let (say, who) = (self.say.clone(), self.who.clone());
+        let (say, actor) = (self.say.clone(), self.actor.clone());
         // A job may take a moment to say that it has begun.
         thread::spawn(move || {
-            let notice = match work::start_words(words, who) {
+            let notice = match work::start_words(words, Who::current(actor.as_deref())) {
                 Ok(id) => good(format!("it runs: `howdah jobs attach {id}` follows it")),
                 Err(failure) => bad(failure.to_string()),
             };

@@ -1,6 +1,7 @@
 //! The guides of the console: one run at a time, driven on a thread of its own.
 
 use std::{
+    iter,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -33,6 +34,10 @@ use crate::{
     },
 };
 
+/// The guides are read when the server has had so long to answer: on two processors, reading them beside
+/// it would delay the first facts.
+const HEAD_START: Duration = Duration::from_millis(150);
+
 /// The way to the thread that keeps them.
 #[derive(Debug)]
 pub struct Guides(mpsc::Sender<GuideWish>);
@@ -41,11 +46,11 @@ impl Guides {
     /// Starts the thread. It ends, and leaves its run where it stands, when this is dropped.
     pub fn start(ground: Ground, say: UnboundedSender<Told>) -> Self {
         let (send, wishes) = mpsc::channel();
-        // Alerts name the guide that answers them from the first moment.
-        let _ = send.send(GuideWish::List);
         thread::spawn(move || {
             let mut desk = Desk { ground, say, driver: None, looking: None };
-            for wish in wishes {
+            let first = wishes.recv_timeout(HEAD_START).ok();
+            // Without being asked: alerts name the guide that answers them.
+            for wish in iter::once(GuideWish::List).chain(first).chain(wishes) {
                 if let Err(failure) = desk.grant(wish) {
                     let text = Text::one_line(&failure.to_string());
                     desk.tell(Told::Notice(Notice { text, tone: Tone::Refusal }));
@@ -121,7 +126,7 @@ impl Desk {
                 let run = runs()?.begin(&card).map_err(guide::wrong)?;
                 self.drive(run)?;
             }
-            GuideWish::Resume(id) => match runs()?.drive(&id, &self.ground.who) {
+            GuideWish::Resume(id) => match runs()?.drive(&id, &self.ground.who()) {
                 Ok(run) => self.drive(run)?,
                 Err(GuideError::Driven { .. }) => {
                     self.driver = None;
@@ -146,8 +151,9 @@ impl Desk {
     fn drive(&mut self, run: Run) -> Result<(), Failure> {
         // One at a time: the one before waits where it stands.
         (self.driver, self.looking) = (None, None);
-        let hands = guide::hands(&self.ground.config, &self.ground.who, &run)?;
-        let by = Text::from(self.ground.who.in_words());
+        let who = self.ground.who();
+        let hands = guide::hands(&self.ground.config, &who, &run)?;
+        let by = Text::from(who.in_words());
         let say = self.say.clone();
         let tell = move |view: &Arc<View>| {
             let _ = say.send(Told::Sheet(Some(Arc::new(sheet(view)))));
