@@ -150,7 +150,7 @@ fn press_all(robot: &mut Robot) -> Vec<(&'static str, Duration)> {
         (ESC, Box::new(hides("─ Sources"))),
         ("m", Box::new(mouse(true))),
         ("m", Box::new(mouse(false))),
-        ("t", Box::new(move |seen| bottom(" Theme: ")(seen) && row(seen, 23) != bottom_before)),
+        ("T", Box::new(move |seen| bottom(" Theme: ")(seen) && row(seen, 23) != bottom_before)),
     ];
     keys.into_iter().map(|(key, effect)| (key, press(robot, key, effect))).collect()
 }

@@ -9,8 +9,8 @@ mod machine;
 use std::{collections::BTreeSet, sync::LazyLock, time::Duration};
 
 use howdah::guide::{
-    facts::Seen,
-    machine::{DEAD, SHORT, begin, step, wish},
+    facts::{Observed, Seen},
+    machine::{DEAD, SHORT, begin, criterion, step, watched, wish},
     spec::{Grade, Guide, Kind},
     state::{Effect, Event, How, Input, Over, Phase, Plan, State},
     values::Values,
@@ -22,6 +22,7 @@ const GUIDE: &str = r#"
 id = "try"
 title = "Try"
 about = "all kinds of steps"
+kind = "read-do"
 
 [[step]]
 id = "look"
@@ -65,6 +66,8 @@ do = "act"
 command = ["make", "{where}"]
 apply = ["--apply", "--plan", "{plan}"]
 grade = "mild"
+budget = 60
+silence = "none"
 
 [[step]]
 id = "severe"
@@ -74,6 +77,8 @@ do = "act"
 command = ["break", "{which}"]
 apply = ["--apply", "--plan", "{plan}", "--reason", "{reason}"]
 grade = "severe"
+budget = 60
+silence = "none"
 challenge = "{name}/1234"
 
 [[step]]
@@ -235,9 +240,13 @@ fn a_job_whose_name_comes_after_the_end_is_kept_in_mind() {
 #[derive(Clone, Debug)]
 enum Next {
     Right(usize),
-    Hands { well: bool },
+    Hands {
+        well: bool,
+    },
     Person(Input),
     Confirmed,
+    /// A criterion to stop by is met, where one is watched.
+    Met,
 }
 
 fn next() -> impl Strategy<Value = Next> {
@@ -255,11 +264,13 @@ fn next() -> impl Strategy<Value = Next> {
         2 => Just(Input::Resume),
         1 => Just(Input::Reopened),
         1 => Just(Input::Note("hm".into())),
+        1 => Just(Input::Todo("ask".into())),
     ];
     prop_oneof![
         12 => (0..6_usize).prop_map(Next::Right),
         8 => prop::bool::weighted(0.8).prop_map(|well| Next::Hands { well }),
         3 => Just(Next::Confirmed),
+        1 => Just(Next::Met),
         8 => person.prop_map(Next::Person),
     ]
 }
@@ -291,6 +302,10 @@ impl Rules {
                 walk.take(input.clone()).then_some(input)
             }
             Next::Confirmed => None,
+            Next::Met => {
+                self.met(walk)?;
+                None
+            }
         };
         let confirmed =
             input.filter(|input| matches!(input, Input::Confirm { .. }) && before.0 != walk.state);
@@ -324,11 +339,26 @@ impl Rules {
         {
             self.started.remove(tag);
         }
+        // Nobody goes on where it was stopped before somebody has decided.
+        if let (Some(_), Some(_)) = (&before.stopped, &walk.state.stopped) {
+            prop_assert!(confirmed.is_none(), "confirmed where it was stopped");
+        }
         // Done is done: never once more.
         for step in 0..walk.guide.steps.len() {
             let done = walk.state.acts.iter().filter(|a| a.step == step && a.end == Some(Ok(())));
             prop_assert!(done.count() <= 1);
         }
+        Ok(())
+    }
+
+    /// The run stops, and a job is ended only where that was declared to be safe.
+    fn met(&mut self, walk: &mut Walk) -> Result<(), TestCaseError> {
+        let Some(id) = watched(&walk.guide, &walk.state).first().copied() else { return Ok(()) };
+        let safe = criterion(&walk.guide, id).expect("one").cancel && walk.state.at == id.0;
+        let seen = Observed { value: Some("9".into()), well: Some(false), ..Observed::default() };
+        walk.must(Input::Met(id, seen));
+        prop_assert!(walk.state.stopped.is_some() && watched(&walk.guide, &walk.state).is_empty());
+        prop_assert_eq!(matches!(walk.wish(), Some(Effect::End(_))), safe);
         Ok(())
     }
 }
@@ -359,6 +389,11 @@ fn can_rest_go_on_and_end(walk: &Walk) -> Result<(), TestCaseError> {
     if let Phase::Confirming { since, .. } = other.state.phase {
         prop_assert_eq!(at_zero(since), other.now, "its dead time begins anew");
     }
+    prop_assert_eq!(
+        other.state.stopped.is_some(),
+        walk.state.stopped.is_some(),
+        "a rest decides nothing"
+    );
     prop_assert!(other.take(Input::Abort("enough".into())));
     prop_assert_eq!(other.wish(), None);
     Ok(())
@@ -401,7 +436,7 @@ proptest! {
 }
 
 /// Commands that only look, by their first words. `wal setup` without `--apply` tries and shows.
-const LOOKS: [&str; 15] = [
+const LOOKS: [&str; 16] = [
     "status",
     "recoverable",
     "breaker list",
@@ -413,6 +448,7 @@ const LOOKS: [&str; 15] = [
     "wal find",
     "wal verify",
     "restore diff",
+    "restore room",
     "server look",
     "slot list",
     "space",
@@ -440,8 +476,13 @@ fn each_of_ours_leads_to_its_end_and_looks_without_touching() {
         }
         assert_eq!(walk.state.phase, Phase::Over(Over::Finished), "{}", guide.id);
         assert_eq!(begun, walk.state.acts.len(), "{}", guide.id);
-        for look in guide.steps.iter().filter_map(|step| step.look.as_ref()) {
-            let words = look.command.join(" ");
+        let looks = guide.steps.iter().filter_map(|step| Some(&step.look.as_ref()?.command));
+        let stops = guide.steps.iter().flat_map(|step| match &step.kind {
+            Kind::Act { abort, .. } => abort.iter().map(|one| &one.command).collect(),
+            _ => Vec::new(),
+        });
+        for command in looks.chain(stops) {
+            let words = command.join(" ");
             let looks = LOOKS.iter().any(|known| words.starts_with(known))
                 || words.starts_with("wal setup ");
             assert!(looks, "{}: is '{words}' only a look? Then it belongs into the list", guide.id);

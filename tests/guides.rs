@@ -15,16 +15,13 @@ mod support;
 
 use std::{fs, path::Path, sync::Mutex, thread};
 
-use guides::{SOON, howdah, person::Person, person::Say, printed, shop::Shop, walk::Walk};
-use howdah::{
-    base::process,
-    cluster::{Cluster, Via},
-    sandbox::Incident,
+use guides::{
+    SOON, home::home_for, howdah, person::Person, person::Say, printed, shop::Shop, walk::Walk,
 };
+use howdah::{base::process, sandbox::Incident};
 use rustix::process::Signal;
 use serde_json::Value;
 use support::eventually;
-use tempfile::TempDir;
 
 #[test]
 fn a_dropped_table_comes_back_by_plain_lines_alone() {
@@ -54,6 +51,7 @@ const TWO_BACKUPS: &str = r#"
 id = "two"
 title = "Take two backups"
 about = "for tests"
+kind = "read-do"
 
 [[step]]
 id = "look"
@@ -78,6 +76,8 @@ command = ["backup", "run", "{place}", "{kind}", "--quiet"]
 apply = []
 planned = false
 grade = "mild"
+budget = 60
+silence = "none"
 
 [[step]]
 id = "second"
@@ -87,33 +87,14 @@ command = ["backup", "run", "{place}", "{kind}", "--quiet"]
 apply = []
 planned = false
 grade = "mild"
+budget = 60
+silence = "none"
 
 [[step]]
 id = "end"
 title = "All well?"
 do = "accept"
 "#;
-
-/// A home with that guide and a configuration for a cluster.
-fn home_for(cluster: &Cluster, guide: &str) -> TempDir {
-    let home = tempfile::tempdir().expect("a folder");
-    let folder = home.path().join(".config/howdah");
-    fs::create_dir_all(folder.join("guides")).expect("made");
-    fs::create_dir(home.path().join("repository")).expect("made");
-    fs::write(folder.join("guides/own.toml"), guide).expect("written");
-    let passfile = home.path().join("passfile");
-    fs::write(&passfile, format!("*:*:*:*:{}\n", cluster.password().expose())).expect("written");
-    let mode = std::os::unix::fs::PermissionsExt::from_mode(0o600);
-    fs::set_permissions(&passfile, mode).expect("private");
-    let url = format!("{} passfile='{}'", cluster.conninfo(Via::Tcp), passfile.display());
-    let repository = home.path().join("repository");
-    let text = format!(
-        "default_target = 't'\n[target.t]\nurl = \"{url}\"\nrepository = '{}'\n",
-        repository.display()
-    );
-    fs::write(folder.join("config.toml"), text).expect("written");
-    home
-}
 
 fn any_answer(asked: &str) -> String {
     match asked {
@@ -202,6 +183,7 @@ fn a_job_that_is_killed_is_told_and_the_run_ends_with_what_was_not_done() {
 id = "long"
 title = "Something long"
 about = "for tests"
+kind = "read-do"
 [[step]]
 id = "watch"
 title = "Watch for ever"
@@ -210,6 +192,8 @@ command = ["status", "{at}", "--watch"]
 apply = []
 planned = false
 grade = "mild"
+budget = 60
+silence = "none"
 "#;
     let home = home_for(&cluster, guide);
     let mut walk = Walk::start(home.path(), &["guide", "run", "long"]);

@@ -20,6 +20,7 @@ use std::{
     collections::{BTreeMap, BTreeSet},
     fmt::Write as _,
     sync::Arc,
+    time::Duration,
 };
 
 use howdah::{
@@ -42,10 +43,13 @@ use howdah::{
         theme::{Depth, Glyphs, Theme, Themes},
     },
     guide::{
-        page::{Ask, Line, Page, Undo, page},
+        handover,
+        journal::Site,
+        page::{Ask, Guarded, Line, Pace, Page, Undo, page},
         run::Card,
         spec::Grade,
         state::Phase,
+        walked::Walked,
     },
 };
 use proptest::prelude::*;
@@ -89,6 +93,7 @@ fn shelf() -> Shelf {
         about: about.into(),
         answers: vec![],
         subject: None,
+        walked: None,
     };
     let run = |id: &str, step: &str, driver: Option<&str>| Waiting {
         id: id.into(),
@@ -98,6 +103,13 @@ fn shelf() -> Shelf {
         began: began(),
         driver: driver.map(Text::from),
         gone: None,
+    };
+    let walked = |days: u64, left_out: usize| Walked {
+        at: sights::wall().checked_sub(Duration::from_secs(days * 86_400)).expect("a moment"),
+        by: "anna (postgres)".into(),
+        took: Duration::from_secs(252),
+        left_out,
+        failed: 0,
     };
     Shelf {
         guides: vec![
@@ -111,6 +123,18 @@ fn shelf() -> Shelf {
                 "Verify the WAL archive",
                 "Settings, a segment there and back, continuity, verdict.",
             ),
+            Offered {
+                walked: Some(walked(3, 1)),
+                ..guide(
+                    "breaker",
+                    "A circuit breaker is stuck open",
+                    "Look, and decide who decides.",
+                )
+            },
+            Offered {
+                walked: Some(walked(120, 0)),
+                ..guide("hung-server", "The server does not answer", "Tell hung from down.")
+            },
         ],
         runs: vec![
             run(
@@ -130,6 +154,7 @@ fn sheet(body: Vec<Line>, ask: Ask) -> Sheet {
         page: Page {
             title: "Bring lost data back".into(),
             on: "prod-eu".into(),
+            site: site(),
             chunk: "Back to where it was".into(),
             number: 10,
             line: "Bring public.orders back to where it was".into(),
@@ -139,12 +164,48 @@ fn sheet(body: Vec<Line>, ask: Ask) -> Sheet {
             chosen: 0,
             began: began(),
             budget: Some(3600),
+            pace: None,
             rests: None,
             well: true,
         },
+        handover: vec![
+            Line::Say("Bring lost data back on ops1 prod-eu …4821".into()),
+            Line::Done("03:15:22Z Bring the cluster back: done by job 20261109-031522-ka".into()),
+            Line::Say("03:16:00Z TODO by anna: ask who dropped it".into()),
+            Line::Say("next: confirm a severe act, or not".into()),
+            Line::Command("howdah guide resume 20261109-031400-restore".into()),
+        ],
         refusal: None,
         seat: Seat::Ours,
     }
+}
+
+fn site() -> Site {
+    Site { host: "ops1".into(), target: "prod-eu".into(), tail: Some("4821".into()) }
+}
+
+/// A job that runs since then, and may take a minute.
+fn runs_since(seconds: u64) -> Sheet {
+    let running = vec![
+        Line::Command("howdah jobs attach 20261109-031522-ka".into()),
+        Line::Say("step: restore a cluster".into()),
+        Line::Say("replaying WAL  41.2 MB of 88.1 MB  47%  12 MB/s  4s left".into()),
+        watch(Some(Ok("41872".into()))),
+        watch(Some(Err("it did not end within 30s, and was ended".into()))),
+    ];
+    let ask = Ask::Wait("it runs, and goes on without this terminal".into());
+    let mut sheet = sheet(running, ask);
+    sheet.page.pace = Some(Pace {
+        since: sights::wall().checked_sub(Duration::from_secs(seconds)).expect("a moment"),
+        budget: Duration::from_mins(1),
+        silence: "while WAL is replayed it may stand still for as long as a segment takes".into(),
+    });
+    sheet
+}
+
+fn watch(seen: Option<Result<Text, Text>>) -> Line {
+    let limit = "room left where it is brought back to (MB): at least 512".into();
+    Line::Watch(Guarded { id: (0, 0), limit, seen })
 }
 
 fn fact(label: &str, value: Option<&str>, well: Option<bool>) -> Line {
@@ -193,11 +254,15 @@ fn sheets() -> Vec<(&'static str, Option<Sheet>, Overlay)> {
         "transaction 2307, committed 2026-11-09T03:10:25Z".into(),
         "transaction 1914, committed 2026-11-08T22:41:07Z".into(),
     ]);
-    let running = vec![
-        Line::Command("howdah jobs attach 20261109-031522-ka".into()),
-        Line::Say("step: restore a cluster".into()),
-        Line::Say("replaying WAL  41.2 MB of 88.1 MB  47%  12 MB/s  4s left".into()),
+    let stopped = vec![
+        Line::Bad("03:15:40Z stopped: failed, as a share: at most 0.05, and it is 0.31".into()),
+        Line::Say("undo: howdah breaker set api-1 disabled".into()),
+        Line::Say("To go on all the same, leave it out with a reason.".into()),
     ];
+    let decisions = Ask::Choose(vec![
+        "Take the way out: Let api-1 only count again".into(),
+        "Look once more, and go on if it is well".into(),
+    ]);
     let account = vec![
         Line::Done("03:14:05Z Which table?: public.orders".into()),
         Line::Bad("begun, and not seen to its end: Bring it back: job 20261109-031522-ka".into()),
@@ -218,11 +283,11 @@ fn sheets() -> Vec<(&'static str, Option<Sheet>, Overlay)> {
         ("refused", Some(refused), Overlay::None),
         ("no_undo_and_a_long_plan", Some(never), Overlay::None),
         ("reason", Some(severe()), Overlay::Answer(Answering::Reason)),
-        (
-            "running",
-            Some(sheet(running, Ask::Wait("it runs, and goes on without this terminal".into()))),
-            Overlay::None,
-        ),
+        ("running", Some(runs_since(17)), Overlay::None),
+        ("late", Some(runs_since(75)), Overlay::None),
+        ("stopped", Some(sheet(stopped, decisions)), Overlay::None),
+        ("handover", Some(severe()), Overlay::Handover),
+        ("todo", Some(severe()), Overlay::Answer(Answering::Todo)),
         (
             "failed",
             Some(sheet(vec![Line::Bad("the plan is no longer a1b2 but c3d4".into())], Ask::Failed)),
@@ -259,7 +324,7 @@ fn every_page() {
                 format!("guides_{name}_{}x{}", size.0, size.1),
                 dump::styled(&buf)
             );
-            assert_eq!(layout.cursor.is_some(), overlay != Overlay::None, "{name}");
+            assert_eq!(layout.cursor.is_some(), overlay.is_typing(), "{name}");
         }
         let (buf, _) = draw(&state, &mono, Glyphs::Ascii, (80, 24));
         insta::assert_snapshot!(format!("guides_{name}_80x24_mono"), dump::styled(&buf));
@@ -279,7 +344,9 @@ fn page_of(walk: &machine::Walk) -> UiState {
         common: vec![],
     };
     let page = page(&card, &walk.state, None);
-    let sheet = Sheet { run: "20261123-091244".into(), page, refusal: None, seat: Seat::Ours };
+    let handover = handover::note("20261123-091244", &card, &walk.state, None);
+    let (refusal, seat) = (None, Seat::Ours);
+    let sheet = Sheet { run: "20261123-091244".into(), page, handover, refusal, seat };
     let mut model = Model::default();
     model.state.screen = Screen::Guides;
     update(&mut model, Msg::Told(Told::Sheet(Some(Arc::new(sheet)))), NOW);
@@ -335,7 +402,9 @@ fn what_matters_before_a_deed_is_always_in_sight() {
         let state = state(Some(sheet), Overlay::Answer(Answering::Answer));
         let (buf, _) = draw(&state, &Theme::default(), Glyphs::Unicode, (80, height));
         let text = dump::text(&buf);
-        for words in ["undo: DROP TABLE", "Type prod-eu/4821 to do it", "PROD", "…4821"] {
+        let always =
+            ["undo: DROP TABLE", "Type prod-eu/4821 to do it", "PROD", "ops1 prod-eu …4821"];
+        for words in always {
             assert!(text.contains(words), "{words} at 80x{height}:\n{text}");
         }
     }
@@ -347,7 +416,7 @@ proptest! {
     #[test]
     fn any_page_at_any_size_with_any_text(
         raw in "(\u{1b}|\\PC|\u{7}|\u{202e}|[a-z ]){0,60}",
-        which in 0_usize..16,
+        which in 0_usize..20,
         (width, height) in (1_u16..300, 1_u16..100),
         (choice, scroll) in (0_usize..9, 0_u16..200),
         ascii in any::<bool>(),
@@ -357,6 +426,8 @@ proptest! {
             let text = || Text::foreign(&raw);
             sheet.page.title = text();
             sheet.page.on = text();
+            sheet.page.site = Site { host: text(), target: text(), tail: Some(text()) };
+            sheet.handover.push(Line::Say(text()));
             sheet.page.line = text();
             sheet.page.body.push(Line::Say(text()));
             sheet.page.body.push(fact(&raw, Some(&raw), Some(false)));

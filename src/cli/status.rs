@@ -117,7 +117,8 @@ fn verdict(snapshot: &Snapshot) -> Exit {
 /// The snapshot as JSON. Stamps count nanoseconds on a scale of their own; `now` is the moment of
 /// printing on the same scale, so that ages can be told.
 fn json(snapshot: &Snapshot, now: Stamp, one_line: bool) -> Result<String, Failure> {
-    let document = serde_json::json!({ "now": now, "snapshot": snapshot });
+    let clock = snapshot.server.value().and_then(|server| server.clock);
+    let document = serde_json::json!({ "now": now, "server_clock": clock, "snapshot": snapshot });
     let text = if one_line {
         serde_json::to_string(&document)
     } else {

@@ -13,11 +13,13 @@ use std::{
 use serde_json::json;
 
 use super::{
-    hands::{Glimpse, Hands},
+    evidence::Evidence,
+    guard::{self, Guard, Sight, Watched},
+    hands::{Came, Glimpse, Hands},
     machine,
     page::{Page, page},
     run::{Card, Run, Untaken},
-    state::{Event, Input, Over, Phase, State},
+    state::{CriterionId, Event, Input, Over, Phase, State},
 };
 use crate::{
     base::{
@@ -44,6 +46,8 @@ pub struct View {
     pub job: Option<Job>,
     /// What a look that waits has seen so far.
     pub glimpse: Option<Glimpse>,
+    /// What was seen last of the criteria to stop by.
+    pub sights: Vec<Sight>,
     /// Why the last input was not taken.
     pub refusal: Option<Text>,
 }
@@ -51,7 +55,7 @@ pub struct View {
 impl View {
     /// What there is to draw, as a page.
     pub fn page(&self) -> Page {
-        let page = page(&self.card, &self.state, self.job.as_ref());
+        let page = page(&self.card, &self.state, self.job.as_ref()).sighted(&self.sights);
         match &self.glimpse {
             Some(glimpse) => page.glimpsed(glimpse),
             None => page,
@@ -64,7 +68,8 @@ pub type Tell = Box<dyn Fn(&Arc<View>) + Send>;
 
 enum Said {
     Person(Input),
-    Hands(Input),
+    Hands(Came),
+    Guard(guard::Seen),
     /// What a look has seen so far, for this ticket.
     Glimpse(u64, Glimpse),
     Stop,
@@ -88,6 +93,7 @@ impl Driver {
             state: run.state().clone(),
             job: None,
             glimpse: None,
+            sights: Vec::new(),
             refusal: None,
         };
         let view = Arc::new(Mutex::new(Arc::new(first)));
@@ -100,6 +106,8 @@ impl Driver {
             view: Arc::clone(&view),
             busy: None,
             glimpse: None,
+            guard: None,
+            sights: Vec::new(),
             owed: None,
         };
         let thread = thread::spawn(move || drive.serve(&said));
@@ -139,27 +147,35 @@ struct Drive {
     busy: Option<(u64, Cancel, JoinHandle<()>)>,
     /// What a look that waits has seen so far, for this ticket.
     glimpse: Option<(u64, Glimpse)>,
+    /// Watches the criteria to stop by.
+    guard: Option<Guard>,
+    /// What it has seen last of each.
+    sights: Vec<Sight>,
     /// What has happened and could not be written down yet.
-    owed: Option<Event>,
+    owed: Option<(Event, Option<Evidence>)>,
 }
 
 impl Drive {
     fn serve(&mut self, said: &Receiver<Said>) {
-        self.take(Input::Reopened);
+        self.take(Input::Reopened, None);
+        self.read_post();
         self.follow();
         loop {
             match said.recv_timeout(BEAT) {
-                Ok(Said::Person(input) | Said::Hands(input)) => self.take(input),
+                Ok(Said::Person(input)) => self.take(input, None),
+                Ok(Said::Hands(came) | Said::Guard(guard::Seen::Met(came))) => {
+                    self.take(came.input, came.evidence);
+                }
+                Ok(Said::Guard(guard::Seen::Sight(sight))) => self.sighted(sight),
                 Ok(Said::Glimpse(ticket, glimpse)) => {
                     self.glimpse = Some((ticket, glimpse));
                     self.publish(self.refusal());
                 }
                 Ok(Said::Stop) | Err(RecvTimeoutError::Disconnected) => break,
                 Err(RecvTimeoutError::Timeout) => {
-                    if let Some(event) = self.owed.take() {
-                        self.take_event(event);
-                    } else if matches!(self.run.state().phase, Phase::Seconding { .. }) {
-                        self.hear_second();
+                    self.read_post();
+                    if let Some((event, evidence)) = self.owed.take() {
+                        self.take_event(event, evidence);
                     } else if matches!(self.run.state().phase, Phase::Acting { .. }) {
                         self.publish(self.refusal());
                     }
@@ -170,33 +186,47 @@ impl Drive {
         self.leave(said);
     }
 
-    /// The word of a second person comes from a process of their own, through the run's folder.
-    fn hear_second(&mut self) {
-        if let Some((by, plan)) = self.run.take_second() {
-            self.take_event(Event { at: self.run.now(), by, input: Input::Second(plan) });
+    /// What others say comes from processes of their own, through the run's folder: the word of a second person,
+    /// notes.
+    fn read_post(&mut self) {
+        for (file, event) in self.run.post() {
+            if self.take_event(event, None) {
+                // It stands in the journal, or was refused: if it cannot be removed now, it is refused then.
+                let _ = std::fs::remove_file(file);
+            }
         }
     }
 
-    fn take(&mut self, input: Input) {
+    fn take(&mut self, input: Input, evidence: Option<Evidence>) {
         let event = Event { at: self.run.now(), by: self.by.clone(), input };
-        self.take_event(event);
+        self.take_event(event, evidence);
     }
 
-    fn take_event(&mut self, event: Event) {
+    /// False when it could not be written down.
+    fn take_event(&mut self, event: Event, evidence: Option<Evidence>) -> bool {
         let persons = event.input.is_a_persons();
         let was_over = self.is_over();
-        let refusal = match self.run.take(&event) {
+        let mut settled = true;
+        let refusal = match self.run.take(&event, evidence.clone()) {
             Ok(()) if self.is_over() && !was_over => self.record(),
             Ok(()) => None,
             Err(Untaken::Refused(refusal)) => persons.then_some(refusal.0),
             Err(Untaken::Unwritten(error)) => {
+                settled = false;
                 if !persons {
-                    self.owed = Some(event);
+                    self.owed = Some((event, evidence));
                 }
                 Some(format!("it cannot be recorded, so it does not happen: {error}").into())
             }
         };
         self.publish(refusal);
+        settled
+    }
+
+    fn sighted(&mut self, sight: Sight) {
+        self.sights.retain(|known| known.id != sight.id);
+        self.sights.push(sight);
+        self.publish(self.refusal());
     }
 
     fn is_over(&self) -> bool {
@@ -230,6 +260,25 @@ impl Drive {
             }
             self.set_to(ticket);
         }
+        self.keep_guard();
+    }
+
+    /// Has watched what is to be watched where the run stands.
+    fn keep_guard(&mut self) {
+        let (card, state) = (self.run.card(), self.run.state());
+        let watched = |id: CriterionId| {
+            let criterion = machine::criterion(&card.guide, id)?.clone();
+            let words = state.values.words(&criterion.command);
+            Some(Watched { id, criterion, words })
+        };
+        let all = machine::watched(&card.guide, state).into_iter();
+        let all: Vec<Watched> = all.filter_map(watched).collect();
+        if self.guard.as_ref().map_or(&[][..], Guard::watched) == all {
+            return;
+        }
+        self.sights.retain(|sight| all.iter().any(|one| one.id == sight.id));
+        self.guard = (!all.is_empty())
+            .then(|| Guard::watch(all, self.hands.clone(), self.say.clone(), Said::Guard));
     }
 
     fn set_to(&mut self, ticket: u64) {
@@ -246,8 +295,8 @@ impl Drive {
             let glimpsed = |glimpse| {
                 let _ = say.send(Said::Glimpse(ticket, glimpse));
             };
-            if let Some(input) = hands.perform(&step, &effect, ticket, &wish, &glimpsed) {
-                let _ = say.send(Said::Hands(input));
+            if let Some(came) = hands.perform(&step, &effect, ticket, &wish, &glimpsed) {
+                let _ = say.send(Said::Hands(came));
             }
         };
         self.busy = Some((ticket, cancel, thread::spawn(work)));
@@ -255,6 +304,9 @@ impl Drive {
 
     /// A job that is just being started is waited for: its name belongs into the journal.
     fn leave(&mut self, said: &Receiver<Said>) {
+        if let Some(guard) = self.guard.take() {
+            guard.end();
+        }
         if let Some((_, cancel, thread)) = self.busy.take() {
             let starting = matches!(self.run.state().phase, Phase::Starting { .. });
             if !starting {
@@ -262,8 +314,8 @@ impl Drive {
             }
             let _ = thread.join();
             while let Ok(said) = said.try_recv() {
-                if let Said::Hands(input @ Input::Started(..)) = said {
-                    self.take(input);
+                if let Said::Hands(Came { input: input @ Input::Started(..), evidence }) = said {
+                    self.take(input, evidence);
                 }
             }
         }
@@ -285,7 +337,8 @@ impl Drive {
         let mut view = self.view.lock().unwrap_or_else(PoisonError::into_inner);
         let glimpse = self.glimpse.clone().filter(|(ticket, _)| *ticket == state.ticket);
         let glimpse = glimpse.map(|(_, glimpse)| glimpse);
-        *view = Arc::new(View { state, job, glimpse, refusal, ..View::clone(&view) });
+        let sights = self.sights.clone();
+        *view = Arc::new(View { state, job, glimpse, sights, refusal, ..View::clone(&view) });
         let new = Arc::clone(&view);
         drop(view);
         (self.tell)(&new);

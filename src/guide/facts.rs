@@ -19,7 +19,7 @@ pub struct Seen {
 }
 
 /// A fact that was observed.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Observed {
     /// The value's name.
     pub name: String,
@@ -58,7 +58,8 @@ pub fn all(facts: &[Fact], printed: &Value) -> Vec<Observed> {
     facts.iter().map(|fact| observe(fact, printed)).collect()
 }
 
-fn observe(fact: &Fact, printed: &Value) -> Observed {
+/// Reads one fact.
+pub fn observe(fact: &Fact, printed: &Value) -> Observed {
     let value = find(printed, &fact.at).map(|word| match fact.last {
         Some(last) => word.chars().skip(word.chars().count().saturating_sub(last)).collect(),
         None => word,

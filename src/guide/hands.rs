@@ -1,13 +1,11 @@
 //! Carries out what a state wishes for: runs commands of this very program to look, and starts jobs to act.
 
-use std::{
-    path::PathBuf,
-    sync::atomic::{AtomicBool, Ordering},
-    thread,
-    time::Duration,
-};
+use std::{path::PathBuf, thread, time::Duration};
 
 use super::{
+    command::{Ran, json, rest, run_within},
+    criterion::{self, Criterion},
+    evidence::Evidence,
     facts::{self, Observed},
     spec::{From, Kind, Look, Step},
     state::{Effect, Input, Plan},
@@ -16,22 +14,20 @@ use crate::{
     base::{
         cancel::Cancel,
         clock::Clock,
-        exec::{ExecError, Tool},
+        exec::Tool,
         ledger::{Account, Ledger, Outcome, Selection, Who, accounts},
         plan,
         text::Text,
     },
-    jobs::{Job, JobId, JobSpec, Jobs, State},
+    jobs::{Job, JobId, JobSpec, Jobs, Patience, State},
 };
 
 /// How often a running job is looked at.
 const LOOK: Duration = Duration::from_millis(100);
-/// How often the time of a look is looked at.
-const GLANCE: Duration = Duration::from_millis(20);
+/// How long a plan may take: it reads backups, at the most all of them.
+const PLANNING: Duration = Duration::from_hours(1);
 /// How often a look that waits is repeated.
 const AGAIN: Duration = Duration::from_secs(1);
-/// Lines of what a failed command printed that are told when it said nothing else.
-const TOLD: usize = 5;
 
 /// What a look that waits has seen so far.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -41,6 +37,18 @@ pub struct Glimpse {
     /// For how long it waits.
     pub waited: Duration,
 }
+
+/// What came of a wish.
+#[derive(Clone, Debug)]
+pub struct Came {
+    /// It, for the machine.
+    pub input: Input,
+    /// What is kept of the command.
+    pub evidence: Option<Evidence>,
+}
+
+/// What came of a command, and what is kept of it. None when the end was wished for.
+type Told<T> = Option<(Result<T, Text>, Evidence)>;
 
 /// What is told of a job that died and had done its work.
 const DONE: &str = "; the ledger has it as done: look before you do it once more";
@@ -72,18 +80,58 @@ impl Hands {
         ticket: u64,
         cancel: &Cancel,
         glimpsed: &dyn Fn(Glimpse),
-    ) -> Option<Input> {
-        Some(match effect {
-            Effect::Look(words) => Input::Seen(ticket, self.look(step, words, cancel, glimpsed)?),
-            Effect::Plan(words) => Input::Planned(ticket, self.plan(words, cancel)?),
-            Effect::Start { words, tag } => Input::Started(ticket, self.start(step, words, tag)),
-            Effect::Seek(tag) => Input::Sought(ticket, self.seek(tag)),
-            Effect::Watch(job) => Input::Ended(ticket, self.watch(step, job, cancel)?),
-        })
+    ) -> Option<Came> {
+        let (input, evidence) = match effect {
+            Effect::Look(words) => {
+                let (seen, evidence) = self.look(step, words, cancel, glimpsed)?;
+                (Input::Seen(ticket, seen), Some(evidence))
+            }
+            Effect::Plan(words) => {
+                let (plan, evidence) = self.plan(words, cancel)?;
+                (Input::Planned(ticket, plan), Some(evidence))
+            }
+            Effect::Start { words, tag } => {
+                let began = Clock::system().wall();
+                let evidence = Evidence::begun(self.all(words), began);
+                (Input::Started(ticket, self.start(step, words, tag)), Some(evidence))
+            }
+            Effect::Seek(tag) => (Input::Sought(ticket, self.seek(tag)), None),
+            Effect::Watch(job) => {
+                let end = self.watch(step, job, cancel)?;
+                (Input::Ended(ticket, end), self.of_job(job))
+            }
+            Effect::End(job) => {
+                self.end(job);
+                let end = self.watch(step, job, cancel)?;
+                (Input::Ended(ticket, end), self.of_job(job))
+            }
+        };
+        Some(Came { input, evidence })
     }
 
     fn tool(&self, words: &[String]) -> Tool {
         Tool::new(&self.program).args(words).args(&self.common).inheriting()
+    }
+
+    /// All words of a command, as a person would type them behind `howdah`.
+    fn all<'a>(&'a self, words: &'a [String]) -> impl Iterator<Item = &'a str> {
+        words.iter().chain(&self.common).map(String::as_str)
+    }
+
+    /// Runs a command that only looks or plans, within a time.
+    fn run(
+        &self,
+        words: &[String],
+        good: &[i32],
+        cancel: &Cancel,
+        within: Duration,
+    ) -> Told<Vec<u8>> {
+        let (clock, evidence) =
+            (Clock::system(), Evidence::begun(self.all(words), Clock::system().wall()));
+        let began = clock.now();
+        let Ran { printed, exit, end } = run_within(&self.tool(words), good, cancel, within)?;
+        let evidence = evidence.ended(clock.now().since(began), exit, &printed);
+        Some((end.map(|()| printed), evidence))
     }
 
     /// Looks once, or again until all is well or the time of the look is up: then what was seen last counts.
@@ -93,7 +141,7 @@ impl Hands {
         words: &[String],
         cancel: &Cancel,
         glimpsed: &dyn Fn(Glimpse),
-    ) -> Option<Result<facts::Seen, Text>> {
+    ) -> Told<facts::Seen> {
         let look = step.look.as_ref()?;
         let from = match &step.kind {
             Kind::Choose { from, .. } => from.as_ref(),
@@ -102,19 +150,15 @@ impl Hands {
         let clock = Clock::system();
         let (began, limit) = (clock.now(), Duration::from_secs(look.wait.unwrap_or(0)));
         loop {
-            let seen = self.look_once(look, from, words, cancel)?;
+            let (seen, evidence) = self.look_once(look, from, words, cancel)?;
             let waited = clock.now().since(began);
             if waited >= limit || seen.as_ref().is_ok_and(facts::Seen::well) {
-                return Some(seen);
+                return Some((seen, evidence));
             }
             let facts = seen.map_or_else(|_| Vec::new(), |seen| seen.facts);
             glimpsed(Glimpse { facts, waited });
-            let next = clock.now().plus(AGAIN);
-            while clock.now() < next {
-                if cancel.cancelled() {
-                    return None;
-                }
-                thread::sleep(LOOK);
+            if !rest(cancel, AGAIN) {
+                return None;
             }
         }
     }
@@ -125,30 +169,39 @@ impl Hands {
         from: Option<&From>,
         words: &[String],
         cancel: &Cancel,
-    ) -> Option<Result<facts::Seen, Text>> {
+    ) -> Told<facts::Seen> {
         let within = Duration::from_secs(look.within);
-        let printed = match run_within(&self.tool(words), &look.good, cancel, within)? {
-            Ok(printed) => printed,
-            Err(why) => return Some(Err(why)),
-        };
-        Some(match serde_json::from_slice(&printed) {
-            Ok(value) => Ok(facts::read(look, from, &value)),
-            Err(error) => Err(format!("what it printed is no JSON: {error}").into()),
-        })
+        let (printed, evidence) = self.run(words, &look.good, cancel, within)?;
+        let seen =
+            printed.and_then(|bytes| json(&bytes)).map(|json| facts::read(look, from, &json));
+        Some((seen, evidence))
     }
 
-    fn plan(&self, words: &[String], cancel: &Cancel) -> Option<Result<Plan, Text>> {
-        let printed = match run(&self.tool(words), &[0], cancel)? {
-            Ok(printed) => printed,
-            Err(why) => return Some(Err(why)),
-        };
-        let printed = String::from_utf8_lossy(&printed);
-        let printed = plan::read(&printed);
-        let text = printed.lines.into_iter().map(Text::foreign).collect();
-        Some(match printed.mark {
-            Some(mark) => Ok(Plan { text, hash: mark.to_owned() }),
-            None => Err(Text::ours("the command showed no plan")),
-        })
+    /// Looks at what a criterion to stop by judges. None when the end was wished for.
+    pub fn judge(
+        &self,
+        criterion: &Criterion,
+        words: &[String],
+        cancel: &Cancel,
+    ) -> Told<Observed> {
+        let within = Duration::from_secs(criterion::WITHIN);
+        let (printed, evidence) = self.run(words, &criterion.good, cancel, within)?;
+        let seen = printed.and_then(|bytes| json(&bytes));
+        Some((seen.map(|json| facts::observe(&criterion.fact, &json)), evidence))
+    }
+
+    fn plan(&self, words: &[String], cancel: &Cancel) -> Told<Plan> {
+        let (printed, evidence) = self.run(words, &[0], cancel, PLANNING)?;
+        let plan = printed.and_then(|printed| {
+            let printed = String::from_utf8_lossy(&printed);
+            let printed = plan::read(&printed);
+            let text = printed.lines.into_iter().map(Text::foreign).collect();
+            match printed.mark {
+                Some(mark) => Ok(Plan { text, hash: mark.to_owned() }),
+                None => Err(Text::ours("the command showed no plan")),
+            }
+        });
+        Some((plan, evidence))
     }
 
     fn start(&self, step: &Step, words: &[String], tag: &str) -> Result<String, Text> {
@@ -198,6 +251,28 @@ impl Hands {
             }
             thread::sleep(LOOK);
         }
+    }
+
+    /// Ends a job. What came of that is seen at its end.
+    fn end(&self, job: &str) {
+        if let Ok(id) = job.parse::<JobId>()
+            && let Err(error) = self.jobs.cancel(&id, Patience::default())
+        {
+            tracing::warn!(job, %error, "the job could not be ended");
+        }
+    }
+
+    /// What is kept of a job that is over.
+    fn of_job(&self, job: &str) -> Option<Evidence> {
+        let job = self.jobs.get(&job.parse().ok()?).ok()?;
+        let words = job.card.arguments.iter().map(Text::as_str);
+        let evidence = Evidence::begun(words, job.card.started);
+        let log = std::fs::read(self.jobs.log(&job.id)).unwrap_or_default();
+        let ended = job.outcome.as_ref().map(|outcome| outcome.ended);
+        let took = ended
+            .map_or(Duration::ZERO, |ended| ended.duration_since(job.card.started).unsigned_abs());
+        let exit = job.outcome.as_ref().map(|outcome| i32::from(outcome.exit));
+        Some(evidence.ended(took, exit, &log))
     }
 
     fn judged(&self, step: &Step, job: &Job) -> Result<Vec<Observed>, Text> {
@@ -252,66 +327,4 @@ impl Hands {
         let mut found = begins.filter_map(|(at, _)| serde_json::from_str(log[at..].trim()).ok());
         found.next().unwrap_or_default()
     }
-}
-
-/// The same, and no longer than that.
-fn run_within(
-    tool: &Tool,
-    good: &[i32],
-    cancel: &Cancel,
-    within: Duration,
-) -> Option<Result<Vec<u8>, Text>> {
-    let (inner, done) = (Cancel::new(), AtomicBool::new(false));
-    let clock = Clock::system();
-    let end = clock.now().plus(within);
-    let ran = thread::scope(|scope| {
-        scope.spawn(|| {
-            while !done.load(Ordering::Relaxed) {
-                if cancel.cancelled() || clock.now() >= end {
-                    inner.cancel();
-                    return;
-                }
-                thread::sleep(GLANCE);
-            }
-        });
-        let ran = run(tool, good, &inner);
-        done.store(true, Ordering::Relaxed);
-        ran
-    });
-    match ran {
-        None if !cancel.cancelled() => {
-            let within = crate::base::units::span(within);
-            Some(Err(format!("it did not end within {within}, and was ended").into()))
-        }
-        ran => ran,
-    }
-}
-
-/// What a command printed, or its last message. None when the end was wished for.
-fn run(tool: &Tool, good: &[i32], cancel: &Cancel) -> Option<Result<Vec<u8>, Text>> {
-    let (printed, ended) = match tool.clone().good(good).run_out(cancel, &mut |_| {}) {
-        Ok(out) => out,
-        Err(error) => return Some(Err(error.to_string().into())),
-    };
-    match ended {
-        Ok(()) => Some(Ok(printed)),
-        Err(ExecError::Cancelled { .. }) => None,
-        Err(ExecError::Failed { messages, code, .. }) if !messages.is_empty() => {
-            let ours = |line: &Text| line.strip_prefix("howdah: ").unwrap_or(line).to_owned();
-            let said: Vec<String> = messages.iter().map(ours).collect();
-            Some(Err(with_code(&said.join(" "), code)))
-        }
-        Err(ExecError::Failed { code: Some(code), .. }) if !printed.is_empty() => {
-            let printed = String::from_utf8_lossy(&printed);
-            let lines: Vec<&str> = printed.lines().map(str::trim).collect();
-            let said = lines[lines.len().saturating_sub(TOLD)..].join(" ");
-            Some(Err(with_code(&format!("it said only: {said}"), Some(code))))
-        }
-        Err(error) => Some(Err(error.to_string().into())),
-    }
-}
-
-fn with_code(said: &str, code: Option<i32>) -> Text {
-    let code = code.map(|code| format!(" (exit code {code})")).unwrap_or_default();
-    Text::one_line(&format!("{said}{code}"))
 }

@@ -1,7 +1,7 @@
 //! The same line by line: for screen readers, dumb terminals and scripts.
 //!
 //! At every question a line that begins with `:` is a command: `:back`, `:again`, `:skip WHY`, `:pause WHY`,
-//! `:go`, `:abort WHY`, `:note WORDS`, `:leave`. What is typed before a question stands there is thrown away
+//! `:go`, `:abort WHY`, `:note WORDS`, `:todo WORDS`, `:handover`, `:leave`. What is typed before a question stands there is thrown away
 //! at a terminal; from a pipe, lines wait until they are asked for.
 
 use std::{
@@ -12,12 +12,13 @@ use std::{
 
 use super::{
     driver::Driver,
+    handover::note,
     machine::{DEAD, SHORT},
-    page::{Ask, Line, Page, Undo},
+    page::{Ask, Guarded, Line, Page, Undo},
     spec::Grade,
     state::Input,
 };
-use crate::base::{clock::Clock, text::clean};
+use crate::base::{clock::Clock, text::clean, units::span};
 
 /// How a run was left.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,10 +38,15 @@ pub fn walk(
     out: &mut dyn Write,
     flush: &dyn Fn(),
 ) -> io::Result<Left> {
-    let (mut shown, mut said) = (None, None);
+    let (mut shown, mut said, mut late) = (None, None, None);
     loop {
         let view = driver.view();
         let page = view.page();
+        let pace = page.pace.as_ref().filter(|pace| pace.is_late(Clock::system().wall()));
+        if let Some(pace) = pace.filter(|pace| late != Some(pace.since)) {
+            writeln!(out, "! LATE: it usually takes {} at the most", span(pace.budget))?;
+            late = Some(pace.since);
+        }
         if shown.as_ref() != Some(&(page.number, page.line.clone(), page.ask.clone())) {
             write_page(
                 out,
@@ -68,6 +74,10 @@ pub fn walk(
         if let Answer::Leave = answer {
             return Ok(Left::Waiting);
         }
+        if let Answer::Handover = answer {
+            let note = note(&view.run, &view.card, &view.state, view.job.as_ref());
+            note.iter().try_for_each(|line| writeln!(out, "   {}", in_line(line)))?;
+        }
         if let Answer::Input(answer) = answer {
             while woken.try_recv().is_ok() {}
             let before = driver.view();
@@ -83,6 +93,7 @@ pub fn walk(
 
 enum Answer {
     Input(Input),
+    Handover,
     Leave,
     Nothing,
 }
@@ -124,7 +135,7 @@ fn ask(
     if let Answer::Nothing = answer {
         writeln!(
             out,
-            "! that is no answer here; :back, :again, :skip WHY, :pause WHY, :abort WHY, :note WORDS, :leave"
+            "! that is no answer here; :back, :again, :skip WHY, :pause WHY, :abort WHY, :note WORDS, :todo WORDS, :handover, :leave"
         )?;
     }
     Ok(Some(answer))
@@ -176,6 +187,8 @@ fn command(line: &str, out: &mut dyn Write) -> io::Result<Answer> {
         "go" => Answer::Input(Input::Resume),
         "abort" => Answer::Input(Input::Abort(rest)),
         "note" => Answer::Input(Input::Note(rest)),
+        "todo" => Answer::Input(Input::Todo(rest)),
+        "handover" => Answer::Handover,
         "leave" => Answer::Leave,
         _ => {
             writeln!(out, "! ':{}' is no command", clean(word))?;
@@ -187,11 +200,13 @@ fn command(line: &str, out: &mut dyn Write) -> io::Result<Answer> {
 /// A page in lines; `anew` with its head.
 pub fn write_page(out: &mut dyn Write, page: &Page, anew: bool) -> io::Result<()> {
     if anew || page.ask == Ask::Over {
-        writeln!(out, "\n{} · {} · {}", page.title, page.on, page.chunk)?;
+        writeln!(out, "\n{} · {} · {}", page.title, page.site.in_words(), page.chunk)?;
         writeln!(out, "{}. {}", page.number, page.line)?;
     }
     let waits = matches!(page.ask, Ask::Wait(_));
-    for line in page.body.iter().filter(|line| !waits || matches!(line, Line::Command(_))) {
+    let told =
+        |line: &&Line| !waits || matches!(line, Line::Command(_) | Line::Bad(_) | Line::Watch(_));
+    for line in page.body.iter().filter(told) {
         writeln!(out, "   {}", in_line(line))?;
     }
     if let Some(rests) = &page.rests {
@@ -211,13 +226,20 @@ pub fn write_page(out: &mut dyn Write, page: &Page, anew: bool) -> io::Result<()
                 writeln!(out, "   {}) {option}", n + 1)?;
             }
         }
-        Ask::Wait(what) => writeln!(out, "   … {what}")?,
+        Ask::Wait(what) => {
+            writeln!(out, "   … {what}")?;
+            if let Some(pace) = &page.pace {
+                let budget = span(pace.budget);
+                writeln!(out, "   within {budget} as a rule; normal silence: {}", pace.silence)?;
+            }
+        }
         _ => {}
     }
     Ok(())
 }
 
-fn in_line(line: &Line) -> String {
+/// A line of a page as words.
+pub fn in_line(line: &Line) -> String {
     match line {
         Line::Say(words) => words.to_string(),
         Line::Fact { label, value, well } => {
@@ -233,5 +255,10 @@ fn in_line(line: &Line) -> String {
         Line::Command(words) => format!("$ {words}"),
         Line::Bad(words) => format!("! {words}"),
         Line::Done(words) => format!("- {words}"),
+        Line::Watch(Guarded { limit, seen, .. }) => match seen {
+            None => format!("watched: {limit}"),
+            Some(Ok(value)) => format!("watched: {limit}; now {value}"),
+            Some(Err(why)) => format!("NOT WATCHED: {limit}: {why}"),
+        },
     }
 }

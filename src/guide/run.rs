@@ -6,7 +6,7 @@
 
 use std::{
     fs::{self, File, OpenOptions},
-    io::{self, BufRead as _, BufReader, Read as _, Seek as _, SeekFrom, Write as _},
+    io::{self, Read as _, Write as _},
     os::unix::fs::OpenOptionsExt as _,
     path::{Path, PathBuf},
 };
@@ -18,9 +18,11 @@ use serde_json::{Value, json};
 use super::{
     GuideError,
     error::io,
-    machine,
+    evidence::Evidence,
+    journal::{self, Entry, Journal, Site},
+    machine, post,
     spec::Guide,
-    state::{Event, Phase, State},
+    state::{Event, Input, Phase, State},
     values::Values,
 };
 use crate::base::{
@@ -34,8 +36,6 @@ use crate::base::{
 const CARD: &str = "run.json";
 const JOURNAL: &str = "journal.jsonl";
 const DRIVER: &str = "driver";
-/// The word of a second person, until the driver has taken it.
-const SECOND: &str = "second.json";
 
 /// What a run is.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -81,6 +81,8 @@ pub struct Seen {
     pub last: Timestamp,
     /// What it needs to go on and is not there any more.
     pub gone: Option<Text>,
+    /// Its journal.
+    pub entries: Vec<Entry>,
 }
 
 impl Runs {
@@ -138,41 +140,24 @@ impl Runs {
         let words = format!("{}, process {}", who.in_words(), std::process::id());
         lock.set_len(0).and_then(|()| (&lock).write_all(words.as_bytes())).map_err(io(&path))?;
         let card = self.card(id)?;
-        let (events, whole) = read_journal(&folder.join(JOURNAL), 0)?;
-        let state = replay(&card, &events);
-        let journal_path = folder.join(JOURNAL);
-        let mut journal = OpenOptions::new()
-            .append(true)
-            .create(true)
-            .mode(0o600)
-            .open(&journal_path)
-            .map_err(io(&journal_path))?;
-        // Half a line, of a driver that died when it wrote: nothing came of it.
-        journal
-            .set_len(whole)
-            .and_then(|()| journal.seek(SeekFrom::End(0)))
-            .map_err(io(&journal_path))?;
-        Ok(Run {
-            id: id.to_owned(),
-            folder,
-            card,
-            state,
-            journal,
-            _lock: lock,
-            clock: self.clock.clone(),
-            lines: (0, 0),
-        })
+        let path = folder.join(JOURNAL);
+        let (entries, whole) = journal::read(&path)?;
+        let state = replay(&card, &entries);
+        let journal = Journal::open(&path, whole)?;
+        let host = rustix::system::uname().nodename().to_string_lossy().into_owned().into();
+        let clock = self.clock.clone();
+        Ok(Run { id: id.to_owned(), folder, card, state, journal, _lock: lock, clock, host })
     }
 
     /// Looks at a run, without driving it.
     pub fn look(&self, id: &str) -> Result<Seen, GuideError> {
         let folder = self.folder_of(id)?;
         let card = self.card(id)?;
-        let (events, _) = read_journal(&folder.join(JOURNAL), 0)?;
-        let state = replay(&card, &events);
-        let last = events.last().map_or(card.began, |event| event.at);
+        let (entries, _) = journal::read(&folder.join(JOURNAL))?;
+        let state = replay(&card, &entries);
+        let last = entries.last().map_or(card.began, |entry| entry.event.at);
         let (driver, gone) = (driver_of(&folder.join(DRIVER)), gone(&card));
-        Ok(Seen { id: id.to_owned(), driver, card, state, last, gone })
+        Ok(Seen { id: id.to_owned(), driver, card, state, last, gone, entries })
     }
 
     /// Leaves a second person's word for whoever drives a run.
@@ -180,15 +165,28 @@ impl Runs {
     /// # Errors
     /// When nothing in it waits for one.
     pub fn second(&self, id: &str, by: &Text) -> Result<(), GuideError> {
-        let folder = self.folder_of(id)?;
-        let state = self.look(id)?.state;
-        let Phase::Seconding { plan, .. } = state.phase else {
+        let Phase::Seconding { plan, .. } = self.look(id)?.state.phase else {
             return Err(GuideError::NotAsked(id.into()));
         };
-        let word = Word { by: by.clone(), plan: plan.hash };
-        let json =
-            serde_json::to_vec(&word).map_err(|error| GuideError::Spec(error.to_string()))?;
-        write_private(&folder.join(SECOND), &json).map_err(io(&folder))
+        self.leave(id, by, Input::Second(plan.hash))
+    }
+
+    /// Leaves what somebody says who does not drive a run for whoever does; the next one to drive it takes it.
+    pub fn leave(&self, id: &str, by: &Text, input: Input) -> Result<(), GuideError> {
+        let folder = self.folder_of(id)?;
+        post::leave(&folder, &Event { at: self.clock.wall(), by: by.clone(), input })
+    }
+
+    /// The SHA-256 of a run's journal, and its length in bytes.
+    pub fn fingerprint(&self, id: &str) -> Result<(String, usize), GuideError> {
+        let path = self.folder_of(id)?.join(JOURNAL);
+        let bytes = fs::read(&path).map_err(io(&path))?;
+        Ok((sha256(&bytes), bytes.len()))
+    }
+
+    /// True when something was left for a run that nobody has taken yet.
+    pub fn waits(&self, id: &str) -> Result<bool, GuideError> {
+        Ok(!post::names(&self.folder_of(id)?).is_empty())
     }
 
     /// All runs, the latest first. One that cannot be understood is an error of its own.
@@ -232,13 +230,6 @@ impl Runs {
     }
 }
 
-/// A second person's word.
-#[derive(Debug, Serialize, Deserialize)]
-struct Word {
-    by: Text,
-    plan: String,
-}
-
 /// A run that this process drives. Dropping it lets others drive it.
 #[derive(Debug)]
 pub struct Run {
@@ -246,11 +237,11 @@ pub struct Run {
     folder: PathBuf,
     card: Card,
     state: State,
-    journal: File,
+    journal: Journal,
     _lock: File,
     clock: Clock,
-    /// Lines that were written since we drive it, counted before and behind: for tests that end us there.
-    lines: (u32, u32),
+    /// This machine.
+    host: Text,
 }
 
 impl Run {
@@ -285,16 +276,14 @@ impl Run {
             Some(json!({ "step": step, "second": act.second.as_ref()? }))
         });
         let seconds: Vec<_> = seconds.collect();
-        json!({ "answers": answers.collect::<Vec<_>>(), "seconds": seconds })
+        // What is said of it behind its end stands behind this many bytes of its journal.
+        let bytes = fs::metadata(self.folder.join(JOURNAL)).map(|about| about.len()).ok();
+        json!({ "answers": answers.collect::<Vec<_>>(), "seconds": seconds, "journal_bytes": bytes })
     }
 
-    /// The word of a second person, if one was left: who, and for the plan of which mark. It counts once.
-    pub fn take_second(&self) -> Option<(Text, String)> {
-        let path = self.folder.join(SECOND);
-        let bytes = fs::read(&path).ok()?;
-        fs::remove_file(&path).ok()?;
-        let word: Word = serde_json::from_slice(&bytes).ok()?;
-        Some((word.by, word.plan))
+    /// What others have said and nobody has taken yet, each with the file that it stands in.
+    pub fn post(&self) -> Vec<(PathBuf, Event)> {
+        post::read(&self.folder)
     }
 
     /// The SHA-256 of the journal as it is now.
@@ -302,53 +291,21 @@ impl Run {
         fs::read(self.folder.join(JOURNAL)).map(|bytes| sha256(&bytes))
     }
 
-    /// Takes an event: it is on disk before anything can come of it.
+    /// Takes an event, with what is kept of the command that it came from: it is on disk before anything can come
+    /// of it.
     ///
     /// # Errors
     /// The refusal of the machine, or that the journal cannot be written: then nothing has happened.
-    pub fn take(&mut self, event: &Event) -> Result<(), Untaken> {
+    pub fn take(&mut self, event: &Event, evidence: Option<Evidence>) -> Result<(), Untaken> {
         let next = machine::step(&self.card.guide, &self.state, event).map_err(Untaken::Refused)?;
-        self.write(event).map_err(|source| {
+        let on = Site { host: self.host.clone(), ..Site::of(&self.card, &next) };
+        self.journal.write(&Entry { event: event.clone(), on, evidence }).map_err(|source| {
             Untaken::Unwritten(GuideError::Io { path: self.folder.join(JOURNAL), source })
         })?;
         self.state = next;
         Ok(())
     }
-
-    fn write(&mut self, event: &Event) -> io::Result<()> {
-        let mut line = serde_json::to_vec(event)?;
-        die_if_asked("HOWDAH_TEST_DIE_BEFORE_LINE", &mut self.lines.0, &line);
-        let before = self.journal.metadata()?.len();
-        line.push(b'\n');
-        let written = self.journal.write_all(&line).and_then(|()| self.journal.sync_data());
-        if written.is_err() {
-            // Half a line would hide the next one.
-            let _ = self.journal.set_len(before);
-        }
-        die_if_asked("HOWDAH_TEST_DIE_BEHIND_LINE", &mut self.lines.1, &line);
-        written
-    }
 }
-
-/// A debug build dies on request, so that tests can see that nothing is lost: at the so manieth line that it
-/// writes, or at the first one that tells of one of such inputs.
-#[cfg(debug_assertions)]
-fn die_if_asked(variable: &str, written: &mut u32, line: &[u8]) {
-    *written += 1;
-    let Ok(asked) = std::env::var(variable) else { return };
-    let line = String::from_utf8_lossy(line);
-    let tells = |input: &str| {
-        let (alone, more) = (format!(r#""input":"{input}""#), format!(r#""input":{{"{input}":"#));
-        line.contains(&alone) || line.contains(&more)
-    };
-    if asked == written.to_string() || asked.split(' ').any(tells) {
-        crate::base::process::signal(std::process::id() as i32, rustix::process::Signal::KILL);
-        std::thread::park();
-    }
-}
-
-#[cfg(not(debug_assertions))]
-const fn die_if_asked(_: &str, _: &mut u32, _: &[u8]) {}
 
 /// Why an event was not taken.
 #[derive(Debug)]
@@ -360,34 +317,11 @@ pub enum Untaken {
 }
 
 /// The state that a run's events lead to. An event that is not taken any more changes nothing.
-pub fn replay(card: &Card, events: &[Event]) -> State {
+pub fn replay(card: &Card, entries: &[Entry]) -> State {
     let first = machine::begin(&card.guide, card.values.clone(), card.began);
-    events
-        .iter()
-        .fold(first, |state, event| machine::step(&card.guide, &state, event).unwrap_or(state))
-}
-
-/// The whole lines of a journal from a place on, and where they end.
-fn read_journal(path: &Path, from: u64) -> Result<(Vec<Event>, u64), GuideError> {
-    let file = match File::open(path) {
-        Ok(file) => file,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok((Vec::new(), from)),
-        Err(error) => return Err(io(path)(error)),
-    };
-    let mut reader = BufReader::new(file);
-    reader.seek(SeekFrom::Start(from)).map_err(io(path))?;
-    let (mut events, mut end) = (Vec::new(), from);
-    let mut line = Vec::new();
-    while reader.read_until(b'\n', &mut line).map_err(io(path))? > 0 && line.ends_with(b"\n") {
-        let event = serde_json::from_slice(&line).map_err(|why| GuideError::Garbled {
-            path: path.to_owned(),
-            why: format!("line at byte {end}: {why}"),
-        })?;
-        end += line.len() as u64;
-        events.push(event);
-        line.clear();
-    }
-    Ok((events, end))
+    entries.iter().fold(first, |state, entry| {
+        machine::step(&card.guide, &state, &entry.event).unwrap_or(state)
+    })
 }
 
 /// A run whose configuration is gone can only be ended: its target went with it, as a demo does.

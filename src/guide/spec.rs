@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::GuideError;
+use super::{GuideError, criterion::Criterion};
 
 /// The most steps between two pause points (Gawande, "The Checklist Manifesto": five to nine items).
 pub const CHUNK: usize = 9;
@@ -25,6 +25,8 @@ pub struct Guide {
     pub title: String,
     /// What it is for, one sentence.
     pub about: String,
+    /// How it is walked.
+    pub kind: ListKind,
     /// Health checks whose alerts it answers.
     #[serde(default)]
     pub answers: Vec<String>,
@@ -34,6 +36,14 @@ pub struct Guide {
     /// Its steps.
     #[serde(rename = "step")]
     pub steps: Vec<Step>,
+}
+
+/// How a list is walked (Gawande: READ-DO, or DO-CONFIRM).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ListKind {
+    /// One step at a time; the next is hidden until it is done: for whoever brings something back.
+    ReadDo,
 }
 
 /// One step.
@@ -133,7 +143,7 @@ const fn usual() -> u64 {
     WITHIN
 }
 
-fn just_zero() -> Vec<i32> {
+pub(super) fn just_zero() -> Vec<i32> {
     vec![0]
 }
 
@@ -198,6 +208,13 @@ pub enum Kind {
         apply: Vec<String>,
         /// How the person confirms.
         grade: Grade,
+        /// Seconds that it usually takes at the most: beyond them it is said to be late.
+        budget: u64,
+        /// What silence is normal meanwhile, and why.
+        silence: String,
+        /// What must not become true meanwhile, or on the way behind it.
+        #[serde(default)]
+        abort: Vec<Criterion>,
         /// What is typed to confirm a severe act.
         #[serde(default)]
         challenge: Option<String>,
@@ -293,14 +310,15 @@ impl Guide {
             if step.title.chars().count() > TITLE {
                 return Err(format!("step '{}': its line is longer than {TITLE}", step.id));
             }
-            step.check().map_err(|what| format!("step '{}': {what}", step.id))?;
+            let behind: Vec<&str> = self.steps[at + 1..].iter().map(|step| &*step.id).collect();
+            step.check(&behind).map_err(|what| format!("step '{}': {what}", step.id))?;
         }
         Ok(())
     }
 }
 
 impl Step {
-    fn check(&self) -> Result<(), String> {
+    fn check(&self, behind: &[&str]) -> Result<(), String> {
         if let Some(Look { wait: Some(wait), facts, .. }) = &self.look {
             if !(1..=WAIT).contains(wait) {
                 return Err(format!("it waits for {wait} s: 1 to {WAIT} are allowed"));
@@ -318,7 +336,13 @@ impl Step {
                     return Err("choices come from a look, and there is none".to_owned());
                 }
             }
-            Kind::Act { grade, challenge, planned, apply, .. } => {
+            Kind::Act { grade, challenge, planned, apply, budget, silence, abort, .. } => {
+                if *budget == 0 || silence.trim().is_empty() {
+                    return Err("an act says how long it may take, and what silence is normal: budget = SECONDS, silence = 'WORDS'".to_owned());
+                }
+                for criterion in abort {
+                    criterion.check(behind)?;
+                }
                 if (*grade == Grade::Severe) != challenge.is_some() {
                     return Err("a challenge goes with a severe act, and only with one".to_owned());
                 }
@@ -340,7 +364,7 @@ mod tests {
         Guide::parse(text).expect_err("refused").to_string()
     }
 
-    const HEAD: &str = "id = 'a'\ntitle = 'A'\nabout = 'a'\n";
+    const HEAD: &str = "id = 'a'\ntitle = 'A'\nabout = 'a'\nkind = 'read-do'\n";
 
     #[test]
     fn a_guide_is_held_to_its_rules() {
@@ -351,13 +375,56 @@ mod tests {
         assert!(refused(&format!("{HEAD}{many}")).contains("more than 9 steps"));
         let twice = accept(0).repeat(2);
         assert!(refused(&format!("{HEAD}{twice}")).contains("two steps are called 's-a'"));
-        let act = "[[step]]\nid = 'x'\ntitle = 't'\ndo = 'act'\ncommand = ['a']\napply = ['--apply']\ngrade = 'severe'\n";
+        let act = "[[step]]\nid = 'x'\ntitle = 't'\ndo = 'act'\ncommand = ['a']\napply = ['--apply']\ngrade = 'severe'\nbudget = 9\nsilence = 'none'\n";
         assert!(refused(&format!("{HEAD}{act}")).contains("challenge"));
         let act = act.replace("'severe'", "'mild'");
         assert!(refused(&format!("{HEAD}{act}")).contains("{plan}"));
         assert!(Guide::parse(&format!("{HEAD}{act}planned = false\n")).is_ok());
         let long = format!("[[step]]\nid = 'x'\ntitle = '{}'\ndo = 'accept'\n", "a".repeat(61));
         assert!(refused(&format!("{HEAD}{long}")).contains("longer than 60"));
+    }
+
+    #[test]
+    fn the_kind_of_a_list_is_declared_and_known() {
+        let step = "[[step]]\nid = 'x'\ntitle = 't'\ndo = 'accept'\n";
+        assert!(Guide::parse(&format!("{HEAD}{step}")).is_ok());
+        let undeclared = HEAD.replace("kind = 'read-do'\n", "");
+        assert!(refused(&format!("{undeclared}{step}")).contains("kind"));
+        let unknown = refused(&format!("{}{step}", HEAD.replace("read-do", "dance")));
+        assert!(unknown.contains("dance") && unknown.contains("read-do"), "{unknown}");
+    }
+
+    #[test]
+    fn an_act_has_a_time_and_says_what_silence_is_normal() {
+        let act = "[[step]]\nid = 'x'\ntitle = 't'\ndo = 'act'\ncommand = ['a']\napply = []\nplanned = false\ngrade = 'mild'\n";
+        for (time, missing) in [
+            ("silence = 'none'\n", "budget"),
+            ("budget = 9\n", "silence"),
+            ("budget = 0\nsilence = 'none'\n", "budget"),
+            ("budget = 9\nsilence = ' '\n", "silence"),
+        ] {
+            let why = refused(&format!("{HEAD}{act}{time}"));
+            assert!(why.contains(missing), "{time}: {why}");
+        }
+        assert!(Guide::parse(&format!("{HEAD}{act}budget = 9\nsilence = 'none'\n")).is_ok());
+    }
+
+    #[test]
+    fn a_criterion_to_stop_by_judges_something_and_leads_somewhere() {
+        let text = |more: &str, fact: &str| {
+            format!(
+                "{HEAD}[[step]]\nid = 'x'\ntitle = 't'\ndo = 'act'\ncommand = ['a']\napply = []\nplanned = false\ngrade = 'mild'\nbudget = 9\nsilence = 'none'\n[[step.abort]]\ncommand = ['b']\n{more}fact = {{ name = 'n', label = 'l', at = '/n'{fact} }}\n[[step]]\nid = 'y'\ntitle = 't'\ndo = 'accept'\n"
+            )
+        };
+        let good =
+            Guide::parse(&text("through = 'y'\nout = 'y'\n", ", at_most = 5")).expect("good");
+        let Kind::Act { abort, .. } = &good.steps[0].kind else { panic!("an act") };
+        assert_eq!((abort[0].every, abort[0].in_words()), (5, "l: at most 5".to_owned()));
+        assert!(refused(&text("", "")).contains("judged"));
+        assert!(refused(&text("every = 0\n", ", at_most = 5")).contains("every 0 s"));
+        for step in ["through = 'x'\n", "out = 'z'\n"] {
+            assert!(refused(&text(step, ", at_most = 5")).contains("no step behind it"));
+        }
     }
 
     fn letters(n: usize) -> char {

@@ -26,6 +26,12 @@ pub struct State {
     pub acts: Vec<Act>,
     /// It rests: nothing can be confirmed.
     pub paused: Option<Rest>,
+    /// A criterion to stop by was met, and nobody has decided yet: nothing else is answered.
+    pub stopped: Option<Stop>,
+    /// Criteria that somebody has overruled.
+    pub overruled: Vec<Overruled>,
+    /// Notes, and what is still to be done.
+    pub remarks: Vec<Remark>,
     /// Goes up with each wish: what comes back for an older one is late.
     pub ticket: u64,
     pub(super) base: Values,
@@ -170,6 +176,50 @@ pub struct Rest {
     pub note: Text,
 }
 
+/// A criterion of an act: the step, by its place, and which of its criteria.
+pub type CriterionId = (usize, usize);
+
+/// A criterion that was met.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Stop {
+    /// Which one.
+    pub criterion: CriterionId,
+    /// What was seen.
+    pub seen: Observed,
+    /// When.
+    pub at: Timestamp,
+    /// The job is being ended.
+    pub ending: bool,
+}
+
+/// A criterion that was met, and that somebody went on in spite of.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Overruled {
+    /// Which one.
+    pub criterion: CriterionId,
+    /// What was seen.
+    pub seen: Observed,
+    /// Why.
+    pub why: Text,
+    /// By whom.
+    pub by: Text,
+    /// When.
+    pub at: Timestamp,
+}
+
+/// A word for the record.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Remark {
+    /// It is still to be done.
+    pub todo: bool,
+    /// The words.
+    pub words: Text,
+    /// By whom.
+    pub by: Text,
+    /// When.
+    pub at: Timestamp,
+}
+
 /// Something that happened.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Event {
@@ -195,6 +245,8 @@ pub enum Input {
     Sought(u64, Option<String>),
     /// The job is over; what it said at its end.
     Ended(u64, Result<Vec<Observed>, Text>),
+    /// A criterion to stop by is met: this was seen.
+    Met(CriterionId, Observed),
     /// The person takes what stands there.
     Accept,
     /// The person chooses: the choice's place.
@@ -224,6 +276,8 @@ pub enum Input {
     Abort(String),
     /// A word for the record.
     Note(String),
+    /// What is still to be done, for the record.
+    Todo(String),
     /// Somebody drives the run again, after it had been left or its driver had died.
     Reopened,
 }
@@ -238,6 +292,7 @@ impl Input {
                 | Self::Started(..)
                 | Self::Sought(..)
                 | Self::Ended(..)
+                | Self::Met(..)
         )
     }
 }
@@ -260,4 +315,6 @@ pub enum Effect {
     Seek(String),
     /// Tell when this job is over.
     Watch(String),
+    /// End this job, and tell when it is over.
+    End(String),
 }

@@ -6,9 +6,12 @@ use tokio::runtime::{Builder, Runtime};
 use tokio_postgres::{Row, types::ToSql};
 
 use super::{Fault, Kind, Result, repository::claim::Cluster};
-use crate::resilience::{
-    connect::{Connection, connect},
-    conninfo::{Host, Settings},
+use crate::{
+    base::clock::Timestamp,
+    resilience::{
+        connect::{Connection, connect},
+        conninfo::{Host, Settings},
+    },
 };
 
 /// How long connecting may take.
@@ -60,6 +63,14 @@ impl Session {
             version: self.version,
             segment_size: u64::try_from(row.get::<_, i32>(1)).ok(),
         })
+    }
+
+    /// The server's clock.
+    pub fn clock(&self) -> Result<Timestamp> {
+        let epoch: f64 =
+            self.one("SELECT extract(epoch FROM clock_timestamp())::float8", &[])?.get(0);
+        Timestamp::from_microsecond((epoch * 1e6) as i64)
+            .map_err(|error| Fault::new(Kind::Failed, format!("the server's clock: {error}")))
     }
 
     /// Which of the hosts answered.

@@ -106,6 +106,7 @@ impl Walk {
             Effect::Seek(_) => Input::Sought(ticket, None),
             Effect::Watch(_) if well => Input::Ended(ticket, Ok(result(step))),
             Effect::Watch(_) => Input::Ended(ticket, Err("it broke".into())),
+            Effect::End(_) => Input::Ended(ticket, Err("it was cancelled".into())),
         };
         self.must(input);
         true

@@ -18,7 +18,7 @@ use crate::{
     cli::{
         Failure,
         guide::{self, Ground, runs},
-        setup,
+        place, setup,
     },
     console::{
         app::effects::{Notice, Told},
@@ -27,10 +27,11 @@ use crate::{
     guide::{
         GuideError,
         driver::{Driver, View},
-        library,
+        handover, library,
         page::page,
         run::{Run, Seen},
         state::Phase,
+        walked,
     },
 };
 
@@ -119,7 +120,7 @@ impl Desk {
 
     fn grant(&mut self, wish: GuideWish) -> Result<(), Failure> {
         match wish {
-            GuideWish::List => self.tell(Told::Shelf(Arc::new(shelf()))),
+            GuideWish::List => self.list(),
             GuideWish::Begin(id, offered) => {
                 let mut card = guide::card(&self.ground, &id)?;
                 card.values.extend(offered);
@@ -142,10 +143,16 @@ impl Desk {
             GuideWish::Leave => {
                 (self.driver, self.looking) = (None, None);
                 self.tell(Told::Sheet(None));
-                self.tell(Told::Shelf(Arc::new(shelf())));
+                self.list();
             }
         }
         Ok(())
+    }
+
+    fn list(&self) {
+        let Ground { config, place, .. } = &self.ground;
+        let on = place::whereabouts(config, place).map_or("", |(_, name)| name);
+        self.tell(Told::Shelf(Arc::new(shelf(on))));
     }
 
     fn drive(&mut self, run: Run) -> Result<(), Failure> {
@@ -167,6 +174,7 @@ fn sheet(view: &View) -> Sheet {
     Sheet {
         run: view.run.clone(),
         page: view.page(),
+        handover: handover::note(&view.run, &view.card, &view.state, view.job.as_ref()),
         refusal: view.refusal.clone(),
         seat: Seat::Ours,
     }
@@ -181,27 +189,32 @@ fn looked_on(seen: &Seen) -> Sheet {
     Sheet {
         run: seen.id.as_str().into(),
         page: page(&seen.card, &seen.state, job.as_ref()),
+        handover: handover::note(&seen.id, &seen.card, &seen.state, job.as_ref()),
         refusal: None,
         seat: seen.driver.clone().map_or(Seat::Free, Seat::Theirs),
     }
 }
 
-fn shelf() -> Shelf {
+/// What there is, with the age of the guides on that target.
+fn shelf(on: &str) -> Shelf {
     let read = || -> Result<Shelf, Failure> {
         let guides = library::guides(&setup::paths()?.guides()).map_err(guide::wrong)?;
+        let all = runs()?.list().map_err(guide::wrong)?;
+        let (runs, bad): (Vec<_>, Vec<_>) = all.into_iter().partition(Result::is_ok);
+        let runs: Vec<Seen> = runs.into_iter().flatten().collect();
         let offered = |guide: crate::guide::spec::Guide| Offered {
+            walked: walked::last(&runs, &guide.id, on),
             id: guide.id.as_str().into(),
             title: guide.title.as_str().into(),
             about: guide.about.as_str().into(),
             subject: guide.subject.as_deref().map(Text::from),
             answers: guide.answers.iter().map(|check| check.as_str().into()).collect(),
         };
-        let all = runs()?.list().map_err(guide::wrong)?;
-        let (runs, bad): (Vec<_>, Vec<_>) = all.into_iter().partition(Result::is_ok);
         let trouble = bad.into_iter().find_map(Result::err);
+        let guides = guides.into_iter().map(offered).collect();
         Ok(Shelf {
-            guides: guides.into_iter().map(offered).collect(),
-            runs: runs.into_iter().flatten().filter_map(waiting).collect(),
+            guides,
+            runs: runs.into_iter().filter_map(waiting).collect(),
             trouble: trouble.map(|error| Text::one_line(&error.to_string())),
         })
     };

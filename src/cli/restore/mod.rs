@@ -3,6 +3,7 @@
 pub mod cluster;
 pub mod confirm;
 mod database;
+mod room;
 mod table;
 
 use std::path::PathBuf;
@@ -45,6 +46,8 @@ pub enum RestoreCommand {
     Promote(cluster::FolderArgs),
     /// End a restored cluster that was never promoted, and remove its folder
     Discard(cluster::FolderArgs),
+    /// Show the room that is left where something is brought back to
+    Room(room::RoomArgs),
 }
 
 /// What every restore from a logical backup takes.
@@ -104,6 +107,7 @@ pub fn run(cli: &Cli, what: &RestoreCommand) -> Result<Exit, Failure> {
         RestoreCommand::Cluster(args) => cluster::run(cli, args),
         RestoreCommand::Promote(args) => cluster::promote(cli, args),
         RestoreCommand::Discard(args) => cluster::discard(cli, args),
+        RestoreCommand::Room(args) => room::run(args),
     }
 }
 

@@ -24,7 +24,9 @@ pub(super) fn run(cli: &Cli, args: &ListArgs, blocked: bool) -> Result<Exit, Fai
         sittings.retain(|sitting| sitting.blocks > 0 || !sitting.blocked_by.is_empty());
     }
     if args.json {
-        say(&as_json(&document(&seat.target, &sittings))?)?;
+        let mut document = document(&seat.target, &sittings);
+        document["server_clock"] = json!(seat.session.clock()?);
+        say(&as_json(&document)?)?;
     } else if sittings.is_empty() {
         say(if blocked { "nobody waits for a lock\n" } else { "nobody is connected\n" })?;
     } else {

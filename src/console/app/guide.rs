@@ -132,6 +132,7 @@ pub fn answer(model: &mut Model, what: Answering) -> Vec<Effect> {
         Answering::Pause => Input::Pause(line),
         Answering::Abort => Input::Abort(line),
         Answering::Note => Input::Note(line),
+        Answering::Todo => Input::Todo(line),
     })
 }
 

@@ -415,6 +415,7 @@ fn the_way_out_of_an_open_breaker_is_its_guide() {
         (Pane::Breakers, "Way out: no guide answers this")
     );
     let guide = Offered {
+        walked: None,
         id: "breaker".into(),
         title: "A circuit breaker is stuck open".into(),
         about: Text::default(),
@@ -435,6 +436,7 @@ fn the_way_out_of_a_bad_night_is_one_key() {
     let mut robot = Robot::new();
     let worst = robot.model.snapshot.alerts[0].clone();
     let guide = Offered {
+        walked: None,
         id: "mend".into(),
         title: "Mend it".into(),
         about: Text::default(),
@@ -455,6 +457,8 @@ fn a_confirmation_is_asked_for_until_it_is_whole() {
     let challenge = Some("prod/4821".into());
     let ask = Ask::Confirm { grade: Grade::Severe, challenge, since: Timestamp::UNIX_EPOCH };
     let page = Page {
+        site: Default::default(),
+        pace: None,
         title: Text::default(),
         on: Text::default(),
         chunk: Text::default(),
@@ -469,7 +473,8 @@ fn a_confirmation_is_asked_for_until_it_is_whole() {
         budget: None,
         rests: None,
     };
-    let sheet = Sheet { run: "r".into(), page, refusal: None, seat: Seat::Ours };
+    let sheet =
+        Sheet { run: "r".into(), page, handover: Vec::new(), refusal: None, seat: Seat::Ours };
     robot.press("5");
     robot.tell(Msg::Told(Told::Sheet(Some(Arc::new(sheet)))));
     let stands = |robot: &Robot| {

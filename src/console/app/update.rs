@@ -135,6 +135,7 @@ fn act(model: &mut Model, action: Action, now: Stamp) -> Vec<Effect> {
         }
         Action::Help => toggle(model, Overlay::Help),
         Action::Sources => toggle(model, Overlay::Sources),
+        Action::Handover => toggle(model, Overlay::Handover),
         Action::Detail => toggle(model, Overlay::Detail),
         Action::Palette => {
             open(model, Overlay::Palette);
@@ -158,6 +159,8 @@ fn act(model: &mut Model, action: Action, now: Stamp) -> Vec<Effect> {
         Action::Go(to) => recovery::go(model, to),
         Action::Ask(errand) => recovery::ask(model, errand, now),
         Action::RestoreHere => return restore_here(model),
+        // What is not in sight is not answered.
+        Action::Open if model.in_run() && model.state.overlay != Overlay::None => back(model),
         Action::Open if model.state.screen == Screen::Guides => return guide::enter(model),
         Action::Open => match model.state.zoom {
             _ if model.state.screen != Screen::Overview => toggle(model, Overlay::Detail),

@@ -65,7 +65,7 @@ pub const CATALOGUE: &[Command] = &[
     more("page-down", "Page down", "Go one page down.", &["page-down", "ctrl-d"], Action::Select(Step::PageDown)),
     more("first", "First row", "Go to the first row.", &["home", "g"], Action::Select(Step::First)),
     more("last", "Last row", "Go to the last row.", &["end", "G"], Action::Select(Step::Last)),
-    more("theme", "Next theme", "Change the colours; the choice is kept.", &["t"], Action::Theme).when(has_themes),
+    more("theme", "Next theme", "Change the colours; the choice is kept.", &["T"], Action::Theme).when(has_themes),
     more("mouse", "Mouse", "Let the wheel scroll; marking text for copying then needs Shift.", &["m"], Action::Mouse)
         .when(can_use_mouse),
     more("redraw", "Redraw", "Draw everything again.", &["ctrl-l"], Action::Redraw),
@@ -75,6 +75,10 @@ pub const CATALOGUE: &[Command] = &[
         .when(in_run),
     more("guide-note", "Note", "In a guide: write a word into its record.", &["n"], Action::GuideLine(Answering::Note))
         .when(in_run),
+    more("guide-todo", "TODO", "In a guide: write into its record what is still to be done.", &["t"], Action::GuideLine(Answering::Todo))
+        .when(in_run),
+    more("guide-handover", "Handover note", "In a guide: show how it stands, for whoever takes over.", &["S"], Action::Handover)
+        .when(has_run),
     more("guide-pause", "Rest", "In a guide: let it rest; nothing can be confirmed meanwhile.", &["p"], Action::GuideLine(Answering::Pause))
         .when(in_run),
     more("guide-abort", "End here", "In a guide: end it, with a reason; what was done is told.", &["x"], Action::GuideLine(Answering::Abort))
@@ -200,6 +204,10 @@ fn has_way_out(model: &Model) -> Result<(), Text> {
     only(model.state.screen == Screen::Overview, "it begins on the overview")?;
     let call = model.call().ok_or(Text::ours("there is nothing to answer"))?;
     only(model.state.guides.shelf.answer(call.check).is_some(), "no guide answers this")
+}
+
+fn has_run(model: &Model) -> Result<(), Text> {
+    only(model.in_run(), "open a guide first")
 }
 
 fn in_run(model: &Model) -> Result<(), Text> {

@@ -81,6 +81,8 @@ pub enum Action {
     GuideBack,
     /// In a run of a guide: type this.
     GuideLine(Answering),
+    /// In a run of a guide: show how it stands, for whoever takes over.
+    Handover,
     /// Move the cursor on the line of time, or spread it out.
     Go(Go),
     /// Ask whether something is to be done to backups.
@@ -101,7 +103,7 @@ impl Action {
             Self::Go(_) | Self::Ask(_) | Self::RestoreHere => "Recovery",
             Self::Freeze | Self::Theme | Self::Mouse | Self::Redraw => "Screen",
             Self::Quit | Self::Suspend => "Leave",
-            Self::GuideBack | Self::GuideLine(_) => "In a guide",
+            Self::GuideBack | Self::GuideLine(_) | Self::Handover => "In a guide",
             Self::Incident(_) => "Incidents of the demo",
         }
     }
@@ -211,6 +213,9 @@ fn bar_of_run(model: &Model) -> Vec<Entry> {
         ("guide-skip", "Leave out"),
         ("guide-abort", "End here"),
         ("guide-pause", "Rest"),
+        ("guide-handover", "Handover"),
+        ("guide-note", "Note"),
+        ("guide-todo", "TODO"),
     ];
     let types = matches!(model.state.overlay, Overlay::Answer(_));
     let named =

@@ -6,8 +6,9 @@ use std::sync::Arc;
 use crate::{
     base::{clock::Timestamp, text::Text},
     guide::{
-        page::{Ask, Page},
+        page::{Ask, Line, Page},
         spec::Grade,
+        walked::Walked,
     },
 };
 
@@ -35,6 +36,8 @@ pub struct Offered {
     pub answers: Vec<Text>,
     /// The value that the subject of such an alert is offered for.
     pub subject: Option<Text>,
+    /// When it was walked last on this target; none when it never was.
+    pub walked: Option<Walked>,
 }
 
 /// A run that is not over.
@@ -80,6 +83,8 @@ pub struct Sheet {
     pub run: Text,
     /// What is to be drawn.
     pub page: Page,
+    /// How it stands, for whoever takes over.
+    pub handover: Vec<Line>,
     /// Why the last input was not taken.
     pub refusal: Option<Text>,
     /// Who drives the run.
@@ -149,6 +154,8 @@ pub enum Answering {
     Abort,
     /// A word for the record.
     Note,
+    /// What is still to be done, for the record.
+    Todo,
 }
 
 /// What is wished of the engine about guides.

@@ -111,6 +111,8 @@ pub enum Overlay {
     Detail,
     /// Where the facts come from, and how fresh they are.
     Sources,
+    /// How the run of a guide stands, for whoever takes over.
+    Handover,
     /// A line to answer a guide with.
     Answer(Answering),
     /// A command that is to be run, with the question whether.

@@ -4,17 +4,17 @@ use std::time::Duration;
 
 use ratatui::layout::{Position, Rect};
 
-use super::{Layout, Ui, lines::input};
+use super::{Layout, Ui, lines::input, shelf};
 use crate::{
     base::{clock::Timestamp, text::width, units},
     console::{
-        model::{Answering, Overlay, Seat, Sheet, Shelf},
+        model::{Answering, Overlay, Seat, Sheet},
         theme::Meaning,
         view::Sight,
         widget::{Canvas, Line as Words, Piece, Tone, grid, marked, piece, wrap, wrap_line},
     },
     guide::{
-        page::{Ask, Line, Page, Undo},
+        page::{Ask, Line, Pace, Page, Undo},
         spec::Grade,
     },
 };
@@ -41,7 +41,7 @@ pub fn draw(
     match &sight.state.guides.sheet {
         None => {
             canvas.line(head, &[piece(" Guides ", Meaning::TitleFocused)]);
-            shelf(canvas, sight, &sight.state.guides.shelf, inner, layout);
+            shelf::draw(canvas, sight, ui.wall, inner, layout);
         }
         Some(sheet) => {
             let page = &sheet.page;
@@ -52,7 +52,7 @@ pub fn draw(
             {
                 canvas.line_right(head, &[clock]);
             }
-            self::sheet(canvas, sight, sheet, inner, layout);
+            self::sheet(canvas, sight, ui, sheet, inner, layout);
         }
     }
 }
@@ -80,76 +80,19 @@ fn clock(page: &Page, wall: Timestamp) -> Option<Piece> {
     Some(piece(format!(" RTO {} of {of} ", units::clock(since)), meaning))
 }
 
-fn shelf(
-    canvas: &mut Canvas<'_>,
-    sight: &Sight<'_>,
-    shelf: &Shelf,
-    area: Rect,
-    layout: &mut Layout,
-) {
-    let choice = sight.state.guides.choice;
-    let mut lines: Vec<(Words, Option<usize>)> = Vec::new();
-    if let Some(trouble) = &shelf.trouble {
-        lines.push((vec![piece(trouble.to_string(), Meaning::Warning)], None));
-    }
-    if !shelf.runs.is_empty() {
-        lines.push((vec![piece("Begun, and not over", Meaning::Title)], None));
-    }
-    for (at, run) in shelf.runs.iter().enumerate() {
-        let began = run.began.strftime("%m-%d %H:%M");
-        let mut line = vec![piece(format!("{began} {} ", run.on), Meaning::Muted)];
-        line.push(match (&run.driver, &run.gone) {
-            (Some(driver), _) => piece(format!("driven by {driver} "), Meaning::Warning),
-            (None, Some(_)) => piece("GONE: Enter, x ends it ", Meaning::Warning),
-            (None, None) => piece("waits ", Meaning::Text),
-        });
-        line.push(piece(run.title.to_string(), Meaning::Strong));
-        line.push(piece(format!(": {}", run.step), Meaning::Text));
-        lines.push((line, Some(at)));
-    }
-    if !shelf.runs.is_empty() {
-        lines.push((Words::new(), None));
-        lines.push((vec![piece("To begin", Meaning::Title)], None));
-    }
-    for (at, guide) in shelf.guides.iter().enumerate() {
-        let line = vec![
-            piece(format!("{}  ", guide.title), Meaning::Strong),
-            piece(guide.about.to_string(), Meaning::Muted),
-        ];
-        lines.push((line, Some(shelf.runs.len() + at)));
-    }
-    if shelf.is_empty() && shelf.trouble.is_none() {
-        lines.push((vec![piece("reading", Meaning::Muted)], None));
-    }
-    let shown = usize::from(area.height);
-    let chosen = lines.iter().position(|(_, at)| *at == Some(choice)).unwrap_or(0);
-    let first = (chosen + 1).saturating_sub(shown);
-    layout.guide = (area.height, lines.len() as u16);
-    for (y, (line, at)) in (area.top()..area.bottom()).zip(lines.iter().skip(first)) {
-        let row = Rect { y, height: 1, ..area };
-        canvas.line(row, line);
-        if *at == Some(choice) {
-            canvas.select(row);
-            layout.selection = Some(Position { x: row.x, y });
-        }
-    }
-}
-
 fn sheet(
     canvas: &mut Canvas<'_>,
     sight: &Sight<'_>,
+    ui: &Ui<'_>,
     sheet: &Sheet,
     area: Rect,
     layout: &mut Layout,
 ) {
     let page = &sheet.page;
     let cells = usize::from(area.width);
-    let mut head: Vec<Words> = vec![vec![piece(
-        format!("{} {} step {}", page.chunk, canvas.glyphs.dot(), page.number),
-        Meaning::Muted,
-    )]];
+    let mut head: Vec<Words> = vec![Words::new()];
     head.extend(wrap(&page.line, cells).into_iter().map(|line| vec![piece(line, Meaning::Strong)]));
-    let asks = asked(canvas, sight, sheet, cells);
+    let asks = asked(canvas, sight, sheet, ui.wall, cells);
     let body: Vec<Words> = page.body.iter().flat_map(|line| told(canvas, line, cells)).collect();
 
     let room = area.height.saturating_sub(head.len() as u16 + asks.lines.len() as u16 + 2);
@@ -164,6 +107,7 @@ fn sheet(
     for line in &head {
         put(canvas, line);
     }
+    self::head(canvas, page, Rect { height: 1, ..area });
     put(canvas, &Words::new());
     let first = sight.state.guides.scroll.min((body.len() as u16).saturating_sub(room));
     for line in body.iter().skip(first.into()).take(room.into()) {
@@ -193,6 +137,15 @@ fn sheet(
     }
 }
 
+/// The part and the step; and, whatever else has to go, on which machine and on what.
+fn head(canvas: &mut Canvas<'_>, page: &Page, row: Rect) {
+    let site = page.site.in_words();
+    let at = canvas.line_right(row, &[piece(site, Meaning::Strong)]);
+    let left = Rect { width: at.saturating_sub(row.x + 2), ..row };
+    let words = format!("step {} {} {}", page.number, canvas.glyphs.dot(), page.chunk);
+    canvas.line(left, &[piece(words, Meaning::Muted)]);
+}
+
 /// The lines of a question.
 #[derive(Default)]
 struct Asked {
@@ -203,7 +156,13 @@ struct Asked {
     typed: Option<usize>,
 }
 
-fn asked(canvas: &Canvas<'_>, sight: &Sight<'_>, sheet: &Sheet, cells: usize) -> Asked {
+fn asked(
+    canvas: &Canvas<'_>,
+    sight: &Sight<'_>,
+    sheet: &Sheet,
+    wall: Timestamp,
+    cells: usize,
+) -> Asked {
     let page = &sheet.page;
     let mut asked = Asked::default();
     if let Some(why) = &sheet.refusal {
@@ -251,7 +210,12 @@ fn asked(canvas: &Canvas<'_>, sight: &Sight<'_>, sheet: &Sheet, cells: usize) ->
     let key =
         |does: String| vec![piece("Enter", Meaning::Key), piece(format!(" {does}"), Meaning::Text)];
     match &page.ask {
-        Ask::Wait(what) => asked.lines.push(vec![marked(canvas.glyphs, Tone::WAIT, what)]),
+        Ask::Wait(what) => {
+            asked.lines.push(vec![marked(canvas.glyphs, Tone::WAIT, what)]);
+            if let Some(pace) = &page.pace {
+                asked.lines.extend(wrap_line(&timed(pace, wall), cells));
+            }
+        }
         Ask::Accept(_) if !page.well => asked.lines.push(vec![
             piece("r", Meaning::Key),
             piece(" looks again; ", Meaning::Text),
@@ -288,6 +252,17 @@ fn asked(canvas: &Canvas<'_>, sight: &Sight<'_>, sheet: &Sheet, cells: usize) ->
     asked
 }
 
+/// How long the act has run, of what it usually takes at the most; and what silence is normal.
+fn timed(pace: &Pace, wall: Timestamp) -> Words {
+    let (taken, budget) = (units::clock(pace.taken(wall)), units::clock(pace.budget));
+    let (word, meaning) =
+        if pace.is_late(wall) { ("LATE ", Meaning::Warning) } else { ("", Meaning::Muted) };
+    vec![
+        piece(format!("{word}{taken} of {budget}"), meaning),
+        piece(format!("; normal silence: {}", pace.silence), Meaning::Muted),
+    ]
+}
+
 fn prompt(what: Answering, page: &Page) -> String {
     match (what, &page.ask) {
         (Answering::Answer, Ask::Confirm { grade: Grade::Severe, challenge, .. }) => {
@@ -301,10 +276,12 @@ fn prompt(what: Answering, page: &Page) -> String {
         (Answering::Pause, _) => "Why does it rest?".to_owned(),
         (Answering::Abort, _) => "Why does it end here?".to_owned(),
         (Answering::Note, _) => "A word for the record".to_owned(),
+        (Answering::Todo, _) => "What is still to be done?".to_owned(),
     }
 }
 
-fn told(canvas: &Canvas<'_>, line: &Line, cells: usize) -> Vec<Words> {
+/// A line of a page, broken to that many cells.
+pub(super) fn told(canvas: &Canvas<'_>, line: &Line, cells: usize) -> Vec<Words> {
     let sign = |tone: Tone| piece(format!("{} ", canvas.glyphs.mark(tone.mark)), tone.meaning);
     let words = match line {
         Line::Say(words) => vec![piece(words.to_string(), Meaning::Text)],
@@ -335,6 +312,23 @@ fn told(canvas: &Canvas<'_>, line: &Line, cells: usize) -> Vec<Words> {
         }
         Line::Bad(words) => vec![sign(Tone::BAD), piece(words.to_string(), Meaning::Critical)],
         Line::Done(words) => vec![sign(Tone::GOOD), piece(words.to_string(), Meaning::Text)],
+        Line::Watch(guarded) => {
+            let limit = |word: &str, meaning| piece(format!("{word}: {}", guarded.limit), meaning);
+            match &guarded.seen {
+                None => vec![sign(Tone::RUNS), limit("watched", Meaning::Muted)],
+                Some(Ok(value)) => vec![
+                    sign(Tone::GOOD),
+                    limit("watched", Meaning::Muted),
+                    piece("; now ", Meaning::Muted),
+                    piece(value.to_string(), Meaning::Strong),
+                ],
+                Some(Err(why)) => vec![
+                    sign(Tone::WARN),
+                    limit("NOT WATCHED", Meaning::Warning),
+                    piece(format!(": {why}"), Meaning::Warning),
+                ],
+            }
+        }
     };
     wrap_line(&words, cells)
 }

@@ -2,6 +2,7 @@
 
 mod detail;
 mod guides;
+mod handover;
 mod header;
 mod help;
 mod lines;
@@ -11,6 +12,7 @@ mod palette;
 mod pane;
 mod question;
 mod recovery;
+mod shelf;
 mod sources;
 mod switch;
 mod tabs;
@@ -129,6 +131,7 @@ pub fn render(
             Overlay::Palette => palette::draw(&mut canvas, &sight, ui, body, &mut layout),
             Overlay::Detail => detail::draw(&mut canvas, &sight, body, &mut layout),
             Overlay::Sources => sources::draw(&mut canvas, &sight, body, &mut layout),
+            Overlay::Handover => handover::draw(&mut canvas, &sight, body, &mut layout),
             Overlay::Question => question::draw(&mut canvas, &sight, ui, body, &mut layout),
         }
     }

@@ -55,6 +55,7 @@ impl Painter {
             | Overlay::Filter
             | Overlay::Detail
             | Overlay::Sources
+            | Overlay::Handover
             | Overlay::Answer(_)
             | Overlay::Question => Vec::new(),
         };

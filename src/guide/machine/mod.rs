@@ -1,22 +1,27 @@
 //! From state and event to state. Pure: no clock, no file, no server.
 
 mod person;
+mod stop;
 mod way;
 
 use std::time::Duration;
 
-pub use self::person::offered;
+pub use self::{
+    person::offered,
+    stop::{Decision, criterion, decisions, watched, why_stopped},
+};
 use self::{
     person::persons,
+    stop::{failed, met},
     way::{
-        act_words, acting, answered, enter, failed, late, look_words, looked, observed, plan_words,
+        act_words, acting, answered, enter, late, look_words, looked, observed, plan_words,
         reopened, to,
     },
 };
 use super::{
     facts::Seen,
     spec::{Guide, Step},
-    state::{Effect, Event, How, Input, Over, Phase, Rest, State},
+    state::{Effect, Event, How, Input, Over, Phase, Remark, Rest, State},
     values::Values,
 };
 use crate::base::{clock::Timestamp, text::Text};
@@ -48,6 +53,9 @@ pub fn begin(guide: &Guide, base: Values, now: Timestamp) -> State {
         answers: Vec::new(),
         acts: Vec::new(),
         paused: None,
+        stopped: None,
+        overruled: Vec::new(),
+        remarks: Vec::new(),
         ticket: 0,
         base,
     };
@@ -65,6 +73,9 @@ pub fn wish(guide: &Guide, state: &State) -> Option<Effect> {
             Some(Effect::Start { words, tag: tag(step, state) })
         }
         Phase::Seeking => Some(Effect::Seek(tag(step, state))),
+        Phase::Acting { job, .. } if state.stopped.as_ref().is_some_and(|stop| stop.ending) => {
+            Some(Effect::End(job.clone()))
+        }
         Phase::Acting { job, .. } => Some(Effect::Watch(job.clone())),
         _ => None,
     }
@@ -83,7 +94,10 @@ fn tag(step: &Step, state: &State) -> String {
 pub fn step(guide: &Guide, state: &State, event: &Event) -> Result<State, Refusal> {
     let mut next = state.clone();
     match &event.input {
-        Input::Note(_) => return Ok(next),
+        Input::Note(words) | Input::Todo(words) => {
+            let todo = matches!(event.input, Input::Todo(_));
+            return remarked(next, todo, words, event);
+        }
         Input::Seen(ticket, _)
         | Input::Planned(ticket, _)
         | Input::Started(ticket, _)
@@ -97,7 +111,7 @@ pub fn step(guide: &Guide, state: &State, event: &Event) -> Result<State, Refusa
             if matches!(state.phase, Phase::Over(_)) {
                 return refuse("it is over already");
             }
-            next.paused = None;
+            (next.paused, next.stopped) = (None, None);
             next.phase = Phase::Over(Over::Aborted(Text::one_line(reason)));
             return Ok(next);
         }
@@ -144,7 +158,7 @@ pub fn step(guide: &Guide, state: &State, event: &Event) -> Result<State, Refusa
         },
         Input::Started(_, job) => match (&state.phase, job) {
             (Phase::Starting { .. }, Ok(job)) => Ok(acting(next, job, event.at)),
-            (Phase::Starting { .. }, Err(why)) => Ok(failed(next, why)),
+            (Phase::Starting { .. }, Err(why)) => Ok(failed(guide, next, why)),
             _ => refuse("nothing was to be started"),
         },
         Input::Sought(_, job) => match (&state.phase, job) {
@@ -164,12 +178,30 @@ pub fn step(guide: &Guide, state: &State, event: &Event) -> Result<State, Refusa
                     if let Some(act) = next.acts.last_mut() {
                         act.end = Some(Ok(()));
                     }
+                    if let Some(stop) = &mut next.stopped {
+                        stop.ending = false;
+                    }
                     next.seen.facts.clone_from(facts);
                     Ok(answered(guide, next, How::Done(job.clone()), observed(facts), event))
                 }
-                Err(why) => Ok(failed(next, why)),
+                Err(why) => Ok(failed(guide, next, why)),
             }
         }
+        Input::Met(id, seen) => met(guide, next, *id, seen, event.at),
         input => persons(guide, next, input, event),
     }
+}
+
+/// A word for the record: it changes nothing else.
+fn remarked(mut next: State, todo: bool, words: &str, event: &Event) -> Result<State, Refusal> {
+    let words = Text::one_line(words);
+    if words.is_empty() {
+        return refuse("there are no words in it");
+    }
+    let remark = Remark { todo, words, by: event.by.clone(), at: event.at };
+    if next.remarks.contains(&remark) {
+        return refuse("it stands in the record already");
+    }
+    next.remarks.push(remark);
+    Ok(next)
 }

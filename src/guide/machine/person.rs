@@ -2,6 +2,7 @@
 
 use super::{
     DEAD, Refusal, SECOND, SHORT, TWO_PEOPLE, refuse,
+    stop::decided,
     way::{act_words, answered, enter, observed, to},
 };
 use crate::{
@@ -22,6 +23,9 @@ pub(super) fn persons(
 ) -> Result<State, Refusal> {
     if next.paused.is_some() {
         return refuse("it rests: let it go on first");
+    }
+    if let Some(stop) = next.stopped.clone() {
+        return decided(guide, next, &stop, input, event);
     }
     let Some(step) = guide.steps.get(next.at) else { return refuse("there is no step") };
     match input {

@@ -35,11 +35,17 @@ pub(super) fn enter(guide: &Guide, mut next: State, from: usize, now: Timestamp)
     };
     let behind = guide.steps.iter().enumerate().skip(from);
     let found = behind.into_iter().find(|(_, step)| there(step));
-    next.seen = Seen::default();
     let Some((at, step)) = found else {
         next.at = guide.steps.len();
+        next.stopped = None;
         return to(next, Phase::Over(Over::Finished));
     };
+    enter_at(step, next, at, now)
+}
+
+/// Enters a step that is there.
+pub(super) fn enter_at(step: &Step, mut next: State, at: usize, now: Timestamp) -> State {
+    next.seen = Seen::default();
     next.at = at;
     if step.look.is_some() {
         return match look_words(step, &next.values) {
@@ -93,13 +99,6 @@ pub(super) fn acting(mut next: State, job: &str, at: Timestamp) -> State {
     to(next, Phase::Acting { job: job.to_owned(), since: at })
 }
 
-pub(super) fn failed(mut next: State, why: &Text) -> State {
-    if let Some(act) = next.acts.last_mut() {
-        act.end = Some(Err(why.clone()));
-    }
-    to(next, Phase::ActFailed(why.clone()))
-}
-
 /// What comes back late: a job that was started all the same is kept in mind.
 pub(super) fn late(mut next: State, input: &Input) -> Result<State, Refusal> {
     match input {
@@ -114,6 +113,7 @@ pub(super) fn late(mut next: State, input: &Input) -> Result<State, Refusal> {
         | Input::Started(..)
         | Input::Sought(..)
         | Input::Ended(..) => Ok(next),
+        Input::Met(..) => refuse("nothing is watched any more"),
         _ => refuse("it is over"),
     }
 }

@@ -248,15 +248,11 @@ fn choose(
 /// Bytes needed and free. The WAL of recovery is fetched segment by segment: room for 1 GiB of it will do.
 fn room(manifest: &Manifest, folder: &Path) -> Result<(u64, u64)> {
     let needed = manifest.content_size() + (1 << 30);
-    let existing = folder.ancestors().find(|parent| parent.exists()).unwrap_or(Path::new("/"));
-    let about = rustix::fs::statvfs(existing).map_err(|error| {
-        Fault::io(format!("cannot look at '{}'", existing.display()))(error.into())
-    })?;
-    let free = about.f_bavail.saturating_mul(about.f_frsize);
+    let free = free(folder)?;
     if free < needed {
         let what = format!(
             "'{}' has {} free, and {} are needed",
-            existing.display(),
+            existing(folder).display(),
             units::bytes(free),
             units::bytes(needed)
         );
@@ -264,6 +260,19 @@ fn room(manifest: &Manifest, folder: &Path) -> Result<(u64, u64)> {
             .remedy("free some space there, or choose another folder"));
     }
     Ok((needed, free))
+}
+
+/// Bytes that an ordinary account may still write where a folder is, or would be made.
+pub fn free(folder: &Path) -> Result<u64> {
+    let existing = existing(folder);
+    let about = rustix::fs::statvfs(existing).map_err(|error| {
+        Fault::io(format!("cannot look at '{}'", existing.display()))(error.into())
+    })?;
+    Ok(about.f_bavail.saturating_mul(about.f_frsize))
+}
+
+fn existing(folder: &Path) -> &Path {
+    folder.ancestors().find(|parent| parent.exists()).unwrap_or(Path::new("/"))
 }
 
 fn unlogged(manifest: &Manifest) -> Vec<String> {

@@ -189,6 +189,7 @@ impl Facts {
             None => Known::Blind(Text::ours("grant pg_monitor to see the sessions of others")),
         };
         Known::Is(Server {
+            clock: Some(self.server_now()),
             sessions: all,
             max_connections: self.standing.max_connections,
             reserved: self.standing.reserved,

@@ -135,6 +135,8 @@ pub enum Role {
 /// The server's own view of its connections.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct Server {
+    /// Its clock when it answered.
+    pub clock: Option<Timestamp>,
     /// Client backends; background processes do not count.
     pub sessions: u32,
     /// `max_connections`.

@@ -9,6 +9,7 @@
 
 #[path = "../bouncer.rs"]
 pub mod bouncer;
+pub mod home;
 pub mod person;
 pub mod record;
 pub mod shop;

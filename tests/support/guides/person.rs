@@ -168,7 +168,7 @@ pub fn on_screen(screen: &str) -> Option<Asked> {
     let rows: Vec<String> = screen.lines().map(inner).collect();
     // What is wrong with the server stands above the page.
     let page = rows.get(rows.iter().position(|row| row.starts_with('┌'))?..)?;
-    let number = page.get(1)?.rsplit_once("step ")?.1.parse().ok()?;
+    let number = page.get(1)?.strip_prefix("step ")?.split(' ').next()?.parse().ok()?;
     let title = page.get(2)?.clone();
     let has = |words: &str| rows.iter().any(|row| row == words);
     let asks = |begin: &str| rows.iter().position(|row| row.starts_with(begin));

@@ -47,6 +47,7 @@ pub fn healthy() -> Snapshot {
             read_only: false,
         }),
         server: Known::Is(Server {
+            clock: None,
             sessions: 12,
             max_connections: 200,
             reserved: 3,

@@ -1,129 +1,23 @@
-//! A state as it is to be drawn: plain data, the same for the console and for plain lines.
+//! The page of a state.
+
+use std::time::Duration;
 
 use super::{
-    facts::{Observed, Offer},
-    hands::Glimpse,
-    machine,
-    run::Card,
-    spec::{Grade, Kind, Step, YES},
-    state::{Act, Answer, How, Over, Phase, State},
+    Ask, Guarded, Line, Pace, Page, Undo,
+    account::{account, time},
 };
 use crate::{
-    base::{clock::Timestamp, exec::quoted, progress::in_words, text::Text},
+    base::{clock::Timestamp, exec::quoted, progress::in_words, text::Text, units::span},
+    guide::{
+        facts::{Observed, Offer},
+        journal::Site,
+        machine::{self, Decision},
+        run::Card,
+        spec::{Kind, Step, WITHIN},
+        state::{Answer, How, Over, Phase, State, Stop},
+    },
     jobs::Job,
 };
-
-/// A page.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Page {
-    /// The guide's title.
-    pub title: Text,
-    /// On what.
-    pub on: Text,
-    /// The part of the guide.
-    pub chunk: Text,
-    /// Which step it is, from 1.
-    pub number: usize,
-    /// The step's line.
-    pub line: Text,
-    /// What stands below it.
-    pub body: Vec<Line>,
-    /// How the act that waits to be confirmed is undone.
-    pub undo: Option<Undo>,
-    /// What is asked.
-    pub ask: Ask,
-    /// The choice that is offered, by its place.
-    pub chosen: usize,
-    /// When the run began.
-    pub began: Timestamp,
-    /// Seconds that it may take.
-    pub budget: Option<u64>,
-    /// It rests: since when, by whom, why.
-    pub rests: Option<Text>,
-    /// What was looked at is as it has to be. What is not, is not accepted: it is looked at again, or left out.
-    pub well: bool,
-}
-
-/// A line of a page.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Line {
-    /// Words.
-    Say(Text),
-    /// A fact.
-    Fact {
-        /// What it is called.
-        label: Text,
-        /// Its value; none when it is not known.
-        value: Option<Text>,
-        /// Whether it is well; none where nobody judges it.
-        well: Option<bool>,
-    },
-    /// A line of a plan.
-    Plan(Text),
-    /// A command, as a person would type it.
-    Command(Text),
-    /// Something that went wrong.
-    Bad(Text),
-    /// Something that was done.
-    Done(Text),
-}
-
-/// How an act is undone.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Undo {
-    /// So.
-    By(Text),
-    /// Not at all.
-    Never,
-}
-
-/// What is asked of the person.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Ask {
-    /// Nothing: this is on its way.
-    Wait(Text),
-    /// To take what stands there; with words for it.
-    Accept(Text),
-    /// One of these.
-    Choose(Vec<Text>),
-    /// A value; what stands there already.
-    Enter(Text),
-    /// To confirm: how, and what to type for a severe act.
-    Confirm {
-        /// How.
-        grade: Grade,
-        /// What to type.
-        challenge: Option<Text>,
-        /// Since when it stands there.
-        since: Timestamp,
-    },
-    /// It failed: once more, back, or leave it out.
-    Failed,
-    /// Nothing: the run is over.
-    Over,
-}
-
-impl Ask {
-    /// What has to be typed to confirm, where something has.
-    pub fn expects(&self) -> Option<&str> {
-        match self {
-            Self::Confirm { grade: Grade::Moderate, .. } => Some(YES),
-            Self::Confirm { grade: Grade::Severe, challenge, .. } => challenge.as_deref(),
-            _ => None,
-        }
-    }
-}
-
-impl Page {
-    /// The same with what a look that waits has seen so far.
-    #[must_use]
-    pub fn glimpsed(mut self, glimpse: &Glimpse) -> Self {
-        let waited = crate::base::units::clock(glimpse.waited);
-        self.body.extend(facts(&glimpse.facts));
-        self.body.push(Line::Say(format!("not yet, after {waited}; it is looked at again").into()));
-        self
-    }
-}
 
 /// The page of a state.
 pub fn page(card: &Card, state: &State, job: Option<&Job>) -> Page {
@@ -146,6 +40,7 @@ pub fn page(card: &Card, state: &State, job: Option<&Job>) -> Page {
     Page {
         title: card.guide.title.as_str().into(),
         on: card.on.clone(),
+        site: Site::of(card, state),
         chunk: chunk.into(),
         number: state.answers.len() + 1,
         line: line.into(),
@@ -155,6 +50,7 @@ pub fn page(card: &Card, state: &State, job: Option<&Job>) -> Page {
         chosen: step.map_or(0, |step| offered(state, step)),
         began: card.began,
         budget: card.budget,
+        pace: step.and_then(|step| pace(state, step)),
         well: state.seen.well(),
         rests: state.paused.as_ref().map(|rest| {
             let note =
@@ -174,11 +70,19 @@ fn asked(card: &Card, state: &State, step: &Step, job: Option<&Job>) -> (Vec<Lin
     let words = step.say.iter().map(|words| Line::Say(state.values.fill(words).into()));
     body.extend(words);
     body.extend(facts(&state.seen.facts));
+    body.extend(guarded(card, state));
+    if let Some(stop) = &state.stopped {
+        return stopped(card, state, stop, job, body);
+    }
     let ask = match &state.phase {
         Phase::Looking => {
             body.extend(command(card, state, step.look.as_ref().map(|look| &*look.command)));
+            let within = step.look.as_ref().map_or(WITHIN, |look| look.within);
             Ask::Wait(match step.look.as_ref().and_then(|look| look.wait) {
-                None => Text::ours("looking"),
+                None => {
+                    let within = span(Duration::from_secs(within));
+                    format!("looking; it is ended if it takes more than {within}").into()
+                }
                 Some(wait) => format!("looking until it is well, for {wait} s at the most").into(),
             })
         }
@@ -209,7 +113,72 @@ fn asked(card: &Card, state: &State, step: &Step, job: Option<&Job>) -> (Vec<Lin
     (body, ask)
 }
 
-fn facts(seen: &[Observed]) -> impl Iterator<Item = Line> {
+/// The criteria that are watched, or will be when what stands there is confirmed.
+fn guarded(card: &Card, state: &State) -> Vec<Line> {
+    let own = match (&state.phase, card.guide.steps.get(state.at).map(|step| &step.kind)) {
+        (Phase::Confirming { .. }, Some(Kind::Act { abort, .. })) => abort.len(),
+        _ => 0,
+    };
+    let own = (0..own).map(|nth| (state.at, nth));
+    let watched = machine::watched(&card.guide, state).into_iter().chain(own);
+    let line = |id| {
+        let limit = machine::criterion(&card.guide, id)?.in_words().into();
+        Some(Line::Watch(Guarded { id, limit, seen: None }))
+    };
+    watched.filter_map(line).collect()
+}
+
+/// A criterion was met: why it stands here, and what can be decided.
+fn stopped(
+    card: &Card,
+    state: &State,
+    stop: &Stop,
+    job: Option<&Job>,
+    body: Vec<Line>,
+) -> (Vec<Line>, Ask) {
+    let why = machine::why_stopped(&card.guide, stop);
+    let mut lines = vec![Line::Bad(format!("{} {why}", time(stop.at)).into())];
+    if let Some(Kind::Act { undo: Some(undo), .. }) =
+        card.guide.steps.get(stop.criterion.0).map(|step| &step.kind)
+    {
+        lines.push(Line::Say(format!("undo: {}", state.values.fill(undo)).into()));
+    }
+    match &state.phase {
+        Phase::Acting { job: id, .. } => lines.extend(acting(id, job)),
+        Phase::ActFailed(why) => lines.push(Line::Bad(why.clone())),
+        _ => {}
+    }
+    if stop.ending {
+        return (
+            lines,
+            Ask::Wait(Text::ours("its job is being ended: that is declared to be safe")),
+        );
+    }
+    lines.push(Line::Say(Text::ours("To go on all the same, leave it out with a reason.")));
+    lines.extend(body);
+    let label = |decision| match decision {
+        Decision::Out(at) => {
+            let title = card.guide.steps.get(at).map_or("", |step| step.title.as_str());
+            format!("Take the way out: {}", state.values.fill(title)).into()
+        }
+        Decision::EndJob => Text::ours("End the job"),
+        Decision::Look => Text::ours("Look once more, and go on if it is well"),
+    };
+    (lines, Ask::Choose(machine::decisions(&card.guide, state).into_iter().map(label).collect()))
+}
+
+/// The time of the act that runs.
+fn pace(state: &State, step: &Step) -> Option<Pace> {
+    let (Phase::Acting { since, .. }, Kind::Act { budget, silence, .. }) =
+        (&state.phase, &step.kind)
+    else {
+        return None;
+    };
+    let (budget, silence) = (Duration::from_secs(*budget), state.values.fill(silence).into());
+    Some(Pace { since: *since, budget, silence })
+}
+
+pub(super) fn facts(seen: &[Observed]) -> impl Iterator<Item = Line> {
     seen.iter().filter_map(|fact| {
         let label = fact.label.as_deref()?.into();
         Some(Line::Fact { label, value: fact.value.clone(), well: fact.well })
@@ -249,6 +218,9 @@ fn undo(state: &State, step: &Step) -> Option<Undo> {
 
 /// The choice that was offered from the beginning; the first where none was.
 fn offered(state: &State, step: &Step) -> usize {
+    if state.stopped.is_some() {
+        return 0;
+    }
     let Kind::Choose { into, options, from } = &step.kind else { return 0 };
     let Some(offered) = state.values.get(into) else { return 0 };
     let is_it =
@@ -287,7 +259,7 @@ fn command(card: &Card, state: &State, words: Option<&[String]>) -> Option<Line>
     Some(Line::Command(Text::one_line(&typed.join(" "))))
 }
 
-fn acting(id: &str, job: Option<&Job>) -> Vec<Line> {
+pub fn acting(id: &str, job: Option<&Job>) -> Vec<Line> {
     let mut lines = vec![Line::Command(format!("howdah jobs attach {id}").into())];
     let Some(job) = job else { return lines };
     if let Some(step) = &job.story.last_step {
@@ -297,48 +269,4 @@ fn acting(id: &str, job: Option<&Job>) -> Vec<Line> {
         lines.push(Line::Say(in_words(progress).into()));
     }
     lines
-}
-
-/// What was done and what was not, at the end.
-fn account(card: &Card, state: &State) -> Vec<Line> {
-    let mut lines = Vec::new();
-    for answer in &state.answers {
-        let Some(step) = card.guide.steps.get(answer.step) else { continue };
-        let how = match &answer.how {
-            How::Observed | How::Asserted => answer.how.word().to_owned(),
-            How::Chosen(label) => label.to_string(),
-            How::Entered => answer.values.first().map(|(_, v)| v.clone()).unwrap_or_default(),
-            How::Done(job) => format!("done by job {job}"),
-            How::Skipped(why) => format!("left out: {why}"),
-        };
-        let title = state.values.fill(&step.title);
-        let act = state.acts.iter().rfind(|act| act.step == answer.step);
-        let second = act.and_then(|act| act.second.as_ref());
-        let second = second.map(|by| format!(", confirmed by {by}, too")).unwrap_or_default();
-        lines.push(Line::Done(format!("{} {title}: {how}{second}", time(answer.at)).into()));
-        lines.extend(facts(&answer.seen));
-    }
-    let open = state.acts.iter().filter(|act| !matches!(act.end, Some(Ok(()))));
-    lines.extend(open.map(|act| left(card, state, act)));
-    if matches!(state.phase, Phase::Over(Over::Aborted(_))) && state.acts.is_empty() {
-        lines.push(Line::Say(Text::ours("nothing was begun: all is as it was")));
-    }
-    lines
-}
-
-fn left(card: &Card, state: &State, act: &Act) -> Line {
-    let title = card.guide.steps.get(act.step).map_or("", |step| step.title.as_str());
-    let title = state.values.fill(title);
-    Line::Bad(match (&act.end, &act.job) {
-        (Some(Err(why)), _) => format!("not done: {title}: {why}").into(),
-        (_, Some(job)) => format!(
-            "begun, and not seen to its end: {title}: job {job}; `howdah jobs attach {job}` looks on, `howdah jobs cancel {job}` ends it"
-        )
-        .into(),
-        (_, None) => format!("confirmed, and perhaps begun: {title}; `howdah jobs` tells").into(),
-    })
-}
-
-fn time(at: Timestamp) -> String {
-    at.strftime("%H:%M:%SZ").to_string()
 }

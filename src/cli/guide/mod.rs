@@ -1,14 +1,18 @@
 //! `howdah guide`: walks a person through, line by line.
 
+mod list;
+mod words;
+
 use std::{
-    fmt::Write as _,
-    io::{self, IsTerminal as _},
+    cell::Cell,
+    io::{self, IsTerminal as _, Write as _},
     path::{Path, PathBuf},
     sync::{Arc, mpsc},
 };
 
 use clap::{Args, Subcommand};
 
+use self::{list::shown, words::WordArgs};
 use super::{
     Cli, Exit, Failure,
     args::PlaceArgs,
@@ -24,10 +28,9 @@ use crate::{
         driver::{Driver, View},
         hands::Hands,
         library,
-        machine::TWO_PEOPLE,
-        page::page,
+        machine::{TWO_PEOPLE, why_stopped},
         plain::{Left, walk},
-        run::{Card, Run, Runs, Seen},
+        run::{Card, Run, Runs},
         spec::Kind,
         state::{Input, Over, Phase},
         values::Values,
@@ -41,8 +44,8 @@ const ENDS: std::time::Duration = std::time::Duration::from_secs(20);
 /// What can be done with guides.
 #[derive(Debug, Subcommand)]
 pub enum GuideCommand {
-    /// List the guides, and the runs that are not over
-    List,
+    /// List the guides with their age, and the runs that are not over
+    List(PlaceArgs),
     /// Begin one
     Run(RunArgs),
     /// Go on with a run where it stands: its name, or `last`
@@ -71,6 +74,23 @@ pub enum GuideCommand {
         /// The run
         run: String,
     },
+    /// Show how a run stands for whoever takes over: state, what was tried, what runs, what is next, its clocks
+    Handover {
+        /// The run
+        run: String,
+    },
+    /// Write a note into the record of a run, whoever drives it: its name, or `last`
+    Note(WordArgs),
+    /// Write into the record of a run what is still to be done: its name, or `last`
+    Todo(WordArgs),
+    /// Print the record of a run: its answers, acts, commands, deviations, notes; its name, or `last`
+    Export {
+        /// The run
+        run: String,
+        /// As JSON; Markdown otherwise
+        #[arg(long)]
+        json: bool,
+    },
 }
 
 /// What `guide run` takes.
@@ -86,7 +106,7 @@ pub struct RunArgs {
 /// Does one of them.
 pub fn run(cli: &Cli, command: &GuideCommand) -> Result<Exit, Failure> {
     match command {
-        GuideCommand::List => list(),
+        GuideCommand::List(place) => list::list(cli, place),
         GuideCommand::Run(args) => {
             let card = card(&Ground::of(cli, args.place.clone())?, &args.guide)?;
             drive(cli, runs()?.begin(&card).map_err(wrong)?)
@@ -104,6 +124,10 @@ pub fn run(cli: &Cli, command: &GuideCommand) -> Result<Exit, Failure> {
             say(&shown(&runs.look(&id).map_err(wrong)?))?;
             Ok(Exit::Ok)
         }
+        GuideCommand::Handover { run } => words::handover(run),
+        GuideCommand::Note(args) => words::leave(cli, args, Input::Note),
+        GuideCommand::Todo(args) => words::leave(cli, args, Input::Todo),
+        GuideCommand::Export { run, json } => words::export(run, *json),
     }
 }
 
@@ -232,7 +256,14 @@ fn drive(cli: &Cli, run: Run) -> Result<Exit, Failure> {
     let hands = hands(&setup::config(cli)?, &who, &run)?;
     let by = Text::from(who.in_words());
     let id = run.id().to_owned();
-    let tell = Box::new(move |_: &Arc<View>| {
+    let stopped = Cell::new(None);
+    let tell = Box::new(move |view: &Arc<View>| {
+        let stop = view.state.stopped.as_ref();
+        if let Some(stop) = stop.filter(|stop| stopped.replace(Some(stop.at)) != Some(stop.at)) {
+            // Whoever is just typing has to be told, too.
+            let why = why_stopped(&view.card.guide, stop);
+            let _ = writeln!(io::stderr(), "\n! {why}: Enter shows what can be done");
+        }
         // Who walks may have left already.
         let _ = wake.send(());
     });
@@ -310,48 +341,4 @@ fn end(cli: &Cli, run: &str, reason: &str) -> Result<Exit, Failure> {
     drop(driver);
     say(&shown(&runs.look(&id).map_err(wrong)?))?;
     Ok(Exit::Ok)
-}
-
-fn list() -> Result<Exit, Failure> {
-    let mut out = String::new();
-    // Writing to a string cannot fail.
-    for guide in library::guides(&setup::paths()?.guides()).map_err(wrong)? {
-        let _ = writeln!(out, "{:<16} {}: {}", guide.id, guide.title, guide.about);
-    }
-    for run in runs()?.list().map_err(wrong)? {
-        match run {
-            Ok(run) if matches!(run.state.phase, Phase::Over(_)) => {}
-            Ok(run) => out += &row(&run),
-            Err(error) => super::say_failure(&wrong(error)),
-        }
-    }
-    say(&out)?;
-    Ok(Exit::Ok)
-}
-
-fn row(run: &Seen) -> String {
-    let page = page(&run.card, &run.state, None);
-    let began = run.card.began.strftime("%Y-%m-%d %H:%M:%SZ");
-    let driver = match (&run.driver, &run.gone) {
-        _ if matches!(run.state.phase, Phase::Over(_)) => "it is over".to_owned(),
-        (Some(driver), _) => format!("driven by {driver}"),
-        (None, Some(gone)) => format!("{gone}: howdah guide end {} --reason …", run.id),
-        (None, None) => format!("nobody drives it: howdah guide resume {}", run.id),
-    };
-    format!(
-        "{}\n    begun {began} by {} on {}; step {}: {}; {driver}\n",
-        run.id,
-        run.card.who.in_words(),
-        run.card.on,
-        page.number,
-        page.line
-    )
-}
-
-fn shown(run: &Seen) -> String {
-    let page = page(&run.card, &run.state, None);
-    let mut out = row(run).into_bytes();
-    // Writing to memory cannot fail.
-    let _ = crate::guide::plain::write_page(&mut out, &page, true);
-    String::from_utf8_lossy(&out).into_owned()
 }

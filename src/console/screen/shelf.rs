@@ -1,0 +1,101 @@
+//! What there is to walk through: the runs that wait, and the guides, each with its age.
+
+use ratatui::layout::{Position, Rect};
+
+use super::Layout;
+use crate::{
+    base::clock::Timestamp,
+    console::{
+        model::Shelf,
+        theme::Meaning,
+        view::Sight,
+        widget::{Canvas, Line as Words, piece, wrap},
+    },
+    guide::walked,
+};
+
+/// Cells for the age of a list.
+const AGE: usize = 13;
+
+/// Draws it into `area`.
+pub fn draw(
+    canvas: &mut Canvas<'_>,
+    sight: &Sight<'_>,
+    wall: Timestamp,
+    area: Rect,
+    layout: &mut Layout,
+) {
+    let (shelf, choice) = (&sight.state.guides.shelf, sight.state.guides.choice);
+    let lines = rows(shelf, wall);
+    let foot = foot(shelf, choice, wall, usize::from(area.width));
+    let shown = area.height.saturating_sub(foot.len() as u16);
+    let chosen = lines.iter().position(|(_, at)| *at == Some(choice)).unwrap_or(0);
+    let first = (chosen + 1).saturating_sub(shown.into());
+    layout.guide = (shown, lines.len() as u16);
+    let all = Rect { height: shown, ..area };
+    for (y, (line, at)) in (all.top()..all.bottom()).zip(lines.iter().skip(first)) {
+        let row = Rect { y, height: 1, ..area };
+        canvas.line(row, line);
+        if *at == Some(choice) {
+            canvas.select(row);
+            layout.selection = Some(Position { x: row.x, y });
+        }
+    }
+    for (y, line) in (all.bottom()..area.bottom()).zip(&foot) {
+        canvas.line(Rect { y, height: 1, ..area }, line);
+    }
+}
+
+/// The rows: runs that wait, then the guides, each with its age; with their places among what can be chosen.
+fn rows(shelf: &Shelf, wall: Timestamp) -> Vec<(Words, Option<usize>)> {
+    let mut lines: Vec<(Words, Option<usize>)> = Vec::new();
+    if let Some(trouble) = &shelf.trouble {
+        lines.push((vec![piece(trouble.to_string(), Meaning::Warning)], None));
+    }
+    if !shelf.runs.is_empty() {
+        lines.push((vec![piece("Begun, and not over", Meaning::Title)], None));
+    }
+    for (at, run) in shelf.runs.iter().enumerate() {
+        let began = run.began.strftime("%m-%d %H:%M");
+        let mut line = vec![piece(format!("{began} {} ", run.on), Meaning::Muted)];
+        line.push(match (&run.driver, &run.gone) {
+            (Some(driver), _) => piece(format!("driven by {driver} "), Meaning::Warning),
+            (None, Some(_)) => piece("GONE: Enter, x ends it ", Meaning::Warning),
+            (None, None) => piece("waits ", Meaning::Text),
+        });
+        line.push(piece(run.title.to_string(), Meaning::Strong));
+        line.push(piece(format!(": {}", run.step), Meaning::Text));
+        lines.push((line, Some(at)));
+    }
+    if !shelf.runs.is_empty() {
+        lines.push((Words::new(), None));
+        lines.push((vec![piece("To begin", Meaning::Title)], None));
+    }
+    for (at, guide) in shelf.guides.iter().enumerate() {
+        let (word, warns) = walked::word(guide.walked.as_ref(), wall);
+        let line = vec![
+            piece(format!("{word:<AGE$} "), if warns { Meaning::Warning } else { Meaning::Muted }),
+            piece(format!("{}  ", guide.title), Meaning::Strong),
+            piece(guide.about.to_string(), Meaning::Muted),
+        ];
+        lines.push((line, Some(shelf.runs.len() + at)));
+    }
+    if shelf.is_empty() && shelf.trouble.is_none() {
+        lines.push((vec![piece("reading", Meaning::Muted)], None));
+    }
+    lines
+}
+
+/// What the chosen guide is for, and who walked it last.
+fn foot(shelf: &Shelf, choice: usize, wall: Timestamp, cells: usize) -> Vec<Words> {
+    let guide = choice.checked_sub(shelf.runs.len()).and_then(|at| shelf.guides.get(at));
+    let Some(guide) = guide else { return Vec::new() };
+    let last = match &guide.walked {
+        Some(walked) => format!("On this target {}.", walked.in_words(wall)),
+        None => "On this target nobody has walked it to its end yet.".to_owned(),
+    };
+    let about = wrap(&guide.about, cells).into_iter().map(|line| (line, Meaning::Text));
+    let last = wrap(&last, cells).into_iter().map(|line| (line, Meaning::Muted));
+    let lines = about.chain(last).map(|(line, meaning)| vec![piece(line, meaning)]);
+    std::iter::once(Words::new()).chain(lines).collect()
+}
