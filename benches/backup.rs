@@ -36,8 +36,11 @@ struct Way<'a> {
     name: &'static str,
     prepare: Box<dyn Fn(&Path) + 'a>,
     take: Box<dyn Fn(&Path) + 'a>,
-    put_back: Option<Box<dyn Fn(&Path) -> f64 + 'a>>,
+    put_back: Option<PutBack<'a>>,
 }
+
+/// Puts a base backup back, in seconds.
+type PutBack<'a> = Box<dyn Fn(&Path) -> f64 + 'a>;
 
 fn main() {
     let mut numbers = env::args().skip(1).filter_map(|word| word.parse::<u32>().ok());
@@ -140,7 +143,7 @@ fn ways<'a>(cluster: &'a Cluster, archive: &'a Path) -> Vec<Way<'a>> {
                 let request = Request { kind: kind.clone(), break_lock: false };
                 backup::take(&request, &settings, &repository, &Silent::default()).expect("taken");
             }),
-            put_back: physical.then(|| Box::new(back) as Box<dyn Fn(&Path) -> f64>),
+            put_back: physical.then(|| Box::new(back) as PutBack<'_>),
         }
     };
     let dump = |counts| Kinds::Logical { wish: Wish::Database(None), counts };
