@@ -1,7 +1,4 @@
-//! Guides walked by plain lines on real servers: a dropped table comes back; whoever drives a run may be killed at any
-//! line of its journal; a killed job is told; a run has one driver.
-//!
-//! `cargo test --test guides -- --nocapture` prints the deaths.
+//! Guides walked by plain lines on real servers: a dropped table comes back; a killed job is told; a run has one driver.
 #![allow(
     clippy::expect_used,
     clippy::panic,
@@ -13,7 +10,7 @@
 mod guides;
 mod support;
 
-use std::{fs, path::Path, sync::Mutex, thread};
+use std::thread;
 
 use guides::{
     SOON, home::home_for, howdah, person::Person, person::Say, printed, shop::Shop, walk::Walk,
@@ -95,86 +92,6 @@ id = "end"
 title = "All well?"
 do = "accept"
 "#;
-
-fn any_answer(asked: &str) -> String {
-    match asked {
-        asked if asked.ends_with("1-1 > ") => "1".to_owned(),
-        asked if asked.contains(":again") => ":again".to_owned(),
-        _ => String::new(),
-    }
-}
-
-fn journal_lines(home: &Path) -> usize {
-    let runs = fs::read_dir(home.join(".local/state/howdah/guides")).expect("runs");
-    let run = runs.flatten().next().expect("a run").path();
-    fs::read_to_string(run.join("journal.jsonl")).map_or(0, |text| text.lines().count())
-}
-
-#[test]
-fn whoever_drives_may_die_at_any_line_and_nothing_is_lost_or_done_twice() {
-    let cluster = support::cluster();
-    let walk = |variable: Option<(&str, usize)>| {
-        let home = home_for(&cluster, TWO_BACKUPS);
-        let mut first = howdah(home.path(), &["guide", "run", "two"]);
-        if let Some((variable, line)) = variable {
-            first.env(variable, line.to_string());
-        }
-        let mut first = Walk::start_with(first);
-        first.answer(&mut |asked| any_answer(asked));
-        let (code, said) = first.end();
-        let stood = journal_lines(home.path());
-        if variable.is_some() {
-            assert_eq!(code, None, "it was to be killed: {said}");
-            let mut second = Walk::start(home.path(), &["guide", "resume", "last"]);
-            second.answer(&mut |asked| any_answer(asked));
-            let (code, said) = second.end();
-            assert_eq!(code, Some(0), "{variable:?}: {said}");
-        }
-        let backups: Value =
-            serde_json::from_str(&printed(home.path(), &["backup", "list", "--json"]))
-                .expect("JSON");
-        let jobs: Value =
-            serde_json::from_str(&printed(home.path(), &["jobs", "--json"])).expect("JSON");
-        let tags: Vec<String> = jobs
-            .as_array()
-            .expect("a list")
-            .iter()
-            .map(|job| {
-                job["tag"]
-                    .as_str()
-                    .expect("a tag")
-                    .rsplit('/')
-                    .next()
-                    .unwrap_or_default()
-                    .to_owned()
-            })
-            .collect();
-        assert_eq!(backups.as_array().map(Vec::len), Some(2), "{variable:?}: {tags:?}");
-        assert_eq!(tags.len(), 2, "{variable:?}: {tags:?}");
-        (journal_lines(home.path()), stood)
-    };
-    let (lines, _) = walk(None);
-    let deaths: Vec<(&str, usize)> = ["HOWDAH_TEST_DIE_BEFORE_LINE", "HOWDAH_TEST_DIE_BEHIND_LINE"]
-        .into_iter()
-        .flat_map(|variable| (1..=lines).map(move |line| (variable, line)))
-        .collect();
-    let left = Mutex::new(deaths.clone());
-    thread::scope(|scope| {
-        for _ in 0..4 {
-            scope.spawn(|| {
-                while let Some(death) = { left.lock().expect("whole").pop() } {
-                    // Behind its last line the run is over: nothing is left to go on with.
-                    if death == ("HOWDAH_TEST_DIE_BEHIND_LINE", lines) {
-                        continue;
-                    }
-                    let (_, stood) = walk(Some(death));
-                    println!("killed {:<28} line {:>2}: stood at line {stood:>2}, finished, 2 backups, 2 jobs", death.0, death.1);
-                }
-            });
-        }
-    });
-    println!("{} deaths, each resumed; no step ran twice", deaths.len() - 1);
-}
 
 #[test]
 fn a_job_that_is_killed_is_told_and_the_run_ends_with_what_was_not_done() {
