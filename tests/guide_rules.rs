@@ -446,9 +446,9 @@ fn guarded() -> (Guide, State) {
         .replace("[[step]]\nid = \"cluster\"", "[[step]]\nid = \"first\"")
         + "[[step]]\nid = 'undo'\ntitle = 'Undo it'\nwhen = { value = 'never', is = ['so'] }\ndo = 'accept'\n";
     let guide = Guide::parse(&text).expect("a guide");
-    let mut state =
-        begin(&guide, Values::default(), "2026-11-23T09:12:44Z".parse().expect("a moment"));
-    state.values.set("at", "t");
+    let mut values = Values::default();
+    values.set("at", "t");
+    let state = begin(&guide, values, "2026-11-23T09:12:44Z".parse().expect("a moment"));
     (guide, state)
 }
 

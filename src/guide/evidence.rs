@@ -116,7 +116,7 @@ mod tests {
             Evidence::begun(words, began).ended(Duration::from_millis(20), Some(2), &printed);
         assert_eq!(
             kept.command.as_str(),
-            "howdah status postgresql://me:********@db/app 'a b' --json"
+            "howdah status 'postgresql://me:********@db/app' 'a b' --json"
         );
         assert_eq!((kept.exit, kept.took_ms), (Some(2), Some(20)));
         assert_eq!(kept.server, "2026-11-23T09:12:45Z".parse().ok());

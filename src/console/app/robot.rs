@@ -372,7 +372,7 @@ fn a_paste_is_text_in_a_line_and_nothing_elsewhere() {
 #[test]
 fn themes_go_round_and_are_kept() {
     let mut robot = Robot::new();
-    robot.press("t t");
+    robot.press("T T");
     assert_eq!(robot.effects, [Effect::SaveTheme("dark".into()), Effect::SaveTheme("ansi".into())]);
 }
 
