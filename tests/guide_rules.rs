@@ -457,7 +457,9 @@ fn go(guide: &Guide, state: &State, input: Input) -> State {
 }
 
 fn try_to(guide: &Guide, state: &State, input: Input) -> Result<State, String> {
-    let at = "2026-11-23T09:13:44Z".parse().expect("a moment");
+    // A confirmation counts only when its plan has stood there for a while.
+    let at = if matches!(input, Input::Confirm { .. }) { "09:14:44" } else { "09:13:44" };
+    let at = format!("2026-11-23T{at}Z").parse().expect("a moment");
     let event = Event { at, by: "anna".into(), input };
     step(guide, state, &event).map_err(|refusal| refusal.0.to_string())
 }

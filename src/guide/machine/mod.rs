@@ -14,8 +14,8 @@ use self::{
     person::persons,
     stop::{failed, met},
     way::{
-        act_words, acting, answered, enter, late, look_words, looked, observed, plan_words,
-        reopened, to,
+        act_words, acting, answered, enter, enter_again, late, look_words, looked, observed,
+        plan_words, reopened, to,
     },
 };
 use super::{
@@ -167,7 +167,7 @@ pub fn step(guide: &Guide, state: &State, event: &Event) -> Result<State, Refusa
                 // It was never started: whoever goes on confirms it anew.
                 next.acts.pop();
                 let at = next.at;
-                Ok(enter(guide, next, at, event.at))
+                Ok(enter_again(guide, next, at, event.at))
             }
             _ => refuse("nothing was looked for"),
         },

@@ -3,7 +3,7 @@
 use super::{
     DEAD, Refusal, SECOND, SHORT, TWO_PEOPLE, refuse,
     stop::decided,
-    way::{act_words, answered, enter, observed, to},
+    way::{act_words, answered, enter_again, observed, to},
 };
 use crate::{
     base::text::Text,
@@ -188,7 +188,7 @@ fn again(guide: &Guide, next: State, event: &Event) -> Result<State, Refusal> {
         | Phase::Seconding { .. }
         | Phase::ActFailed(_) => {
             let at = next.at;
-            Ok(enter(guide, next, at, event.at))
+            Ok(enter_again(guide, next, at, event.at))
         }
         _ => refuse("it is on its way"),
     }
@@ -210,7 +210,7 @@ fn back(guide: &Guide, mut next: State, event: &Event) -> Result<State, Refusal>
             for answer in &next.answers {
                 next.values.extend(answer.values.clone());
             }
-            Ok(enter(guide, next, at, event.at))
+            Ok(enter_again(guide, next, at, event.at))
         }
     }
 }

@@ -43,6 +43,14 @@ pub(super) fn enter(guide: &Guide, mut next: State, from: usize, now: Timestamp)
     enter_at(step, next, at, now)
 }
 
+/// Enters a step once more that was entered before: it is there, also when only a way out has led to it.
+pub(super) fn enter_again(guide: &Guide, next: State, at: usize, now: Timestamp) -> State {
+    match guide.steps.get(at) {
+        Some(step) => enter_at(step, next, at, now),
+        None => next,
+    }
+}
+
 /// Enters a step that is there.
 pub(super) fn enter_at(step: &Step, mut next: State, at: usize, now: Timestamp) -> State {
     next.seen = Seen::default();
@@ -81,7 +89,7 @@ pub(super) fn reopened(guide: &Guide, next: State, event: &Event) -> State {
         | Phase::LookFailed(_)
         | Phase::PlanFailed(_) => {
             let at = next.at;
-            enter(guide, next, at, event.at)
+            enter_again(guide, next, at, event.at)
         }
         Phase::Starting { .. } | Phase::Seeking => to(next, Phase::Seeking),
         Phase::Acting { .. } => {
