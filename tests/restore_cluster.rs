@@ -481,8 +481,25 @@ fn in_place_the_old_folder_is_kept() {
     let run = |words: &[String]| estate.run(&words.iter().map(String::as_str).collect::<Vec<_>>());
     let (code, _, said) = run(&words("test/12345"));
     assert_eq!(code, 77, "{said}");
-    let (code, out, said) = run(&words(&confirmed));
+    let config = estate.path("two.toml");
+    fs::write(&config, "[target.test]\ntwo_people = true\n").expect("written");
+    let for_two = |more: &[&str]| -> Vec<String> {
+        let config = config.to_str().expect("text");
+        let base = words(&confirmed).into_iter();
+        let common = ["--config", config, "--as", "anna"].into_iter();
+        base.chain(common.chain(more.iter().copied()).map(str::to_owned)).collect()
+    };
+    for (second, why) in
+        [(&[][..], "asks for two people"), (&["--second", "anna"], "another person")]
+    {
+        let (code, _, said) = run(&for_two(second));
+        assert_eq!((code, said.contains(why)), (77, true), "{said}");
+    }
+    let (code, out, said) = run(&for_two(&["--break-glass", "nobody answers the phone"]));
     assert_eq!(code, 0, "{said}{out}");
+    assert!(said.contains("THE GLASS IS BROKEN: 'test' asks for two people, and anna"), "{said}");
+    let (_, ledger, said) = estate.run_plain(&["ledger", "show"]);
+    assert!(ledger.contains("second.break-glass"), "{said}{ledger}");
     assert!(out.contains("undo "), "{out}");
     assert_eq!(estate.sql("SELECT count(*) FROM marks"), "1");
     let beside = fs::read_dir(estate.cluster.folder()).expect("listed").flatten();

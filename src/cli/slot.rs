@@ -158,7 +158,7 @@ fn drop(cli: &Cli, args: &DropArgs) -> Result<Exit, Failure> {
     }
     agreed(args.apply.plan.as_deref(), &plan)?;
     confirm(&args.apply, &args.name)?;
-    let second = args.second.agreed(cli, &setup::config(cli)?, args.target.as_deref())?;
+    let second = args.second.agreed(cli, &setup::config(cli)?, args.target.as_deref(), None)?;
     let act = Act::new("slot.drop")
         .on(Target::new(seat.target.clone(), None))
         .with(json!({ "slot": slot, "second": second }));

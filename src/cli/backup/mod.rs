@@ -103,7 +103,8 @@ fn expire(cli: &Cli, options: &ExpireArgs) -> Result<Exit, Failure> {
     let mark = mark_of(&planned);
     let plan = if options.apply {
         agreed(options.plan.as_deref(), &mark)?;
-        let second = options.second.agreed(cli, &config, options.place.target.as_deref())?;
+        let (target, kept_as) = (options.place.target.as_deref(), options.place.name.as_deref());
+        let second = options.second.agreed(cli, &config, target, kept_as)?;
         let observer = work::observer(cli, options.quiet)?;
         let act = Act::new("backup.expire")
             .on(Target::new(repository.target().as_str(), None))

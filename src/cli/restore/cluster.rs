@@ -18,7 +18,7 @@ use crate::{
         progress::Observer,
         text::clean,
     },
-    cli::{Cli, Exit, Failure, args::PlaceArgs, place, say, setup, work},
+    cli::{Cli, Exit, Failure, args::PlaceArgs, place, say, second::SecondArgs, setup, work},
     cluster::{Binaries, guard::Guard},
     recover::{
         Fault, Repository,
@@ -109,6 +109,9 @@ pub struct ClusterArgs {
     /// system identifier
     #[arg(long, value_name = "NAME/1234", requires = "apply")]
     pub confirm: Option<String>,
+    /// Who confirms beside the actor what is put in place of a cluster
+    #[command(flatten)]
+    pub second: SecondArgs,
 }
 
 /// Promotes a cluster that waits at its target.
@@ -155,7 +158,17 @@ pub fn run(cli: &Cli, args: &ClusterArgs) -> Result<Exit, Failure> {
         return Ok(Exit::Ok);
     }
     confirm(args, name, &plan.manifest)?;
-    let details = json!({ "backup": plan.manifest.id, "target": plan.order.target.to_string(), "folder": plan.folder });
+    let second = match &args.in_place {
+        Some(_) => args.second.agreed(cli, &config, args.place.target.as_deref(), Some(name))?,
+        // A new folder takes nothing from anybody.
+        None => Value::Null,
+    };
+    let details = json!({
+        "backup": plan.manifest.id,
+        "target": plan.order.target.to_string(),
+        "folder": plan.folder,
+        "second": second,
+    });
     let deed = Deed { args, repository, archive, binaries, assertions, plan };
     recorded_with(cli, Act::new("restore.cluster").with(details), || {
         deed.carry_out(&mut watch, &*observer)
