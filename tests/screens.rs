@@ -18,7 +18,7 @@ use howdah::{
     base::text::Text,
     console::{
         command,
-        model::{Model, Overlay, Pane, UiState},
+        model::{Model, Overlay, Pane, SilenceForm, UiState},
         screen::{Layout, Ui, render},
         theme::{Depth, Glyphs, Theme, Themes},
     },
@@ -140,6 +140,15 @@ fn must_say(name: &str) -> &'static [&'static str] {
         "engines" => {
             &["pgBackRest main full 2.0 GB, the", "last one FAILED", "Barman db1: 'barman' is not"]
         }
+        "quiet" => &[
+            "● 2 silenced",
+            "Health alerts 2 silenced",
+            "silenced 27m",
+            "silenced 7h42m",
+            "PAUSE",
+            "4:12",
+            "shop paused, resumes by itself in 4:12, held by ada@db1: switch to db2",
+        ],
         _ => &["ENV ?", "RPO — no archive, no standby, no backup", "OFF", "howdah config example"],
     }
 }
@@ -226,6 +235,34 @@ fn every_overlay() {
             insta::assert_snapshot!(name, dump::styled(&buf));
         }
     }
+}
+
+#[test]
+fn the_form_of_a_silence_and_what_is_known_of_one() {
+    let mut snapshot = sights::degraded();
+    let form = SilenceForm::of(&snapshot.alerts[2], &snapshot);
+    let mut state = UiState {
+        focus: Pane::Alerts,
+        overlay: Overlay::Silence,
+        line: "rep-2 is being made anew".into(),
+        silence: Some(form),
+        ..UiState::default()
+    };
+    let mono = Themes::built_in().pick("mono", Depth::None).expect("there");
+    for size in [(80, 24), (120, 40)] {
+        let (buf, layout) = draw(&snapshot, &state, &Theme::default(), Glyphs::Unicode, size);
+        assert!(layout.cursor.is_some(), "it is typed into");
+        insta::assert_snapshot!(format!("silence_{}x{}", size.0, size.1), dump::styled(&buf));
+    }
+    let (buf, _) = draw(&snapshot, &state, &mono, Glyphs::Ascii, (80, 24));
+    insta::assert_snapshot!("silence_80x24_mono", dump::styled(&buf));
+    for size in [(40, 10), (20, 4), (3, 2)] {
+        plain(&snapshot, &state, size);
+    }
+    state = UiState { overlay: Overlay::Detail, ..zoomed(Pane::Alerts) };
+    snapshot = sights::quiet();
+    let (buf, _) = draw(&snapshot, &state, &Theme::default(), Glyphs::Unicode, (120, 40));
+    insta::assert_snapshot!("silenced_detail_120x40", dump::styled(&buf));
 }
 
 #[test]

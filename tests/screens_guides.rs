@@ -92,7 +92,7 @@ fn shelf() -> Shelf {
         title: title.into(),
         about: about.into(),
         answers: vec![],
-        subject: None,
+        subject: vec![],
         walked: None,
     };
     let run = |id: &str, step: &str, driver: Option<&str>| Waiting {

@@ -21,8 +21,8 @@ use howdah::{
     console::{
         command,
         model::{
-            Errand, Model, Overlay, Pane, Question, RecoveryState, Screen, Section, Toast, Tone,
-            UiState,
+            Errand, Model, Overlay, Pane, Question, RecoveryState, Screen, Section, SilenceForm,
+            Toast, Tone, UiState,
         },
         screen::{Ui, render},
         theme::{Glyphs, Theme},
@@ -124,6 +124,7 @@ fn poisoned(mut s: Snapshot, raw: &str) -> Snapshot {
     }
     for pool in &mut s.pools {
         pool.name = text();
+        pool.note = Some(Text::foreign(&format!("paused{raw}")));
     }
     for breaker in &mut s.breakers {
         breaker.name = text();
@@ -153,6 +154,10 @@ fn poisoned(mut s: Snapshot, raw: &str) -> Snapshot {
         alert.detail = text();
         alert.remedy = text();
         alert.muted = vec![text(), text()];
+        if let Some(silence) = &mut alert.silenced {
+            silence.by = text();
+            silence.why = text();
+        }
     }
     s
 }
@@ -188,6 +193,7 @@ fn overlay() -> impl Strategy<Value = Overlay> {
         Just(Overlay::Detail),
         Just(Overlay::Sources),
         Just(Overlay::Question),
+        Just(Overlay::Silence),
     ]
 }
 
@@ -207,7 +213,7 @@ proptest! {
     fn any_screen_at_any_size_with_any_text(
         raw in hostile(),
         (width, height) in size(),
-        which in 0_usize..9,
+        which in 0_usize..13,
         overlay in overlay(),
         focus in 0_usize..4,
         (screen, section, moved, scale) in
@@ -238,6 +244,7 @@ proptest! {
                 words: vec!["prove".to_owned(), raw.clone()],
                 since: NOW,
             }),
+            silence: snapshot.alerts.first().map(|alert| SilenceForm::of(alert, &snapshot)),
             overlay,
             scroll,
             choice,

@@ -8,6 +8,7 @@ pub mod cancel;
 pub mod clock;
 pub mod config;
 pub mod digest;
+pub mod disk;
 pub mod exec;
 pub mod ledger;
 pub mod log;

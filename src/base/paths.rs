@@ -60,6 +60,11 @@ impl Paths {
         self.state.join("wal-setup")
     }
 
+    /// The folder of what is silenced, one file for each target.
+    pub fn silences(&self) -> PathBuf {
+        self.state.join("silences")
+    }
+
     /// The log.
     pub fn log_file(&self) -> PathBuf {
         self.state.join("howdah.log")

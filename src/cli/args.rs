@@ -86,6 +86,9 @@ pub enum Command {
     /// List sessions and who waits for whom; cancel or end one
     #[command(subcommand)]
     Session(Box<super::session::SessionCommand>),
+    /// Let an alert wake nobody for a while, with a reason; list and end silences
+    #[command(subcommand)]
+    Silence(Box<super::silence::SilenceCommand>),
     /// List replication slots and the WAL that they keep; drop one that nobody uses
     #[command(subcommand)]
     Slot(Box<super::slot::SlotCommand>),

@@ -5,8 +5,9 @@ use std::fmt::Write as _;
 use super::{
     Cli, Exit, Failure,
     args::{DemoArgs, DemoCommand, PlaceArgs},
+    disks,
     guide::Ground,
-    keeper, open, roster, say, setup, target,
+    keeper, open, roster, say, setup, silence, target,
 };
 use crate::{
     base::{
@@ -88,6 +89,8 @@ fn plan(config: &Config, demo: DemoTarget) -> Result<Plan, Failure> {
     };
     plan.repository = keeper::keeper(config, &kept);
     plan.jobs = roster::keeper();
+    plan.disks = Some(disks::plan(config, &kept, &plan.settings));
+    plan.silences = silence::desk::keeper(&plan);
     Ok(plan)
 }
 

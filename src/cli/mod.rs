@@ -9,6 +9,7 @@ mod breaker;
 mod complete;
 mod config;
 mod demo;
+mod disks;
 mod engine;
 mod exit;
 mod guide;
@@ -31,6 +32,7 @@ mod second;
 mod server;
 mod session;
 mod setup;
+mod silence;
 mod slot;
 mod space;
 mod status;
@@ -97,6 +99,7 @@ fn dispatch(cli: &Cli) -> Result<Exit, Failure> {
         Some(Command::Repo(what)) => repo::run(cli, what),
         Some(Command::Server(what)) => server::run(cli, what),
         Some(Command::Session(what)) => session::run(cli, what),
+        Some(Command::Silence(what)) => silence::run(cli, what),
         Some(Command::Slot(what)) => slot::run(cli, what),
         Some(Command::Space(options)) => space::run(cli, options),
         Some(Command::Config(what)) => config::run(cli, *what),

@@ -5,7 +5,7 @@ use serde_json::Value;
 
 use super::{Cli, Exit, Failure, setup};
 use crate::{
-    base::ledger::{Act, LedgerError},
+    base::ledger::{Act, Ledger, LedgerError},
     recover,
 };
 
@@ -24,7 +24,16 @@ pub fn recorded_with<T>(
     act: Act,
     deed: impl FnOnce() -> Result<(T, Value), Failure>,
 ) -> Result<T, Failure> {
-    let entry = setup::ledger(cli, &setup::config(cli)?)?.begin(act).map_err(unrecorded)?;
+    recorded_in(&setup::ledger(cli, &setup::config(cli)?)?, act, deed)
+}
+
+/// The same in that ledger.
+pub fn recorded_in<T>(
+    ledger: &Ledger,
+    act: Act,
+    deed: impl FnOnce() -> Result<(T, Value), Failure>,
+) -> Result<T, Failure> {
+    let entry = ledger.begin(act).map_err(unrecorded)?;
     match deed() {
         Ok((done, figures)) => {
             entry.done(figures).map_err(unrecorded)?;

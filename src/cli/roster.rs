@@ -3,11 +3,12 @@
 use std::{
     collections::BTreeMap,
     ffi::OsStr,
+    path::Path,
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
 
-use super::setup;
+use super::{pgbouncer::door::held, setup};
 use crate::{
     base::{exec::quoted, text::Text},
     jobs::{self, Jobs, Outcome, State},
@@ -21,6 +22,8 @@ use crate::{
 const PERIOD: Duration = Duration::from_secs(1);
 /// Jobs that the console lists.
 const SHOWN: usize = 50;
+/// Jobs that are looked at for that: those of configurations that are gone are left out.
+const LOOKED_AT: usize = 200;
 
 /// The jobs of this user; none where no home is known.
 pub fn keeper() -> Option<Keeper> {
@@ -33,30 +36,42 @@ pub fn keeper() -> Option<Keeper> {
 
 struct Roster {
     jobs: Jobs,
-    /// Those that are over are read once.
-    over: BTreeMap<jobs::JobId, Job>,
+    /// Those that are over are read once; none of what is not listed.
+    over: BTreeMap<jobs::JobId, Option<Job>>,
 }
 
 impl Roster {
     fn read(&mut self) -> Result<Vec<Job>, Problem> {
-        let ids = self.jobs.latest(SHOWN).map_err(|error| problem(&error))?;
+        let ids = self.jobs.latest(LOOKED_AT).map_err(|error| problem(&error))?;
         self.over.retain(|id, _| ids.contains(id));
         let mut all = Vec::new();
         for id in ids {
+            if all.len() >= SHOWN {
+                break;
+            }
             if let Some(job) = self.over.get(&id) {
-                all.push(job.clone());
+                all.extend(job.clone());
                 continue;
             }
             // One that is being removed, or whose description cannot be read: `howdah jobs` says so.
             let Ok(job) = self.jobs.get(&id) else { continue };
-            let shown = seen(&job);
+            let shown = (!has_vanished(&job)).then(|| seen(&job));
             if job.state.over() {
                 self.over.insert(id, shown.clone());
             }
-            all.push(shown);
+            all.extend(shown);
         }
         Ok(all)
     }
+}
+
+/// True for a job that is over and whose configuration is gone, as a demo's is: it is of no target that there
+/// is. `howdah jobs` lists it until it is removed.
+fn has_vanished(job: &jobs::Job) -> bool {
+    let mut words = job.card.arguments.iter().map(Text::as_str);
+    let named = words.find(|word| *word == "--config").and_then(|_| words.next());
+    let gone = |file| !Path::new(job.card.folder.as_str()).join(file).exists();
+    job.state.over() && named.is_some_and(gone)
 }
 
 fn problem(error: &jobs::JobError) -> Problem {
@@ -80,6 +95,7 @@ fn seen(job: &jobs::Job) -> Job {
         step: job.story.last_step.clone(),
         last_word: job.story.last_word,
         left: left.map(|open| open.cleanup.what.clone()).collect(),
+        lease: held(job),
     }
 }
 
@@ -103,8 +119,9 @@ mod tests {
     use crate::{
         base::{
             clock::{Clock, Timestamp},
-            ledger::Who,
+            ledger::{Target, Who},
         },
+        cli::pgbouncer::door::HOLD,
         jobs::{Card, End},
     };
 
@@ -113,9 +130,11 @@ mod tests {
     }
 
     fn job(folder: &Path, id: &str, outcome: Option<Outcome>) {
-        let folder = folder.join(id);
-        fs::create_dir_all(&folder).expect("a folder");
-        let card = Card {
+        kept(folder, id, &card(), outcome);
+    }
+
+    fn card() -> Card {
+        Card {
             what: "backup.run".into(),
             arguments: vec!["backup".into(), "it's".into()],
             folder: "/".into(),
@@ -127,9 +146,14 @@ mod tests {
             boot: None,
             process: None,
             tag: None,
-        };
+        }
+    }
+
+    fn kept(folder: &Path, id: &str, card: &Card, outcome: Option<Outcome>) {
+        let folder = folder.join(id);
+        fs::create_dir_all(&folder).expect("a folder");
         let write = |name: &str, json: Vec<u8>| fs::write(folder.join(name), json).expect("kept");
-        write("job.json", serde_json::to_vec(&card).expect("JSON"));
+        write("job.json", serde_json::to_vec(card).expect("JSON"));
         if let Some(outcome) = outcome {
             write("result.json", serde_json::to_vec(&outcome).expect("JSON"));
         }
@@ -156,5 +180,46 @@ mod tests {
         assert_eq!(roster.read().expect("read"), told);
         fs::remove_file(place.join("job.json")).expect("removed");
         assert_eq!(roster.read().expect("read").len(), 1);
+    }
+
+    #[test]
+    fn jobs_of_a_configuration_that_is_gone_are_of_no_target() {
+        let home = tempfile::tempdir().expect("a folder");
+        let jobs = Jobs::at(home.path(), &Clock::system());
+        let mut roster = Roster { jobs, over: BTreeMap::new() };
+        let config = home.path().join("howdah.toml");
+        fs::write(&config, "").expect("written");
+        let words = ["backup", "--config", config.to_str().expect("text")];
+        let of_demo = Card { arguments: words.map(Text::from).to_vec(), ..card() };
+        let done = || Some(Outcome { end: End::Done, reason: None, exit: 0, ended: at(172) });
+        kept(home.path(), "20261109-020000-aa", &of_demo, done());
+        kept(home.path(), "20261109-020000-bb", &of_demo, None);
+        assert_eq!(roster.read().expect("read").len(), 2);
+        fs::remove_file(config).expect("removed");
+        roster.over.clear();
+        let told = roster.read().expect("read");
+        assert_eq!(told.len(), 1, "what may still run is told: {told:?}");
+        assert_eq!(&*told[0].id, "20261109-020000-bb");
+    }
+
+    #[test]
+    fn a_pause_is_told_with_its_database_and_its_end() {
+        let home = tempfile::tempdir().expect("a folder");
+        let jobs = Jobs::at(home.path(), &Clock::system());
+        let words = ["pgbouncer", "hold", "app", "--until", "2026-11-23T09:18:19Z"];
+        let hold = Card {
+            what: HOLD.into(),
+            arguments: words.map(Text::from).to_vec(),
+            target: Some(Target::new(Text::ours("shop"), None)),
+            why: Some("switch to db2".into()),
+            tag: Some("pgbouncer/shop/app".into()),
+            ..card()
+        };
+        kept(home.path(), "20261123-091019-hq", &hold, None);
+        let mut roster = Roster { jobs, over: BTreeMap::new() };
+        let lease = roster.read().expect("read").remove(0).lease.expect("a lease");
+        assert_eq!((&*lease.target, &*lease.database), ("shop", "app"));
+        assert_eq!(lease.until.to_string(), "2026-11-23T09:18:19Z");
+        assert_eq!(lease.why.as_deref(), Some("switch to db2"));
     }
 }

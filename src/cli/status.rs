@@ -1,38 +1,42 @@
 //! `howdah status`: what the console would show, without a screen.
 
-use std::{fmt::Write as _, time::Duration};
+use std::{fmt::Write as _, sync::Arc, time::Duration};
 
 use tokio::{
     signal::unix::{Signal, SignalKind, signal},
     time::{Instant, timeout_at},
 };
 
-use super::{Cli, Exit, Failure, args::StatusArgs, histories, keeper, say, setup, target};
+use super::{
+    Cli, Exit, Failure, args::StatusArgs, disks, histories, keeper, say, setup, silence, target,
+};
 use crate::{
     base::{
         clock::{Clock, Stamp},
+        config::Config,
         text::Text,
         units,
     },
     watch::{
-        sampler::{self, Watch},
+        checks::derived::SERVER_UNREACHABLE,
+        sampler::{self, Plan, Watch},
         server::SERVER,
         snapshot::{
             AlertState, CheckState, Freshness, KeptBackup, Known, LinkState, Pool, Severity,
-            Snapshot, SourceKind,
+            Silence, Snapshot, SourceKind,
         },
     },
 };
+
+/// How long every source may take to have its say, where nobody says.
+const PATIENCE: Duration = Duration::from_secs(5);
 
 /// Prints one snapshot, or one after another.
 pub fn run(cli: &Cli, options: &StatusArgs) -> Result<Exit, Failure> {
     let config = setup::config(cli)?;
     let words = options.target.as_deref().or(cli.target.as_deref());
-    let mut plan = target::plan(&config, words)?;
-    plan.repository = keeper::of_target(&config, words);
-    plan.engines = histories::keepers(&config, words)?;
-    let kept = usize::from(plan.repository.is_some()) + plan.engines.len();
-    let sources = 1 + plan.endpoints.len() + plan.bouncers.len() + kept;
+    let plan = plan(&config, words)?;
+    let sources = sources(&plan);
     setup::open_log(&config);
     let runtime = setup::runtime()?;
     let clock = Clock::system();
@@ -52,6 +56,39 @@ pub fn run(cli: &Cli, options: &StatusArgs) -> Result<Exit, Failure> {
     exit
 }
 
+/// What is watched of a target, when nobody looks at jobs.
+fn plan(config: &Config, words: Option<&str>) -> Result<Plan, Failure> {
+    let mut plan = target::plan(config, words)?;
+    plan.repository = keeper::of_target(config, words);
+    plan.engines = histories::keepers(config, words)?;
+    plan.disks = Some(disks::of_target(config, words, &plan.settings));
+    plan.silences = silence::desk::keeper(&plan);
+    Ok(plan)
+}
+
+/// How many will tell something.
+fn sources(plan: &Plan) -> usize {
+    let files = usize::from(plan.repository.is_some()) + usize::from(plan.silences.is_some());
+    let files = files + usize::from(plan.disks.is_some());
+    1 + plan.endpoints.len() + plan.bouncers.len() + plan.engines.len() + files
+}
+
+/// One sight of a target, once every source has answered or its time is over.
+pub fn look(config: &Config, words: Option<&str>) -> Result<Arc<Snapshot>, Failure> {
+    let plan = plan(config, words)?;
+    let sources = sources(&plan);
+    let runtime = setup::runtime()?;
+    let seen = runtime.block_on(async {
+        let started = sampler::start(plan, &Clock::system());
+        let mut watch = started.map_err(|error| Failure::new(Exit::Failure, error))?;
+        settle(&mut watch, sources, PATIENCE).await;
+        let seen = watch.snapshots.borrow().clone();
+        Ok(seen)
+    });
+    runtime.shutdown_background();
+    seen
+}
+
 /// Waits until every source has answered or failed, and the checks had a first look.
 async fn settle(watch: &mut Watch, sources: usize, within: Duration) {
     let deadline = Instant::now() + within;
@@ -59,7 +96,10 @@ async fn settle(watch: &mut Watch, sources: usize, within: Duration) {
         let heard = s.sources.iter().filter(|s| s.last_good.is_some() || s.problem.is_some());
         let judged = s.checks.iter().any(|check| check.ran.is_some())
             && s.checks.iter().all(|check| check.state != CheckState::Pending);
-        heard.count() >= sources && judged
+        // What was told since is not in the alerts yet.
+        let weighed = s.checks.iter().find(|check| *check.id == *SERVER_UNREACHABLE);
+        let told = s.sources.iter().filter_map(|source| source.last_good).max();
+        heard.count() >= sources && judged && weighed.and_then(|check| check.ran) >= told
     };
     let told = watch.snapshots.wait_for(|snapshot| complete(snapshot));
     // What has not answered by then is printed as not having answered.
@@ -102,9 +142,11 @@ fn print(watch: &Watch, clock: &Clock, options: &StatusArgs) -> Result<Exit, Fai
     Ok(verdict(&snapshot))
 }
 
-/// As a monitoring plug-in: what nobody has seen is unknown, never fine.
+/// As a monitoring plug-in: what nobody has seen is unknown, never fine. What somebody has silenced does not
+/// count for as long as that lasts.
 fn verdict(snapshot: &Snapshot) -> Exit {
     let firing = snapshot.alerts.iter().filter(|a| a.state != AlertState::Pending);
+    let firing = firing.filter(|alert| alert.silenced.is_none());
     match firing.map(|alert| alert.severity).max() {
         _ if snapshot.link.last_answer.is_none() => Exit::Unknown,
         Some(Severity::Critical) => Exit::Critical,
@@ -195,9 +237,13 @@ fn rows(out: &mut String, s: &Snapshot, now: Stamp) -> std::fmt::Result {
             0 => String::new(),
             n => format!(" (also muted: {n})"),
         };
+        let silenced = alert.silenced.as_ref().map_or_else(String::new, |silence| {
+            let left = units::age(left(s, silence));
+            format!(", SILENCED for another {left} by {}: {}", silence.by, silence.why)
+        });
         writeln!(
             out,
-            "{:<9} {} {}: {value} {} ({}), {:?} for {}{muted}",
+            "{:<9} {} {}: {value} {} ({}), {:?} for {}{muted}{silenced}",
             alert.severity.word(),
             alert.check,
             alert.subject,
@@ -207,7 +253,24 @@ fn rows(out: &mut String, s: &Snapshot, now: Stamp) -> std::fmt::Result {
             units::age(now.since(alert.since)),
         )?;
     }
-    Ok(())
+    silenced(out, s)
+}
+
+/// What the exit code leaves out, and until when.
+fn silenced(out: &mut String, s: &Snapshot) -> std::fmt::Result {
+    let silences: Vec<&Silence> = s.alerts.iter().filter_map(|a| a.silenced.as_ref()).collect();
+    let Some(first) = silences.iter().map(|silence| silence.until).min() else { return Ok(()) };
+    let first = first.strftime("%Y-%m-%d %H:%M:%SZ");
+    let counts = match silences.len() {
+        1 => "1 alert does".to_owned(),
+        many => format!("{many} alerts do"),
+    };
+    writeln!(out, "silenced  {counts} not count for the exit code; again from {first} on")
+}
+
+/// How long a silence lasts yet.
+fn left(s: &Snapshot, silence: &Silence) -> Duration {
+    Duration::try_from(silence.until.duration_since(s.wall)).unwrap_or_default()
 }
 
 fn tail(out: &mut String, s: &Snapshot, now: Stamp) -> std::fmt::Result {

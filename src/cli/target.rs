@@ -64,6 +64,8 @@ pub fn bare(config: &Config, settings: Settings, environment: Environment) -> Pl
         repository: None,
         jobs: None,
         engines: Vec::new(),
+        silences: None,
+        disks: None,
     }
 }
 

@@ -1,6 +1,6 @@
 //! A guide as it is written: a TOML file, read and held to its rules.
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 
 use super::{GuideError, criterion::Criterion};
 
@@ -30,12 +30,28 @@ pub struct Guide {
     /// Health checks whose alerts it answers.
     #[serde(default)]
     pub answers: Vec<String>,
-    /// The value that the subject of such an alert is offered for: the number of a process, a breaker.
-    #[serde(default)]
-    pub subject: Option<String>,
+    /// The values that the subject of such an alert is offered for: the number of a process, a breaker. One
+    /// word, or several where the checks speak of different things.
+    #[serde(default, deserialize_with = "one_or_many")]
+    pub subject: Vec<String>,
     /// Its steps.
     #[serde(rename = "step")]
     pub steps: Vec<Step>,
+}
+
+/// A word or several; none is written as null.
+fn one_or_many<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<String>, D::Error> {
+    #[derive(Deserialize)]
+    #[serde(untagged)]
+    enum Words {
+        One(String),
+        Many(Vec<String>),
+    }
+    Ok(match Option::<Words>::deserialize(deserializer)? {
+        None => Vec::new(),
+        Some(Words::One(word)) => vec![word],
+        Some(Words::Many(words)) => words,
+    })
 }
 
 /// How a list is walked (Gawande: READ-DO, or DO-CONFIRM).

@@ -15,7 +15,7 @@ use crate::{
         clock::{Stamp, Timestamp},
         text::Text,
     },
-    watch::snapshot::{Alert, AlertState, Finding, Severity},
+    watch::snapshot::{Alert, AlertState, Finding, Severity, Silence},
 };
 
 /// An alert that comes back within this time is flapping.
@@ -28,6 +28,7 @@ const LONGEST_RUN: u32 = 60;
 pub struct Desk {
     cluster: String,
     entries: BTreeMap<(String, Text), Entry>,
+    silences: Vec<Silence>,
 }
 
 #[derive(Debug)]
@@ -55,7 +56,7 @@ pub struct When {
 impl Desk {
     /// A desk for the alerts of one cluster; its name is part of every alert's id.
     pub fn new(cluster: impl Into<String>) -> Self {
-        Self { cluster: cluster.into(), entries: BTreeMap::new() }
+        Self { cluster: cluster.into(), entries: BTreeMap::new(), silences: Vec::new() }
     }
 
     /// Takes one result of a check. A result that was weighed before changes nothing.
@@ -105,8 +106,17 @@ impl Desk {
         }
     }
 
-    /// The alerts to show, worst first; those that follow from another one stand in its `muted`.
-    pub fn shown(&self) -> Vec<Alert> {
+    /// Takes what is silenced from now on.
+    pub fn silence(&mut self, silences: Vec<Silence>) {
+        self.silences = silences;
+    }
+
+    /// The alerts to show, worst first, behind them those that are silenced at this moment; those that follow
+    /// from another one stand in its `muted`.
+    pub fn shown(&mut self, now: Timestamp) -> Vec<Alert> {
+        for entry in self.entries.values_mut() {
+            entry.hush(&self.silences, now);
+        }
         let all: Vec<&Alert> = self.entries.values().filter_map(|e| e.alert.as_ref()).collect();
         let root_of = |alert: &Alert| {
             all.iter().position(|root| {
@@ -141,7 +151,10 @@ impl Desk {
             AlertState::Resolving => 2,
             AlertState::Pending => 3,
         };
-        shown.sort_by_key(|a| (std::cmp::Reverse(a.severity), rank(a), a.since, a.id.clone()));
+        shown.sort_by_key(|a| {
+            let worst = std::cmp::Reverse(a.severity);
+            (a.silenced.is_some(), worst, rank(a), a.since, a.id.clone())
+        });
         shown
     }
 
@@ -205,6 +218,7 @@ impl Entry {
             detail: Text::default(),
             remedy: spec.remedy.as_str().into(),
             muted: Vec::new(),
+            silenced: None,
         });
         alert.severity = sev;
         alert.value = finding.value;
@@ -214,6 +228,20 @@ impl Entry {
         if fired || believed {
             alert.state = if self.acked { AlertState::Acked } else { AlertState::Firing };
         }
+    }
+
+    /// Silenced for as long as somebody's word lasts. At its end it fires anew, also for whoever had taken it.
+    fn hush(&mut self, silences: &[Silence], now: Timestamp) {
+        let Some(alert) = &mut self.alert else { return };
+        let meant = silences.iter().filter(|silence| silence.lasts(now) && silence.covers(alert));
+        let silence = meant.max_by_key(|silence| silence.until).cloned();
+        if alert.silenced.is_some() && silence.is_none() && self.acked {
+            self.acked = false;
+            if alert.state == AlertState::Acked {
+                alert.state = AlertState::Firing;
+            }
+        }
+        alert.silenced = silence;
     }
 
     fn good(&mut self, finding: &Finding, now: Stamp) {
@@ -238,8 +266,12 @@ impl Entry {
     }
 }
 
-/// True when `alert` only follows from `root` and needs no word of its own.
+/// True when `alert` only follows from `root` and needs no word of its own. Behind a root that somebody has
+/// silenced nothing disappears that is worse than what they have seen.
 fn mutes(root: &Alert, alert: &Alert) -> bool {
+    if root.silenced.as_ref().is_some_and(|silence| alert.severity > silence.up_to) {
+        return false;
+    }
     let follows: &[&str] = match &*root.check {
         SERVER_UNREACHABLE => return &*alert.check != "source_silent",
         "archiver_failing" => &["archive_backlog", "wal_directory_size"],
@@ -247,6 +279,7 @@ fn mutes(root: &Alert, alert: &Alert) -> bool {
         "wal_receiver_down" => &["standby_replay_delay"],
         "sync_standby_missing" => &["commits_waiting_for_standby"],
         "pool_exhausted" => return &*alert.check == "pool_wait" && alert.subject == root.subject,
+        "disk_used_pct" => return &*alert.check == "disk_full_in" && alert.subject == root.subject,
         _ => &[],
     };
     follows.contains(&&*alert.check)
@@ -295,11 +328,37 @@ mod tests {
             self.desk.weigh(&spec, &[finding], When { now, wall: Timestamp::UNIX_EPOCH });
         }
 
-        fn states(&self) -> Vec<(String, AlertState)> {
-            self.desk.shown().iter().map(|a| (a.id.to_string(), a.state)).collect()
+        fn wall(&self) -> Timestamp {
+            Timestamp::from_second(self.second as i64).expect("a moment")
         }
 
-        fn state(&self) -> Option<AlertState> {
+        fn shown(&mut self) -> Vec<Alert> {
+            self.desk.shown(self.wall())
+        }
+
+        fn silence(&mut self, subject: Option<&str>, up_to: Severity, seconds: u64) {
+            let at = |second: u64| Timestamp::from_second(second as i64).expect("a moment");
+            self.desk.silence(vec![Silence {
+                id: "a1b2c3".into(),
+                check: "breaker_open".into(),
+                subject: subject.map(Text::from),
+                up_to,
+                since: at(self.second),
+                until: at(self.second + seconds),
+                by: "ann (root)".into(),
+                why: "the deploy".into(),
+            }]);
+        }
+
+        fn silenced(&mut self) -> Vec<bool> {
+            self.shown().iter().map(|alert| alert.silenced.is_some()).collect()
+        }
+
+        fn states(&mut self) -> Vec<(String, AlertState)> {
+            self.desk.shown(self.wall()).iter().map(|a| (a.id.to_string(), a.state)).collect()
+        }
+
+        fn state(&mut self) -> Option<AlertState> {
             self.states().first().map(|(_, state)| *state)
         }
     }
@@ -393,9 +452,9 @@ mod tests {
         let mut bench = Bench::new();
         bench.take("root_blockers", "pid 7", 25.0);
         bench.take("blocked_sessions", "blocked", 25.0);
-        assert_eq!(bench.desk.shown().len(), 1);
+        assert_eq!(bench.shown().len(), 1);
         bench.take(SERVER_UNREACHABLE, "server", 9.0);
-        let shown = bench.desk.shown();
+        let shown = bench.shown();
         let [root] = shown.as_slice() else { panic!("one root, not {shown:?}") };
         assert_eq!(&*root.check, SERVER_UNREACHABLE);
         assert_eq!(root.muted.len(), 2);
@@ -406,7 +465,53 @@ mod tests {
         let mut bench = Bench::new();
         bench.take("breaker_open", "slow", 10.0);
         bench.take("breaker_open", "stuck", 90.0);
-        let severities: Vec<_> = bench.desk.shown().iter().map(|a| a.severity).collect();
+        let severities: Vec<_> = bench.shown().iter().map(|a| a.severity).collect();
         assert_eq!(severities, [Severity::Critical, Severity::Warning]);
+    }
+
+    #[test]
+    fn a_silence_ends_by_itself_and_what_it_held_back_fires_anew() {
+        let mut bench = Bench::new();
+        bench.take("breaker_open", "api", 10.0);
+        bench.silence(Some("api"), Severity::Warning, 3);
+        assert!(bench.desk.acknowledge("c1/breaker_open/api"));
+        for expected in [true, true, false, false] {
+            bench.take("breaker_open", "api", 11.0);
+            assert_eq!(bench.silenced(), [expected], "second {}", bench.second);
+        }
+        assert_eq!(bench.state(), Some(AlertState::Firing), "whoever took it is asked again");
+    }
+
+    #[test]
+    fn what_gets_worse_breaks_through_and_another_subject_is_not_meant() {
+        let mut bench = Bench::new();
+        bench.take("breaker_open", "api", 10.0);
+        bench.silence(Some("api"), Severity::Warning, 1000);
+        assert_eq!(bench.silenced(), [true]);
+        bench.take("breaker_open", "api", 90.0);
+        assert_eq!(bench.silenced(), [false], "critical by now");
+        bench.take("breaker_open", "worker", 10.0);
+        bench.silence(Some("api"), Severity::Critical, 1000);
+        let shown: Vec<_> =
+            bench.shown().iter().map(|a| (a.subject.to_string(), a.silenced.is_some())).collect();
+        assert_eq!(shown, [("worker".to_owned(), false), ("api".to_owned(), true)], "behind");
+        bench.silence(None, Severity::Critical, 1000);
+        assert_eq!(bench.silenced(), [true, true], "all of the check");
+    }
+
+    #[test]
+    fn behind_a_silenced_root_nothing_worse_disappears() {
+        let mut bench = Bench::new();
+        bench.take("root_blockers", "pid 7", 5.0);
+        bench.take("blocked_sessions", "blocked", 25.0);
+        assert_eq!(bench.shown().len(), 1);
+        bench.silence(None, Severity::Warning, 1000);
+        for silence in &mut bench.desk.silences {
+            silence.check = "root_blockers".into();
+        }
+        let shown: Vec<_> =
+            bench.shown().iter().map(|a| (a.check.to_string(), a.silenced.is_some())).collect();
+        let expected = [("blocked_sessions".to_owned(), false), ("root_blockers".to_owned(), true)];
+        assert_eq!(shown, expected);
     }
 }

@@ -22,8 +22,8 @@ use crate::{
         text::Text,
     },
     watch::snapshot::{
-        Backup, Breaker, Check, Cost, EngineHistory, Job, Known, Link, LinkState, Pool, PoolKind,
-        Recoverability, Repository, Rpo, Server, Snapshot, Source, SourceKind, Target,
+        Backup, Breaker, Check, Cost, EngineHistory, Folder, Job, Known, Link, LinkState, Pool,
+        PoolKind, Recoverability, Repository, Rpo, Server, Snapshot, Source, SourceKind, Target,
     },
 };
 
@@ -63,6 +63,7 @@ pub struct Assembler {
     engines: Vec<(Text, Known<EngineHistory>)>,
     /// The jobs as they were last read.
     jobs: Known<Vec<Job>>,
+    folders: Vec<Folder>,
     trends: BTreeMap<(Text, Text), VecDeque<f32>>,
     states: BTreeMap<(Text, Text), Seen>,
     derived: Vec<Derived>,
@@ -112,6 +113,7 @@ impl Assembler {
             kept: Known::Unknown(Text::ours("no backup repository configured")),
             engines: Vec::new(),
             jobs: Known::Unknown(Text::ours("nobody looks after jobs here")),
+            folders: Vec::new(),
             trends: BTreeMap::new(),
             states: BTreeMap::new(),
             derived,
@@ -243,6 +245,12 @@ impl Assembler {
         if let Some(jobs) = reading.jobs {
             self.jobs = Known::Is(jobs);
         }
+        if let Some(folders) = reading.folders {
+            self.folders = folders;
+        }
+        if let Some(silences) = reading.silences {
+            self.desk.silence(silences);
+        }
         if let (Some(history), Some((_, told))) = (reading.engine, self.engine(&name)) {
             *told = Known::Is(history);
         }
@@ -293,6 +301,12 @@ impl Assembler {
         self.link.state == LinkState::Live && self.facts.is_some()
     }
 
+    /// The server's data folder, once it was told to us.
+    pub fn data_folder(&self) -> Option<&str> {
+        let facts = self.facts.as_ref().map(|(_, facts)| &facts.standing);
+        facts.or(self.met.as_deref())?.data.as_deref()
+    }
+
     /// Somebody takes an alert; false when there is none of that id.
     pub fn acknowledge(&mut self, id: &str) -> bool {
         self.desk.acknowledge(id)
@@ -308,6 +322,7 @@ impl Assembler {
         if judging {
             self.judge(&said, &recoverability);
         }
+        let alerts = self.desk.shown(self.clock.wall());
         let facts = self.facts.as_ref().map(|(_, facts)| facts);
         let standing = facts.map(|facts| &facts.standing).or(self.met.as_deref());
         let identity = standing.map_or_else(|| Known::Unknown(unseen()), Standing::identity);
@@ -322,7 +337,7 @@ impl Assembler {
             pools: said.pools,
             breakers: said.breakers,
             checks: self.derived_shown.iter().chain(&self.checks).cloned().collect(),
-            alerts: self.desk.shown(),
+            alerts,
             backup: Backup {
                 archiver,
                 repository: self.kept.clone(),
@@ -330,6 +345,7 @@ impl Assembler {
                 running: facts.map(|facts| facts.running_backups()).unwrap_or_default(),
             },
             jobs: self.jobs.clone(),
+            folders: self.folders.clone(),
             sources: said.sources,
             cost: self.cost,
         })
@@ -345,6 +361,7 @@ impl Assembler {
             pools: &said.pools,
             breakers: &said.breakers,
             sources: &said.sources,
+            folders: &self.folders,
             kept: &self.kept,
             engines: &self.engines,
             recoverability,
@@ -488,6 +505,8 @@ fn title(source: &Source, name: &Text, here: usize) -> Text {
         | SourceKind::PgBouncer
         | SourceKind::Repository
         | SourceKind::Jobs
-        | SourceKind::Engine => name.clone(),
+        | SourceKind::Engine
+        | SourceKind::Disks
+        | SourceKind::Silences => name.clone(),
     }
 }

@@ -7,5 +7,6 @@ pub mod checks;
 pub mod recoverability;
 pub mod sampler;
 pub mod server;
+pub mod silences;
 pub mod snapshot;
 pub mod sources;

@@ -1,6 +1,6 @@
 //! Runs every source of one target and publishes what they say.
 
-use std::{sync::Arc, time::Duration};
+use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use tokio::{
     sync::{Notify, mpsc, watch},
@@ -17,7 +17,7 @@ use super::{
     sources::{
         Reading,
         address::Endpoint,
-        endpoint,
+        disks, endpoint,
         keeper::{self, Keeper},
         pace::Line,
         pgbouncer::{self, Bouncer},
@@ -42,6 +42,10 @@ pub struct Plan {
     pub jobs: Option<Keeper>,
     /// Other backup engines of this cluster.
     pub engines: Vec<Keeper>,
+    /// The file of what is silenced, where a state folder is known.
+    pub silences: Option<Keeper>,
+    /// What of this machine must not run out of room, where somebody wants to know.
+    pub disks: Option<disks::Plan>,
 }
 
 /// What a person asks of the sampler.
@@ -99,7 +103,11 @@ pub fn start(plan: Plan, clock: &Clock) -> Result<Watch, ParseError> {
     let (reading_out, reading_in) = mpsc::channel(QUEUE);
     let (orders, orders_in) = mpsc::channel(QUEUE);
     let specs = checks::cluster()?;
-    let mut assembler = Assembler::new(plan.frame.clone(), derived::all()?, clock.clone());
+    let mut derived = derived::all()?;
+    if let Some(disks) = &plan.disks {
+        disks.limits.apply(&mut derived);
+    }
+    let mut assembler = Assembler::new(plan.frame.clone(), derived, clock.clone());
     if let Some(keeper) = &plan.repository {
         assembler.expect_repository(keeper);
     }
@@ -130,7 +138,8 @@ pub fn start(plan: Plan, clock: &Clock) -> Result<Watch, ParseError> {
     for bouncer in plan.bouncers {
         tokio::spawn(pgbouncer::run(bouncer, clock.clone(), line.clone()));
     }
-    for keeper in plan.repository.into_iter().chain(plan.jobs).chain(plan.engines) {
+    let kept = plan.repository.into_iter().chain(plan.jobs).chain(plan.silences);
+    for keeper in kept.chain(plan.engines) {
         let (mut first, run) =
             (snapshots.clone(), keeper::run(keeper, clock.clone(), line.clone()));
         tokio::spawn(async move {
@@ -138,9 +147,20 @@ pub fn start(plan: Plan, clock: &Clock) -> Result<Watch, ParseError> {
             run.await;
         });
     }
+    let (data, data_told) = watch::channel(None);
+    if let Some(plan) = plan.disks {
+        tokio::spawn(disks::run(plan, data_told, clock.clone(), line.clone()));
+    }
     let inbox = Inbox { server: server_in, readings: reading_in, orders: orders_in };
     // Kept, so that a target without endpoints does not look like one whose sources ended.
-    tokio::spawn(assemble(assembler, inbox, publish, retry, reading_out, cancel.clone()));
+    tokio::spawn(assemble(
+        assembler,
+        inbox,
+        Outbox { publish, data },
+        retry,
+        reading_out,
+        cancel.clone(),
+    ));
     Ok(Watch { snapshots, orders, cancel })
 }
 
@@ -150,10 +170,30 @@ struct Inbox {
     orders: mpsc::Receiver<Order>,
 }
 
+struct Outbox {
+    publish: watch::Sender<Arc<Snapshot>>,
+    /// The server's data folder, for whoever measures disks.
+    data: watch::Sender<Option<PathBuf>>,
+}
+
+impl Outbox {
+    fn tell(&self, assembler: &mut Assembler, judging: bool) {
+        let data = assembler.data_folder().map(PathBuf::from);
+        self.data.send_if_modified(|told| {
+            let new = data.is_some() && *told != data;
+            if new {
+                told.clone_from(&data);
+            }
+            new
+        });
+        self.publish.send_replace(assembler.sight(judging));
+    }
+}
+
 async fn assemble(
     mut assembler: Assembler,
     mut inbox: Inbox,
-    publish: watch::Sender<Arc<Snapshot>>,
+    outbox: Outbox,
     retry: Arc<Notify>,
     _readings: mpsc::Sender<Reading>,
     cancel: CancellationToken,
@@ -201,6 +241,6 @@ async fn assemble(
         if judging {
             judge_at = Instant::now() + JUDGE_EVERY;
         }
-        publish.send_replace(assembler.sight(judging));
+        outbox.tell(&mut assembler, judging);
     }
 }

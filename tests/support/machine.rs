@@ -157,8 +157,11 @@ pub fn seen(step: &Step, well: bool) -> Seen {
     };
     let offers = from.map_or_else(Vec::new, |from| {
         let offer = |nth: usize| {
-            let values: Vec<(String, String)> =
-                from.values.iter().map(|fact| (fact.name.clone(), offered(fact, nth))).collect();
+            let values: Vec<(String, String)> = from
+                .values
+                .iter()
+                .map(|fact| (fact.name.clone(), offered(&from.each, fact, nth)))
+                .collect();
             let mut all = Values::default();
             all.extend(values.clone());
             Offer { label: Text::one_line(&all.fill(&from.label)), values }
@@ -184,7 +187,9 @@ fn observed(fact: &Fact, well: bool) -> Observed {
     let value =
         if well { good.unwrap_or_else(|| word(fact).to_owned()) } else { word(fact).to_owned() };
     let (name, label) = (fact.name.clone(), fact.label.clone());
-    Observed { name, label, value: Some(value.into()), well: judged.then_some(well) }
+    // Its disks are seen, so there is no reason why they are not.
+    let value = (name != "unseen").then(|| value.into());
+    Observed { name, label, value, well: judged.then_some(well) }
 }
 
 /// Values as they really occur.
@@ -192,9 +197,38 @@ fn word(fact: &Fact) -> &'static str {
     if fact.at.ends_with("_rate") {
         return "0.4";
     }
-    match fact.name.as_str() {
-        "gaps" | "leftovers" | "findings" => "0",
+    by_place(&fact.at).unwrap_or_else(|| by_name(&fact.name))
+}
+
+/// Of facts whose name alone does not tell what they are.
+fn by_place(at: &str) -> Option<&'static str> {
+    Some(match at {
+        "/first_act" => "let it go on: howdah server wake",
+        "/breakers/-/hold/reason" => "the checks ran for an hour",
+        "/breakers/-/failed" => "804",
+        "/breakers/-/state" => "open",
+        "/state" => "half-open",
+        "/server/archive_mode" => "off",
+        "/server/failed" => "14",
+        "/server/waiting" => "83",
+        "/count/waiting_for_locks" => "19",
+        "/count/idle_in_transaction" => "7",
+        "/pgbouncer/waiting" => "41",
+        "/pgbouncer/answers" => "true",
+        "/address" => "bouncer.eu.example:6432/pgbouncer as stats",
+        "/postmaster/state" => "T",
+        "/hosts/0/why" => "no answer within 3 s",
+        "/paused" => "0",
+        _ => return None,
+    })
+}
+
+fn by_name(name: &str) -> &'static str {
+    match name {
+        "gaps" | "leftovers" | "findings" | "disk" | "row" | "served" | "changed" => "0",
         "target_name" => NAME,
+        // Its disks are seen.
+        "unseen" => "",
         "address" => "db1.eu.example:5432/shop as howdah",
         "role" => "primary",
         "version" => "15.18",
@@ -202,15 +236,12 @@ fn word(fact: &Fact) -> &'static str {
         "home" | "database" => "shop",
         "newest" | "id" => "20261123T020000Z-physical",
         "level" => "L4",
-        "first" if fact.at.contains("first_act") => "let it go on: howdah server wake",
         "from" | "window_from" | "first" => "2026-11-09T02:00:31Z",
         "to" | "window_to" | "last" | "until" => "2026-11-23T09:13:25Z",
         "rto" => "190",
         "link" => "stale",
         "problem" => "no answer for 12 s",
-        "state" if fact.at.contains("breakers") => "open",
         "state" => "failed",
-        "why" if fact.at.contains("hold") => "the checks ran for an hour",
         "method" => "pg_basebackup",
         "began" => "2026-11-23T02:00:00Z",
         "failed_at" => "copy the data folder",
@@ -220,56 +251,100 @@ fn word(fact: &Fact) -> &'static str {
         "last_wrong" => {
             "room: 1.2 GB are free on '/srv/backup', the last backup of its kind took 4.1 GB"
         }
-        "mode" if fact.at.contains("archive") => "off",
+        "looked" => "9",
+        "wrong" | "open" | "silent" | "roots" => "1",
+        "changes" => "2",
+        "trials" => "5",
+        "backups" => "6",
+        "attempts" | "waits" | "alerts" | "apps" | "extra" => "3",
+        "archived" => "1843",
+        "missing" => "700",
         "mode" => "forced_open",
+        "calls" => "1204",
+        "rejected" => "5021",
+        "next" => "18",
         "end" | "range_end" => "2/9F000000",
         "segment" => "00000003000000020000009F",
         "failing" | "last_segment" => "00000003000000020000009A",
         "verdict" | "verdict_now" => "hung: a signal has stopped its processes",
+        "verdict_code" | "code_now" => "stopped",
         "holder" => "the slot gone_standby which nobody uses",
         "act" => "Drop it, when its owner is gone for good: howdah slot drop gone_standby",
-        "base" | "held_by" => "app",
+        "dropped" => "gone_standby",
         "wal" | "wal_before" | "wal_now" | "freed" => "18.2 GB",
-        "free" | "free_now" => "1.2 GB (3%)",
-        "temporary" | "logs" | "temporary_now" => "412 MB",
-        "largest" => "public.history, 96 GB",
+        "times" | "times_now" => "911",
+        "free" | "free_now" => "1.2 GB of 40.0 GB",
+        "temporary" | "logs" | "temporary_now" => "412.0 MB",
+        "largest" => "public.history: 12.6 GB",
+        "fails" | "fails_now" | "kept" | "obeyed" | "answered" => "false",
+        "local" => "true",
+        "pid" | "root_now" => "21907",
+        "stopped" | "signalled" => "8",
+        "load" | "latency" => "0.42",
+        "longest" => "11",
+        "seconds" => "0.004",
         "witness" => "server",
         "took" => "0.2",
         "cause" => "9 of 10 calls failed within 10 s",
         "actor" => "anna (postgres) on db1",
         "age" | "left" => "4m12s",
-        "latency" => "0.42",
         "restart" => "archive_mode",
         "data" => "/var/lib/postgresql/15/main",
-        "kept" => "false",
         "source" => "archived WAL",
+        "rpo" => "52",
+        "worst" => "61",
+        "promise" => "900",
+        "patience" => "120",
+        "state_now" => "paused",
+        "breaker_state" => "closed",
         "lag" | "waiting" => "214",
+        "waiting_now" => "41",
+        "active" | "active_now" => "31",
+        "idle" => "4",
+        "locks" => "2",
         "all" | "sessions" | "connected" => "38",
-        _ => "12",
+        unknown => panic!("no value that really occurs is known of '{unknown}'"),
     }
 }
 
-/// Values of the nth choice.
-fn offered(fact: &Fact, nth: usize) -> String {
-    let of = |words: [&str; 2]| words[nth].to_owned();
-    match fact.name.as_str() {
-        "is" if fact.at == "/transaction" => of(["2307", "1914"]),
-        "is" if fact.at == "/id" => of(["api-1", "api-2"]),
-        "is" => of(["21907", "21933"]),
-        "committed" => of(["2026-11-23T09:10:25Z", "2026-11-22T22:41:07Z"]),
-        "lsn" => of(["2/9E0017B8", "2/7A000F30"]),
-        "rows" => of(["700", "12"]),
-        "user" => of(["api", "reports"]),
-        "application" => of(["nightly-batch", "psql"]),
-        "state" => of(["idle in transaction", "active"]),
-        "age" => of(["14m3s", "2m40s"]),
-        "mode" => of(["auto", "forced_open"]),
-        "query" => of([
+/// Values of the nth choice, of what stands in such a list.
+fn offered(each: &str, fact: &Fact, nth: usize) -> String {
+    let words = match (fact.name.as_str(), each) {
+        ("is", "/candidates") => ["2307", "1914"],
+        ("is", "/disks") => ["data", "repository"],
+        ("is", "/unused") => ["gone_standby", "reports_sub"],
+        ("is", "/databases") => ["app", "reports"],
+        ("is", _) if fact.at == "/id" => ["api-1", "api-2"],
+        ("is", _) => ["21907", "21933"],
+        ("state" | "base_state", "/databases") => ["served", "paused"],
+        ("state" | "breaker_state", _) if fact.at == "/state" && each.ends_with("breakers") => {
+            ["open", "closed"]
+        }
+        ("committed", _) => ["2026-11-23T09:10:25Z", "2026-11-22T22:41:07Z"],
+        ("lsn", _) => ["2/9E0017B8", "2/7A000F30"],
+        ("rows", _) => ["700", "12"],
+        ("user", _) => ["api", "reports"],
+        ("application", _) => ["nightly-batch", "psql"],
+        ("state", _) => ["idle in transaction", "active"],
+        ("age", _) => ["14m3s", "2m40s"],
+        ("mode", _) => ["auto", "forced_open"],
+        ("query", _) => [
             "update accounts set balance = balance + $1 where aid = $2",
             "select a.aid, sum(h.delta) from accounts a join history h using (aid) group by…",
-        ]),
-        _ => of(["7", "2"]),
-    }
+        ],
+        ("blocks", _) => ["19", "2"],
+        ("kind", _) => ["physical", "logical"],
+        ("size", _) => ["18.2 GB", "96.0 MB"],
+        ("status", _) => ["extended", "reserved"],
+        ("room", _) => ["1.2 GB of 40.0 GB", "211.4 GB of 500.0 GB"],
+        ("used", _) => ["97", "57"],
+        ("holds", _) => ["data, pg_wal, log", "repository, state"],
+        ("active", _) => ["31", "0"],
+        ("waiting", _) => ["0", "41"],
+        ("held", _) => ["held by nobody", "held by anna (postgres), for another 4:12"],
+        (unknown, each) => panic!("no value that really occurs is known of '{unknown}' in {each}"),
+    };
+    words[nth].to_owned()
 }
 
 fn plan(step: &Step) -> Plan {

@@ -34,6 +34,8 @@ pub fn plan(settings: Settings) -> Plan {
         repository: None,
         jobs: None,
         engines: Vec::new(),
+        silences: None,
+        disks: None,
         bouncers: Vec::new(),
     }
 }

@@ -98,6 +98,10 @@ pub struct Config {
     pub rpo_target: Duration,
     /// The promise for the RTO.
     pub rto_target: Duration,
+    /// How many of a hundred bytes of a disk may be used before it is a warning, and critical.
+    pub disk_used: (u8, u8),
+    /// How soon a disk may be full before it is a warning, and critical.
+    pub disk_full: (Duration, Duration),
     /// Where backups, WAL and proofs are kept: a folder's path or a bucket's URL.
     pub repository: Option<String>,
     /// Public keys of age, for which backups and WAL are encrypted.

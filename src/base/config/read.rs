@@ -172,6 +172,10 @@ fn config(values: &Values) -> Config {
     let get = |key: &str| values.get(&path(key)).map(|(value, _)| value);
     let text = |key: &str| get(key).and_then(Value::as_str).unwrap_or_default().to_owned();
     let span = |key: &str| units::parse_span(&text(key)).unwrap_or_default();
+    let percent = |key: &str| {
+        let number = get(key).and_then(Value::as_integer);
+        number.and_then(|number| u8::try_from(number).ok()).unwrap_or(100)
+    };
     let optional = |key: &str| get(key).and_then(Value::as_str).map(str::to_owned);
     let mut targets: BTreeMap<String, TargetConfig> = BTreeMap::new();
     let mut keys = BTreeMap::new();
@@ -193,6 +197,8 @@ fn config(values: &Values) -> Config {
         endpoint_interval: span("watch.endpoint_interval"),
         rpo_target: span("watch.rpo_target"),
         rto_target: span("watch.rto_target"),
+        disk_used: (percent("watch.disk_used_warn"), percent("watch.disk_used_crit")),
+        disk_full: (span("watch.disk_full_warn"), span("watch.disk_full_crit")),
         repository: optional("recover.repository"),
         recipients: get("recover.recipients").map(list).unwrap_or_default(),
         identity: optional("recover.identity").map(PathBuf::from),

@@ -64,6 +64,36 @@ pub const TABLE: &[Setting] = &[
     ),
     setting("watch.rpo_target", Kind::Span, "15m", "15m", "the most that may be lost"),
     setting("watch.rto_target", Kind::Span, "1h", "1h", "the longest that a restore may take"),
+    // Warn at 85 leaves time to act by daylight; at 95 Azure makes a server read-only by itself.
+    setting(
+        "watch.disk_used_warn",
+        Kind::Percent,
+        "85",
+        "85",
+        "a disk of which so many of a hundred bytes are used is a warning",
+    ),
+    setting(
+        "watch.disk_used_crit",
+        Kind::Percent,
+        "95",
+        "95",
+        "a disk of which so many of a hundred bytes are used is critical",
+    ),
+    // The four hours of the check `wal_rate`; an hour is what it takes to be called and to free something.
+    setting(
+        "watch.disk_full_warn",
+        Kind::Span,
+        "4h",
+        "4h",
+        "a disk that will be full so soon, if it goes on as in the last minutes, is a warning",
+    ),
+    setting(
+        "watch.disk_full_crit",
+        Kind::Span,
+        "1h",
+        "1h",
+        "one that will be full so soon is critical",
+    ),
     setting(
         "recover.repository",
         Kind::Text,
@@ -307,7 +337,7 @@ pub fn example() -> String {
             table.clone_into(&mut section);
         }
         let value = match setting.kind {
-            Kind::Switch | Kind::List => setting.example.to_owned(),
+            Kind::Switch | Kind::List | Kind::Percent => setting.example.to_owned(),
             Kind::Text | Kind::Secret | Kind::Span | Kind::Choice(_) => {
                 format!("{:?}", setting.example)
             }

@@ -19,6 +19,8 @@ pub enum Kind {
     Choice(&'static [&'static str]),
     /// A list of texts.
     List,
+    /// How many of a hundred: 1 to 100.
+    Percent,
 }
 
 impl Kind {
@@ -31,6 +33,7 @@ impl Kind {
             }
             Self::Switch => "true or false".to_owned(),
             Self::Choice(words) => format!("one of {}", words.join(", ")),
+            Self::Percent => "a number from 1 to 100".to_owned(),
             Self::List => "a list of texts, such as [\"q\", \"ctrl-q\"]".to_owned(),
         }
     }
@@ -51,6 +54,10 @@ impl Kind {
             (Self::List, _) => Value::Array(
                 text.split(',').map(|item| Value::String(item.trim().to_owned())).collect(),
             ),
+            (Self::Percent, _) => match text.parse() {
+                Ok(number) => Value::Integer(number),
+                Err(_) => Value::String(text.to_owned()),
+            },
             _ => Value::String(text.to_owned()),
         }
     }
@@ -65,6 +72,7 @@ impl Kind {
                 units::parse_span(text).is_some_and(|span| !span.is_zero())
             }
             (Self::Choice(words), Value::String(text)) => words.contains(&text.as_str()),
+            (Self::Percent, Value::Integer(number)) => (1..=100).contains(number),
             (Self::List, Value::Array(items)) => items.iter().all(Value::is_str),
             _ => false,
         }

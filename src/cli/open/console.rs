@@ -1,6 +1,6 @@
 //! The console, with everything that it needs from the engine.
 
-use std::{ffi::OsString, fs, path::PathBuf, thread};
+use std::{ffi::OsString, fs, path::PathBuf, sync::Arc, thread};
 
 use tokio::sync::mpsc;
 
@@ -10,7 +10,9 @@ use crate::{
     cli::{
         Exit, Failure,
         guide::{self, Ground},
-        setup, work,
+        setup,
+        silence::desk::Desk,
+        work,
     },
     console::{
         app::{
@@ -24,7 +26,10 @@ use crate::{
         theme::{Depth, Glyphs, TermEnv, Themes},
     },
     sandbox::{DemoHandle, Incident},
-    watch::sampler::{self, Order, Plan},
+    watch::{
+        sampler::{self, Order, Plan},
+        silences::{Wish, about},
+    },
 };
 
 /// Starts watching, opens the console, and waits until it is left.
@@ -39,6 +44,7 @@ pub fn open(
     let log = setup::open_log(config);
     let runtime = setup::runtime()?;
     let clock = Clock::system();
+    let watched = Arc::new((plan.clone(), ground.config.clone()));
     let watch = runtime
         .block_on(async { sampler::start(plan, &clock) })
         .map_err(|error| Failure::new(Exit::Failure, error))?;
@@ -48,7 +54,7 @@ pub fn open(
     let actor = ground.actor.clone();
     let guides = Guides::start(ground, say.clone());
     let theme = setup::paths()?.chosen_theme();
-    let door = Door { orders: watch.orders(), say, guides, demo, theme, actor };
+    let door = Door { orders: watch.orders(), say, guides, demo, theme, actor, watched };
     let params = ConsoleParams {
         snapshots: watch.snapshots.clone(),
         notices,
@@ -150,6 +156,8 @@ struct Door {
     demo: Option<DemoHandle>,
     theme: PathBuf,
     actor: Option<String>,
+    /// What is watched, and by which configuration: what is silenced is silenced there.
+    watched: Arc<(Plan, Config)>,
 }
 
 impl Door {
@@ -160,6 +168,20 @@ impl Door {
     }
 }
 
+impl Door {
+    /// Does something about silences, on a thread of its own: the ledger may have to be waited for.
+    fn at_desk(&self, deed: impl FnOnce(&Desk) -> Result<String, Failure> + Send + 'static) {
+        let (say, actor, watched) =
+            (self.say.clone(), self.actor.clone(), Arc::clone(&self.watched));
+        thread::spawn(move || {
+            let (plan, config) = &*watched;
+            let who = Who::current(actor.as_deref());
+            let done = Desk::of(plan, config, &who).and_then(|desk| deed(&desk));
+            say.send(done.map_or_else(|failure| bad(failure.to_string()), good)).ok();
+        });
+    }
+}
+
 impl Port for Door {
     fn retry_now(&mut self) {
         self.order(Order::RetryNow);
@@ -167,6 +189,23 @@ impl Port for Door {
 
     fn acknowledge(&mut self, alert: &Text) {
         self.order(Order::Acknowledge(alert.to_string()));
+    }
+
+    fn silence(&mut self, wish: &Wish) {
+        let wish = wish.clone();
+        self.at_desk(move |desk| {
+            let silence = desk.add(&wish)?;
+            let until = silence.until.strftime("%H:%M:%SZ");
+            Ok(format!("{} is silenced until {until}", wish.about()))
+        });
+    }
+
+    fn end_silence(&mut self, id: &Text) {
+        let id = id.clone();
+        self.at_desk(move |desk| {
+            let silence = desk.end(&id, None)?;
+            Ok(format!("{} may speak again", about(&silence.check, silence.subject.as_ref())))
+        });
     }
 
     fn incident(&mut self, name: &'static str) {

@@ -207,7 +207,7 @@ fn shelf(on: &str) -> Shelf {
             id: guide.id.as_str().into(),
             title: guide.title.as_str().into(),
             about: guide.about.as_str().into(),
-            subject: guide.subject.as_deref().map(Text::from),
+            subject: guide.subject.iter().map(|value| value.as_str().into()).collect(),
             answers: guide.answers.iter().map(|check| check.as_str().into()).collect(),
         };
         let trouble = bad.into_iter().find_map(Result::err);

@@ -9,7 +9,8 @@ mod console;
 mod guides;
 
 use super::{
-    Cli, Exit, Failure, args::PlaceArgs, guide::Ground, histories, keeper, roster, setup, target,
+    Cli, Exit, Failure, args::PlaceArgs, disks, guide::Ground, histories, keeper, roster, setup,
+    silence, target,
 };
 
 pub use console::{check_looks, check_terminal, keys, open};
@@ -21,6 +22,8 @@ pub fn run(cli: &Cli) -> Result<Exit, Failure> {
     plan.repository = keeper::of_target(&config, cli.target.as_deref());
     plan.engines = histories::keepers(&config, cli.target.as_deref())?;
     plan.jobs = roster::keeper();
+    plan.disks = Some(disks::of_target(&config, cli.target.as_deref(), &plan.settings));
+    plan.silences = silence::desk::keeper(&plan);
     check_terminal()?;
     let place = PlaceArgs { target: cli.target.clone(), ..PlaceArgs::default() };
     open(&config, plan, None, Ground::of(cli, place)?)

@@ -14,9 +14,12 @@ use crate::{
     cli::{setup, target},
     jobs::{Job, JobId},
     recover::{Fault, Kind},
-    watch::sources::pgbouncer::{
-        Bouncer, ConsoleError,
-        admin::{Admin, Database, Told},
+    watch::{
+        snapshot,
+        sources::pgbouncer::{
+            Bouncer, ConsoleError,
+            admin::{Admin, Database, Told},
+        },
     },
 };
 
@@ -138,7 +141,7 @@ impl Door {
 
     /// What jobs of leases on one database are known by.
     pub fn tag(&self, database: &str) -> String {
-        format!("pgbouncer/{}/{database}", self.target)
+        tag(&self.target, database)
     }
 
     /// The lease on a database, if one runs.
@@ -153,6 +156,24 @@ impl Door {
             .find(runs)
             .and_then(|job| Some((job.id.clone(), lease(&job)?))))
     }
+}
+
+/// The database of a target on which a job holds a lease, and until when.
+pub fn held(job: &Job) -> Option<snapshot::Lease> {
+    let lease = (*job.card.what == *HOLD && !job.state.over()).then(|| lease(job))??;
+    let target = &job.card.target.as_ref()?.name;
+    let database = job.card.tag.as_ref()?.strip_prefix(&tag(target, ""))?;
+    Some(snapshot::Lease {
+        target: target.clone(),
+        database: database.into(),
+        until: lease.until,
+        why: lease.why,
+    })
+}
+
+/// What jobs of leases on one database are known by.
+fn tag(target: &str, database: &str) -> String {
+    format!("pgbouncer/{target}/{database}")
 }
 
 /// A lease as its job tells it.

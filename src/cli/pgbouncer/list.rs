@@ -41,6 +41,12 @@ fn row(database: &Database, lease: Option<&Lease>) -> Value {
     let mut row = json!(database);
     row["state"] = state(database).into();
     row["lease"] = json!(lease);
+    // That nobody holds it is as much a fact as who does.
+    row["held"] = match lease {
+        Some(Lease { left, by, .. }) => format!("held by {by}, for another {left}"),
+        None => "held by nobody".to_owned(),
+    }
+    .into();
     row
 }
 

@@ -1,6 +1,6 @@
 //! `howdah pgbouncer`: a target's PgBouncer, its databases, and a PAUSE that ends by itself.
 
-mod door;
+pub mod door;
 mod hold;
 mod list;
 mod pause;

@@ -1,9 +1,6 @@
 //! A server seen from outside: whether it accepts and answers, and what this machine knows of its processes.
 
-use std::{
-    net::{IpAddr, UdpSocket},
-    time::Duration,
-};
+use std::time::Duration;
 
 use serde::Serialize;
 use tokio::time::timeout;
@@ -12,8 +9,8 @@ use crate::{
     base::{clock::Clock, text::Text},
     cluster::postmaster::{Condition, Postmaster},
     resilience::{
-        connect::{ConnectError, Stage, connect},
-        conninfo::{Host, Place, Settings, TargetSession},
+        connect::{ConnectError, Stage, connect, is_here},
+        conninfo::{Host, Settings, TargetSession},
     },
 };
 
@@ -138,7 +135,7 @@ async fn look_at(settings: &Settings, host: &Host) -> Outside {
     let asked = ask(&alone).await;
     // In milliseconds: a person reads it.
     let took = clock.now().since(began).as_millis() as f64 / 1e3;
-    let local = is_local(host).await;
+    let local = is_here(host).await;
     let postmaster = if local { postmaster(host) } else { None };
     let (accepts, answers) = match &asked {
         Ok(()) => (true, true),
@@ -220,22 +217,6 @@ fn postmaster(host: &Host) -> Option<Local> {
     let condition = itself.condition()?;
     let data = itself.data.to_string_lossy().into_owned();
     Some(Local { pid: itself.process.pid, data, condition, itself })
-}
-
-/// True when the host is this machine: a socket, or an address that is one of ours.
-async fn is_local(host: &Host) -> bool {
-    // An address of ours is one that a socket can be bound to.
-    let ours = |address: IpAddr| address.is_loopback() || UdpSocket::bind((address, 0)).is_ok();
-    match &host.place {
-        Place::Unix(_) => true,
-        Place::Tcp { address: Some(address), .. } => ours(*address),
-        Place::Tcp { name: Some(name), .. } => {
-            let found =
-                timeout(PATIENCE, tokio::net::lookup_host((name.as_str(), host.port))).await;
-            found.ok().and_then(Result::ok).is_some_and(|mut all| all.any(|one| ours(one.ip())))
-        }
-        Place::Tcp { .. } => false,
-    }
 }
 
 #[cfg(test)]

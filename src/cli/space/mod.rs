@@ -10,12 +10,12 @@ use clap::Args;
 use serde_json::json;
 
 use self::{
-    disks::Disk,
+    disks::{Disk, Disks},
     look::{Seen, Space},
     verdict::Holder,
 };
 use super::{Cli, Exit, Failure, restore::json as as_json, say, setup, target};
-use crate::{base::units::bytes, recover::session::Session};
+use crate::{base::units::bytes, recover::session::Session, resilience::connect::is_here};
 
 /// What is said when nobody keeps more than they should.
 const NOTHING: &str = "nothing out of the ordinary: it is the data itself";
@@ -32,20 +32,23 @@ pub struct SpaceArgs {
 
 /// Prints it.
 pub fn run(cli: &Cli, args: &SpaceArgs) -> Result<Exit, Failure> {
-    let plan = target::plan(&setup::config(cli)?, args.target.as_deref())?;
+    let config = setup::config(cli)?;
+    let plan = target::plan(&config, args.target.as_deref())?;
     let session = Session::open(&plan.settings)?;
     let space = look::look(&session)?;
-    let disks = disks::of(session.host(), &space);
+    let here = setup::runtime()?.block_on(is_here(session.host()));
+    let own = super::disks::of_target(&config, args.target.as_deref(), &plan.settings).own();
+    let disks = disks::of(here, &space, &own);
     let holders = verdict::holders(&space, plan.frame.target.name.as_str());
-    let fullest = disks.as_ref().ok().and_then(|disks| disks.first());
+    let fullest = disks.all.first().filter(|disk| disk.server);
     if args.json {
         let document = json!({
             "target": plan.frame.target.name,
-            "disks": disks.as_ref().ok(),
-            "disks_unknown": disks.as_ref().err(),
+            "disks": rows(&disks),
+            "disks_unknown": disks.unseen,
             "fullest": fullest,
             "in_words": {
-                "free": fullest.map(|disk| format!("{} of {}", bytes(disk.free), bytes(disk.size))),
+                "free": fullest.map(|disk| disk.room.clone()),
                 "wal": space.wal.value().map(|wal| bytes(wal.bytes)),
                 "archiver": space.archiver.value().map(|archiver| bytes(archiver.bytes)),
                 "temporary": space.temporary.value().map(|files| bytes(files.bytes)),
@@ -66,25 +69,24 @@ pub fn run(cli: &Cli, args: &SpaceArgs) -> Result<Exit, Failure> {
     Ok(Exit::Ok)
 }
 
-fn text(space: &Space, disks: &Result<Vec<Disk>, String>, holders: &[Holder]) -> String {
+/// The disks as JSON; where the server's cannot be seen, a line of theirs says so.
+fn rows(disks: &Disks) -> Vec<serde_json::Value> {
+    let unseen = disks
+        .unseen
+        .iter()
+        .map(|why| json!({ "name": "data", "server": true, "room": format!("— {why}") }));
+    unseen.chain(disks.all.iter().map(|disk| json!(disk))).collect()
+}
+
+fn text(space: &Space, disks: &Disks, holders: &[Holder]) -> String {
     let mut out = String::new();
     // Writing to a string cannot fail.
-    match disks {
-        Ok(disks) => {
-            for disk in disks {
-                let _ = writeln!(
-                    out,
-                    "disk       {} free of {} ({} % used): {}",
-                    bytes(disk.free),
-                    bytes(disk.size),
-                    disk.used_percent,
-                    disk.holds.join(", ")
-                );
-            }
-        }
-        Err(why) => {
-            let _ = writeln!(out, "disk       — {why}");
-        }
+    if let Some(why) = &disks.unseen {
+        let _ = writeln!(out, "disk       — {why}");
+    }
+    for Disk { free, size, used_percent, holds, .. } in &disks.all {
+        let (free, size, holds) = (bytes(*free), bytes(*size), holds.join(", "));
+        let _ = writeln!(out, "disk       {free} free of {size} ({used_percent} % used): {holds}");
     }
     let mut part = |label: &str, seen: String| {
         let _ = writeln!(out, "{label:<10} {seen}");

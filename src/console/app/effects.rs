@@ -5,6 +5,7 @@ use std::sync::Arc;
 use crate::{
     base::text::Text,
     console::model::{GuideWish, Sheet, Shelf, Tone},
+    watch::silences::Wish,
 };
 
 /// Something that has to happen outside the model.
@@ -22,6 +23,10 @@ pub enum Effect {
     RetryNow,
     /// Take the alert of this id.
     Acknowledge(Text),
+    /// Silence this for a while.
+    Silence(Wish),
+    /// End the silence of this id.
+    EndSilence(Text),
     /// Cause this incident on the demo target.
     Incident(&'static str),
     /// Keep this theme for the next time.
@@ -39,6 +44,10 @@ pub trait Port: Send {
     fn retry_now(&mut self);
     /// Takes the alert of this id in the person's name.
     fn acknowledge(&mut self, alert: &Text);
+    /// Silences this for a while, in the person's name.
+    fn silence(&mut self, wish: &Wish);
+    /// Ends the silence of this id, in the person's name.
+    fn end_silence(&mut self, id: &Text);
     /// Causes this incident on the demo target.
     fn incident(&mut self, name: &'static str);
     /// Keeps this theme for the next time.
@@ -74,6 +83,8 @@ pub fn pass(effect: &Effect, port: &mut dyn Port) -> bool {
     match effect {
         Effect::RetryNow => port.retry_now(),
         Effect::Acknowledge(alert) => port.acknowledge(alert),
+        Effect::Silence(wish) => port.silence(wish),
+        Effect::EndSilence(id) => port.end_silence(id),
         Effect::Incident(name) => port.incident(name),
         Effect::SaveTheme(name) => port.save_theme(name),
         Effect::Guide(wish) => port.guide(wish),

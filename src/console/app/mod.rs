@@ -8,6 +8,7 @@ pub mod paint;
 mod recovery;
 pub mod run;
 mod serve;
+mod silence;
 mod typing;
 mod ui;
 pub mod update;

@@ -121,6 +121,7 @@ fn alert(subject: &str, state: AlertState) -> Alert {
         detail: Text::default(),
         remedy: Text::default(),
         muted: Vec::new(),
+        silenced: None,
     }
 }
 
@@ -420,7 +421,7 @@ fn the_way_out_of_an_open_breaker_is_its_guide() {
         title: "A circuit breaker is stuck open".into(),
         about: Text::default(),
         answers: vec!["breaker_open".into()],
-        subject: Some("breaker".into()),
+        subject: vec!["breaker".into()],
     };
     let shelf = Shelf { guides: vec![guide], ..Shelf::default() };
     robot.tell(Msg::Told(Told::Shelf(Arc::new(shelf))));
@@ -441,7 +442,7 @@ fn the_way_out_of_a_bad_night_is_one_key() {
         title: "Mend it".into(),
         about: Text::default(),
         answers: vec![worst.check.clone()],
-        subject: Some("which".into()),
+        subject: vec!["which".into()],
     };
     let shelf = Shelf { guides: vec![guide], ..Shelf::default() };
     robot.tell(Msg::Told(Told::Shelf(Arc::new(shelf))));
@@ -526,6 +527,9 @@ fn without_an_alert_the_checks_can_be_read() {
     robot.press("tab tab enter enter");
     assert_eq!(robot.model.state.overlay, Overlay::Detail);
 }
+
+mod recovery;
+mod silences;
 
 mod properties {
     use proptest::prelude::*;

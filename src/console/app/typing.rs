@@ -1,10 +1,10 @@
-//! Lines that are typed: the palette's and the filter's.
+//! Lines that are typed: the palette's, the filter's, an answer, a reason.
 
 use tui_input::InputRequest;
 
 use super::{
     effects::Effect,
-    guide,
+    guide, silence,
     update::{open, run, say},
 };
 use crate::{
@@ -24,6 +24,13 @@ const LINE: usize = 200;
 
 /// A key while a line is typed: it is text, or ends it.
 pub(super) fn key(model: &mut Model, key: Key, now: Stamp) -> Vec<Effect> {
+    if model.state.overlay == Overlay::Silence {
+        match key.code() {
+            Code::Enter => return silence::send(model, now),
+            _ if silence::takes(model, key) => return Vec::new(),
+            _ => {}
+        }
+    }
     let palette = model.state.overlay == Overlay::Palette;
     let answering = match model.state.overlay {
         Overlay::Answer(what) => Some(what),
@@ -31,7 +38,7 @@ pub(super) fn key(model: &mut Model, key: Key, now: Stamp) -> Vec<Effect> {
     };
     match key.code() {
         Code::Esc => {
-            if !palette && answering.is_none() {
+            if model.state.overlay == Overlay::Filter {
                 model.state.filter.clear();
             }
             open(model, Overlay::None);

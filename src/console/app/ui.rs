@@ -275,7 +275,7 @@ mod tests {
     use crate::{
         base::text::Text,
         console::{app::pace::FRAME, command, input::keymap::KeySettings, model::GuideWish},
-        watch::snapshot::Target,
+        watch::{silences, snapshot::Target},
     };
 
     /// A terminal that takes `room` bytes and then no more until it is given more room.
@@ -324,6 +324,12 @@ mod tests {
         }
         fn acknowledge(&mut self, alert: &Text) {
             self.0.lock().expect("not poisoned").push(format!("acknowledge {alert}"));
+        }
+        fn silence(&mut self, wish: &silences::Wish) {
+            self.0.lock().expect("not poisoned").push(format!("silence {}", wish.about()));
+        }
+        fn end_silence(&mut self, id: &Text) {
+            self.0.lock().expect("not poisoned").push(format!("end {id}"));
         }
         fn incident(&mut self, name: &'static str) {
             self.0.lock().expect("not poisoned").push(format!("incident {name}"));

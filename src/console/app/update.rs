@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use super::{
     effects::{Effect, Told},
-    guide, recovery, typing,
+    guide, recovery, silence, typing,
 };
 use crate::{
     base::{clock::Stamp, text::Text},
@@ -109,8 +109,8 @@ fn act(model: &mut Model, action: Action, now: Stamp) -> Vec<Effect> {
             let call =
                 model.call().and_then(|call| Some((shelf.answer(call.check)?, call.subject)));
             let Some((guide, subject)) = call else { return Vec::new() };
-            let offered = guide.subject.as_ref().map(|name| (name.to_string(), subject.to_owned()));
-            let begin = GuideWish::Begin(guide.id.clone(), offered.into_iter().collect());
+            let offered = guide.subject.iter().map(|name| (name.to_string(), subject.to_owned()));
+            let begin = GuideWish::Begin(guide.id.clone(), offered.collect());
             show(model, Screen::Guides);
             return vec![Effect::Guide(begin)];
         }
@@ -121,6 +121,8 @@ fn act(model: &mut Model, action: Action, now: Stamp) -> Vec<Effect> {
             return vec![Effect::RetryNow];
         }
         Action::Acknowledge => return acknowledge(model),
+        Action::Silence => silence::ask(model),
+        Action::EndSilence => return silence::end(model),
         Action::Incident(name) => return vec![Effect::Incident(name)],
         Action::Theme => return next_theme(model, now),
         Action::Mouse => {
@@ -216,6 +218,9 @@ fn next_theme(model: &mut Model, now: Stamp) -> Vec<Effect> {
 pub(super) fn open(model: &mut Model, overlay: Overlay) {
     if overlay != Overlay::Question {
         model.state.question = None;
+    }
+    if overlay != Overlay::Silence {
+        model.state.silence = None;
     }
     model.state.overlay = overlay;
     model.state.scroll = 0;

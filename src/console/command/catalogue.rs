@@ -14,15 +14,15 @@ pub const CATALOGUE: &[Command] = &[
     bar("help", "Help", "Show all commands with their keys.", &["?"], Action::Help),
     bar("palette", "Command", "Find a command by its name.", &[":"], Action::Palette),
     bar("filter", "Filter", "Show only rows that hold the words you type.", &["/"], Action::Filter)
-        .on(Screen::Overview),
+        .on(&[Screen::Overview]),
     bar("back-up", "Back up", "Take a backup of the data folder now, as a job.", &["B"], Action::Ask(Errand::Physical))
-        .on(Screen::Recovery).when(can_back_up),
+        .on(&[Screen::Recovery]).when(can_back_up),
     bar("verify", "Verify", "Verify the selected backup, as a job.", &["V"], Action::Ask(Errand::Verify))
-        .on(Screen::Recovery).when(can_verify),
+        .on(&[Screen::Recovery]).when(can_verify),
     bar("prove", "Prove", "Restore the selected backup into a scratch cluster and measure, as a job.", &["P"], Action::Ask(Errand::Prove))
-        .on(Screen::Recovery).when(can_prove),
+        .on(&[Screen::Recovery]).when(can_prove),
     bar("restore-here", "Restore", "Restore to the moment under the cursor.", &["R"], Action::RestoreHere)
-        .on(Screen::Recovery).when(can_restore_here),
+        .on(&[Screen::Recovery]).when(can_restore_here),
     bar("open", "Open", "Let the pane fill the screen; then open the selected row.", &["enter"], Action::Open)
         .when(can_open),
     bar("back", "Back", "Go one step back; never leaves the console.", &["esc"], Action::Back)
@@ -30,11 +30,15 @@ pub const CATALOGUE: &[Command] = &[
     bar("next-pane", "Next pane", "Move to the next pane or list.", &["tab"], Action::Focus(Move::Next)),
     bar("freeze", "Freeze", "Let the screen stand still, or live again.", &["f", "space"], Action::Freeze),
     bar("acknowledge", "Acknowledge", "Take the selected alert: it is yours now.", &["a"], Action::Acknowledge)
-        .on(Screen::Overview)
+        .on(&[Screen::Overview])
         .when(can_acknowledge),
+    bar("silence", "Silence", "Let the selected alert wake nobody for a while, with a reason.", &["S"], Action::Silence)
+        .on(&[Screen::Overview]).when(can_silence),
     bar("retry-now", "Retry now", "Ask all sources now, without waiting for their turn.", &["r"], Action::RetryNow),
-    bar("way-out", "Way out", "Begin the guide that answers the selected alert or breaker, else the worst alert.", &["w"], Action::GuideForAlert)
-        .on(Screen::Overview).when(has_way_out),
+    bar("way-out", "Way out", "Begin the guide that answers what is selected: an alert, a breaker, a failed backup, a gap; else the worst alert.", &["w"], Action::GuideForAlert)
+        .on(&[Screen::Overview, Screen::Recovery]).when(has_way_out),
+    more("end-silence", "End silence", "Let the selected alert that is silenced speak again.", &["E"], Action::EndSilence)
+        .on(&[Screen::Overview]).when(can_end_silence),
     more("detail", "Detail", "Show everything known of the selected row.", &["d"], Action::Detail).when(has_detail),
     more("sources", "Sources", "Show where the facts come from and how old they are.", &["s"], Action::Sources),
     more("overview", "Overview", "Show the four panes.", &["1"], Action::Screen(Screen::Overview)),
@@ -44,21 +48,21 @@ pub const CATALOGUE: &[Command] = &[
     more("pane-left", "Left", "Move to the pane on the left; on the WAL timeline one cell back.", &["left", "h"], Action::Focus(Move::Left)),
     more("pane-right", "Right", "Move to the pane on the right; on the WAL timeline one cell on.", &["right", "l"], Action::Focus(Move::Right)),
     more("much-earlier", "Much earlier", "Go ten cells back on the WAL timeline.", &["shift-left", "H"], Action::Go(Go::Earlier))
-        .on(Screen::Recovery).when(has_line),
+        .on(&[Screen::Recovery]).when(has_line),
     more("much-later", "Much later", "Go ten cells on, on the WAL timeline.", &["shift-right", "L"], Action::Go(Go::Later))
-        .on(Screen::Recovery).when(has_line),
+        .on(&[Screen::Recovery]).when(has_line),
     more("backup-before", "Base backup before", "Go to the base backup before, on the WAL timeline.", &["["], Action::Go(Go::BackupBefore))
-        .on(Screen::Recovery).when(has_line),
+        .on(&[Screen::Recovery]).when(has_line),
     more("backup-after", "Next base backup", "Go to the next base backup on the WAL timeline; behind the last to the newest moment.", &["]"], Action::Go(Go::BackupAfter))
-        .on(Screen::Recovery).when(has_line),
+        .on(&[Screen::Recovery]).when(has_line),
     more("newest", "Newest moment", "Go to the newest moment that can be restored, and on with it.", &["N"], Action::Go(Go::Newest))
-        .on(Screen::Recovery).when(has_line),
+        .on(&[Screen::Recovery]).when(has_line),
     more("closer", "Closer", "Spread the WAL timeline out around the cursor.", &["+", "="], Action::Go(Go::Closer))
-        .on(Screen::Recovery).when(has_line),
+        .on(&[Screen::Recovery]).when(has_line),
     more("farther", "Farther", "Draw the WAL timeline together.", &["-"], Action::Go(Go::Farther))
-        .on(Screen::Recovery).when(has_line),
+        .on(&[Screen::Recovery]).when(has_line),
     more("back-up-logical", "Back up the database", "Take a backup of the target's database as statements and rows, as a job.", &[], Action::Ask(Errand::Logical))
-        .on(Screen::Recovery).when(can_back_up_logically),
+        .on(&[Screen::Recovery]).when(can_back_up_logically),
     more("up", "Up", "Select the row above.", &["up", "k"], Action::Select(Step::Up)),
     more("down", "Down", "Select the row below.", &["down", "j"], Action::Select(Step::Down)),
     more("page-up", "Page up", "Go one page up.", &["page-up", "ctrl-u"], Action::Select(Step::PageUp)),
@@ -107,7 +111,7 @@ const fn bar(
     keys: &'static [&'static str],
     action: Action,
 ) -> Command {
-    Command { id, title, help, keys, in_bar: true, on: None, action, enabled: always }
+    Command { id, title, help, keys, in_bar: true, on: &[], action, enabled: always }
 }
 
 const fn more(
@@ -130,19 +134,23 @@ const fn incident(
 }
 
 impl Command {
-    /// Of use on that screen alone.
-    const fn on(self, screen: Screen) -> Self {
-        Self { on: Some(screen), ..self }
+    /// Of use on these screens alone.
+    const fn on(self, screens: &'static [Screen]) -> Self {
+        Self { on: screens, ..self }
+    }
+
+    /// True when it is of use on that screen.
+    pub fn is_on(&self, screen: Screen) -> bool {
+        self.on.is_empty() || self.on.contains(&screen)
     }
 
     /// Why it cannot be used now, if it cannot.
     pub fn refused(&self, model: &Model) -> Option<Text> {
-        match self.on {
-            Some(screen) if screen != model.state.screen => {
-                Some(Text::from(format!("it belongs to the screen {}", screen.title())))
-            }
-            _ => (self.enabled)(model).err(),
+        if self.is_on(model.state.screen) {
+            return (self.enabled)(model).err();
         }
+        let screens: Vec<&str> = self.on.iter().map(|screen| screen.title()).collect();
+        Some(Text::from(format!("it belongs to the screen {}", screens.join(" or "))))
     }
 
     const fn when(self, enabled: fn(&Model) -> Result<(), Text>) -> Self {
@@ -200,8 +208,18 @@ fn can_acknowledge(model: &Model) -> Result<(), Text> {
     }
 }
 
+fn can_silence(model: &Model) -> Result<(), Text> {
+    only(model.state.focus == Pane::Alerts, "select an alert first")?;
+    only(model.selected_alert().is_some(), "there is no alert")
+}
+
+fn can_end_silence(model: &Model) -> Result<(), Text> {
+    can_silence(model)?;
+    let silenced = model.selected_alert().is_some_and(|alert| alert.silenced.is_some());
+    only(silenced, "the selected alert is not silenced")
+}
+
 fn has_way_out(model: &Model) -> Result<(), Text> {
-    only(model.state.screen == Screen::Overview, "it begins on the overview")?;
     let call = model.call().ok_or(Text::ours("there is nothing to answer"))?;
     only(model.state.guides.shelf.answer(call.check).is_some(), "no guide answers this")
 }

@@ -28,8 +28,8 @@ pub struct Command {
     pub keys: &'static [&'static str],
     /// Whether the key bar shows it.
     pub in_bar: bool,
-    /// The one screen that it belongs to; none when it is of use on all.
-    pub on: Option<Screen>,
+    /// The screens that it belongs to; none when it is of use on all.
+    pub on: &'static [Screen],
     /// What it does.
     pub action: Action,
     /// Whether it can be used now, or why not.
@@ -69,6 +69,10 @@ pub enum Action {
     RetryNow,
     /// Take the selected alert.
     Acknowledge,
+    /// Let the selected alert wake nobody for a while.
+    Silence,
+    /// End the silence of the selected alert.
+    EndSilence,
     /// Let the terminal report the mouse, or no longer.
     Mouse,
     /// Draw everything again.
@@ -99,7 +103,11 @@ impl Action {
         match self {
             Self::Focus(_) | Self::Select(_) | Self::Open | Self::Back | Self::Screen(_) => "Move",
             Self::Help | Self::Palette | Self::Filter | Self::Detail | Self::Sources => "Find",
-            Self::RetryNow | Self::Acknowledge | Self::GuideForAlert => "Act",
+            Self::RetryNow
+            | Self::Acknowledge
+            | Self::Silence
+            | Self::EndSilence
+            | Self::GuideForAlert => "Act",
             Self::Go(_) | Self::Ask(_) | Self::RestoreHere => "Recovery",
             Self::Freeze | Self::Theme | Self::Mouse | Self::Redraw => "Screen",
             Self::Quit | Self::Suspend => "Leave",
@@ -196,8 +204,8 @@ pub fn bar(model: &Model) -> Vec<Entry> {
     if model.in_run() {
         return bar_of_run(model);
     }
-    let here = |screen| screen == model.state.screen;
-    let shown = |command: &&Command| command.in_bar && command.on.is_none_or(here);
+    let here = model.state.screen;
+    let shown = |command: &&Command| command.in_bar && command.is_on(here);
     CATALOGUE.iter().filter(shown).map(|command| entry(command, model)).collect()
 }
 

@@ -34,8 +34,8 @@ pub struct Offered {
     pub about: Text,
     /// Checks whose alerts it answers.
     pub answers: Vec<Text>,
-    /// The value that the subject of such an alert is offered for.
-    pub subject: Option<Text>,
+    /// The values that the subject of such an alert is offered for.
+    pub subject: Vec<Text>,
     /// When it was walked last on this target; none when it never was.
     pub walked: Option<Walked>,
 }

@@ -7,6 +7,7 @@ mod errand;
 mod guide;
 mod recovery;
 mod rows;
+mod silence;
 
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -18,6 +19,7 @@ pub use self::{
     guide::{Answering, GuideWish, Guides, Offered, Seat, Sheet, Shelf, Waiting},
     recovery::{RecoveryRow, RecoveryState, Section, line_of_time, recovery_rows},
     rows::{BackupRow, Row, Rows, backup_at, count, rows},
+    silence::SilenceForm,
 };
 use super::input::keymap::Keymap;
 use crate::{
@@ -117,12 +119,14 @@ pub enum Overlay {
     Answer(Answering),
     /// A command that is to be run, with the question whether.
     Question,
+    /// The form with which an alert is silenced; its reason is typed.
+    Silence,
 }
 
 impl Overlay {
     /// True while a line is being typed: letters are text then, not commands.
     pub const fn is_typing(self) -> bool {
-        matches!(self, Self::Palette | Self::Filter | Self::Answer(_))
+        matches!(self, Self::Palette | Self::Filter | Self::Answer(_) | Self::Silence)
     }
 }
 
@@ -166,6 +170,8 @@ pub struct UiState {
     pub overlay: Overlay,
     /// What [`Overlay::Question`] asks.
     pub question: Option<Question>,
+    /// What [`Overlay::Silence`] shows.
+    pub silence: Option<SilenceForm>,
     /// First line shown of the help, detail or sources overlay.
     pub scroll: u16,
     /// The line being typed, in the palette or the filter: `value()` and `visual_cursor()`.
@@ -251,9 +257,17 @@ impl Model {
         self.snapshot.alerts.get(self.selected_row()?.index)
     }
 
-    /// What calls for a way out: the selected breaker or alert; with neither in sight, the worst alert.
+    /// What calls for a way out: the selected breaker or alert, on the Recovery screen the selected backup or the
+    /// moment under the cursor; with none of these in sight, the worst alert.
     pub fn call(&self) -> Option<Call<'_>> {
         let alert = match self.state.focus {
+            _ if self.state.screen == Screen::Recovery => {
+                let call = self.state.recovery.call(&self.snapshot);
+                if call.is_some() {
+                    return call;
+                }
+                self.snapshot.alerts.first()?
+            }
             Pane::Breakers => {
                 let breaker = self.snapshot.breakers.get(self.selected_row()?.index)?;
                 return Some(Call { check: "breaker_open", subject: &breaker.name });

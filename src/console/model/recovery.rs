@@ -2,10 +2,12 @@
 
 use std::collections::BTreeMap;
 
-use super::axis::Axis;
+use super::{Call, axis::Axis};
 use crate::{
     base::{clock::Timestamp, text::Text},
-    watch::snapshot::{Job, KeptBackup, KeptProof, Known, RunningBackup, Snapshot, Timeline},
+    watch::snapshot::{
+        Job, KeptBackup, KeptProof, Known, Reach, RunningBackup, Snapshot, Timeline,
+    },
 };
 
 /// The lists of the Recovery screen, from above to below.
@@ -131,6 +133,20 @@ impl RecoveryState {
     pub fn backup<'a>(&self, snapshot: &'a Snapshot) -> Option<RecoveryRow<'a>> {
         let rows = recovery_rows(snapshot, Section::Backups);
         rows.get(self.place(Section::Backups, &rows)).copied()
+    }
+
+    /// What calls for a way out where the cursor stands: a selected backup that is none, or a moment that somebody
+    /// picked and that cannot be restored.
+    pub fn call<'a>(&self, snapshot: &'a Snapshot) -> Option<Call<'a>> {
+        let rows = recovery_rows(snapshot, self.section);
+        let selected = rows.get(self.place(self.section, &rows)).and_then(RecoveryRow::backup);
+        if let Some(backup) = selected.filter(|backup| backup.failure().is_some()) {
+            return Some(Call { check: "backup_failed", subject: &backup.id });
+        }
+        match line_of_time(snapshot)?.reach(self.moment?) {
+            Reach::Gap(_) => Some(Call { check: "pitr_gap", subject: "" }),
+            _ => None,
+        }
     }
 
     /// The moment that the cursor stands on; none without a base backup.

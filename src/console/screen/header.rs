@@ -184,6 +184,14 @@ fn counts(sight: &Sight<'_>) -> Line {
             line.push(marked(sight.glyphs, tone, &format!("{many} {word}")));
         }
     }
+    let silent = alerts::silent(sight);
+    if silent > 0 {
+        // Neither fires nor is well: counted apart.
+        let tone = Tone { mark: Mark::Dot, meaning: Meaning::Muted };
+        let gap = if line.is_empty() { "" } else { "  " };
+        line.push(piece(gap, Meaning::Text));
+        line.push(marked(sight.glyphs, tone, &format!("{silent} silenced")));
+    }
     if line.is_empty() {
         // None fires: one that somebody has taken, or that is about to fire, is still not "no alert".
         let quiet = [AlertState::Acked, AlertState::Pending, AlertState::Resolving];

@@ -13,6 +13,7 @@ mod pane;
 mod question;
 mod recovery;
 mod shelf;
+mod silence;
 mod sources;
 mod switch;
 mod tabs;
@@ -132,6 +133,7 @@ pub fn render(
             Overlay::Detail => detail::draw(&mut canvas, &sight, body, &mut layout),
             Overlay::Sources => sources::draw(&mut canvas, &sight, body, &mut layout),
             Overlay::Handover => handover::draw(&mut canvas, &sight, body, &mut layout),
+            Overlay::Silence => silence::draw(&mut canvas, &sight, ui, body, &mut layout),
             Overlay::Question => question::draw(&mut canvas, &sight, ui, body, &mut layout),
         }
     }

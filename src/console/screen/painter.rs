@@ -57,6 +57,7 @@ impl Painter {
             | Overlay::Sources
             | Overlay::Handover
             | Overlay::Answer(_)
+            | Overlay::Silence
             | Overlay::Question => Vec::new(),
         };
         let ui = Ui {

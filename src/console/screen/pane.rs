@@ -158,6 +158,10 @@ pub fn title(
     if !sight.state.filter.is_empty() {
         line.push(piece(format!("{} of {} ", list.rows.len(), list.all), Meaning::Warning));
     }
+    let silent = if pane == Pane::Alerts { alerts::silent(sight) } else { 0 };
+    if silent > 0 {
+        line.push(piece(format!("{silent} silenced "), Meaning::Muted));
+    }
     let beyond = list.beyond(sight);
     if !beyond.is_empty() {
         line.push(piece(format!("{beyond} "), Meaning::Text));
@@ -242,6 +246,10 @@ fn notes(sight: &Sight<'_>, pane: Pane, width: usize) -> Vec<Line> {
             };
             let silent =
                 if pane == Pane::Pools { pools::silent_sources(sight) } else { Vec::new() };
+            let paused = if pane == Pane::Pools { pools::pauses(sight) } else { Vec::new() };
+            for pause in paused {
+                say(Some(Tone::WARN), &pause);
+            }
             for source in silent {
                 let why = source.problem.as_ref().map(|problem| problem.what.to_string());
                 let text = format!("{} NEVER answered: {}", source.name, why.unwrap_or_default());

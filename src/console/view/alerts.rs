@@ -2,13 +2,19 @@
 
 use super::{Sight, check_words, fact, fact_line, limit, pools::sight_mark, short_age, with_unit};
 use crate::{
-    base::{text::width, units::age},
+    base::{
+        text::{Text, fit, width},
+        units::age,
+    },
     console::{
         theme::{Glyphs, Mark, Meaning},
         widget::{Column, Fact, Line, TableRow, Tone, line_width, marked, piece},
     },
-    watch::snapshot::{Alert, AlertState, Severity},
+    watch::snapshot::{Alert, AlertState, Severity, Silence},
 };
+
+/// Cells of `silenced 7h42m` with a mark that there is more.
+const SILENCED: usize = 15;
 
 /// The columns of the alerts, in reading order. In little room one column says it all; in more, each
 /// thing has its own.
@@ -35,8 +41,11 @@ const fn is_compact(room: u16) -> bool {
     room < 57
 }
 
-/// How an alert is meant: one that does not fire is told, but does not shout.
+/// How an alert is meant: one that does not fire, or is silenced, is told, but does not shout.
 pub fn tone(alert: &Alert) -> Tone {
+    if alert.silenced.is_some() {
+        return Tone { mark: Mark::Dot, meaning: Meaning::Muted };
+    }
     match (alert.state, alert.severity) {
         (AlertState::Firing, Severity::Critical) => Tone::STOP,
         (AlertState::Firing, Severity::Warning) => Tone::WARN,
@@ -44,6 +53,12 @@ pub fn tone(alert: &Alert) -> Tone {
         (AlertState::Acked, _) => Tone { mark: Mark::Dot, meaning: Meaning::Warning },
         (AlertState::Resolving, _) => Tone { mark: Mark::Wait, meaning: Meaning::Muted },
     }
+}
+
+/// How long somebody's silence lasts yet, by whom and why: `silenced 27m by ann: the deploy`.
+fn silenced(sight: &Sight<'_>, silence: &Silence) -> String {
+    let left = short_age(sight.until(silence.until));
+    format!("silenced {left} by {}: {}", silence.person(), silence.why)
 }
 
 /// The word of an alert's state.
@@ -67,38 +82,69 @@ pub fn rows(sight: &Sight<'_>, places: &[usize], room: u16) -> Vec<TableRow> {
 
 fn row(sight: &Sight<'_>, alert: &Alert, compact: Option<usize>) -> TableRow {
     let tone = tone(alert);
-    let what = check_words(&alert.check);
-    let value = alert.value.map(|value| with_unit(value, &alert.unit));
+    let quiet = alert.silenced.as_ref().map(|silence| silenced(sight, silence));
+    let text = if quiet.is_some() { Meaning::Muted } else { Meaning::Text };
     let mut cells =
         vec![sight_mark(sight, tone), piece(alert.severity.word(), tone.meaning).into()];
-    let mut line: Line = Vec::new();
-    if alert.state != AlertState::Firing {
-        line.push(piece(format!("{} ", state_word(alert.state)), Meaning::Muted));
-    }
-    if let Some(room) = compact {
-        let told = what.split(' ').any(|word| word == &*alert.subject);
-        line.push(piece(what, Meaning::Strong));
-        if !told {
-            line.push(piece(format!(" {}", alert.subject), Meaning::Text));
+    match (compact, quiet) {
+        (Some(room), Some(quiet)) => cells.push(hushed(sight, alert, &quiet, room).into()),
+        (Some(room), None) => cells.push(told(alert, tone, room).into()),
+        (None, quiet) => {
+            let value = alert.value.map(|value| with_unit(value, &alert.unit));
+            let mut what = state(alert);
+            let meaning = if quiet.is_some() { Meaning::Muted } else { Meaning::Strong };
+            what.push(piece(check_words(&alert.check), meaning));
+            cells.extend([
+                what.into(),
+                piece(alert.subject.to_string(), text).into(),
+                value.map_or_else(|| sight.unknown(), |value| piece(value, tone.meaning)).into(),
+                piece(limit(&alert.threshold, &alert.unit), Meaning::Muted).into(),
+                piece(quiet.unwrap_or_else(|| alert.detail.to_string()), text).into(),
+            ]);
         }
-        // Half a figure is worse than none: the detail has it.
-        if let Some(value) = value.filter(|value| line_width(&line) + width(value) < room) {
-            line.push(piece(format!(" {value}"), tone.meaning));
-        }
-        cells.push(line.into());
-    } else {
-        line.push(piece(what, Meaning::Strong));
-        cells.extend([
-            line.into(),
-            piece(alert.subject.to_string(), Meaning::Text).into(),
-            value.map_or_else(|| sight.unknown(), |value| piece(value, tone.meaning)).into(),
-            piece(limit(&alert.threshold, &alert.unit), Meaning::Muted).into(),
-            piece(alert.detail.to_string(), Meaning::Text).into(),
-        ]);
     }
-    cells.push(piece(short_age(sight.now.since(alert.since)), Meaning::Text).into());
+    cells.push(piece(short_age(sight.now.since(alert.since)), text).into());
     // Not dimmed when the server is gone: an alert is what the engine says now.
     TableRow { cells, stale: false }
+}
+
+/// The state, where it is another than firing; what is silenced says more than that.
+fn state(alert: &Alert) -> Line {
+    if alert.state == AlertState::Firing || alert.silenced.is_some() {
+        return Line::new();
+    }
+    vec![piece(format!("{} ", state_word(alert.state)), Meaning::Muted)]
+}
+
+/// What an alert is about, with the subject where the check's own words do not name it.
+fn about(alert: &Alert) -> (String, Option<&Text>) {
+    let what = check_words(&alert.check);
+    let told = what.split(' ').any(|word| word == &*alert.subject);
+    (what, (!told).then_some(&alert.subject))
+}
+
+/// An alert in one column.
+fn told(alert: &Alert, tone: Tone, room: usize) -> Line {
+    let mut line = state(alert);
+    let (what, subject) = about(alert);
+    line.push(piece(what, Meaning::Strong));
+    line.extend(subject.map(|subject| piece(format!(" {subject}"), Meaning::Text)));
+    let value = alert.value.map(|value| with_unit(value, &alert.unit));
+    // Half a figure is worse than none: the detail has it.
+    if let Some(value) = value.filter(|value| line_width(&line) + width(value) < room) {
+        line.push(piece(format!(" {value}"), tone.meaning));
+    }
+    line
+}
+
+/// One that is silenced, in one column: whatever there is no room for, that it is silenced and for how long is
+/// said whole.
+fn hushed(sight: &Sight<'_>, alert: &Alert, quiet: &str, room: usize) -> Line {
+    let (what, subject) = about(alert);
+    let what = subject.map_or_else(|| what.clone(), |subject| format!("{what} {subject}"));
+    let needed = SILENCED.min(width(quiet)) + 1;
+    let what = fit(&what, room.saturating_sub(needed), sight.glyphs.ellipsis());
+    vec![piece(format!("{what} {quiet}"), Meaning::Muted)]
 }
 
 /// Everything known of the alert at that place.
@@ -138,6 +184,21 @@ pub fn detail(sight: &Sight<'_>, index: usize) -> (String, Vec<Fact>) {
         ),
         fact("detail", alert.detail.to_string()),
     ];
+    if let Some(silence) = &alert.silenced {
+        let through = match silence.up_to {
+            Severity::Warning => "; critical breaks through",
+            Severity::Critical => "",
+        };
+        let words = format!(
+            "for another {}, until {}, by {}: {}{through} (howdah silence end {})",
+            age(sight.until(silence.until)),
+            sight.moment(silence.until),
+            silence.by,
+            silence.why,
+            silence.id,
+        );
+        facts.push(fact("silenced", words));
+    }
     if !alert.remedy.is_empty() {
         facts.push(fact("what to do", alert.remedy.to_string()));
     }
@@ -153,14 +214,20 @@ pub fn detail(sight: &Sight<'_>, index: usize) -> (String, Vec<Fact>) {
     (check_words(&alert.check), facts)
 }
 
-/// Alerts that fire now: critical ones, warnings.
+/// Alerts that somebody has silenced.
+pub fn silent(sight: &Sight<'_>) -> usize {
+    sight.snapshot.alerts.iter().filter(|alert| alert.silenced.is_some()).count()
+}
+
+/// Alerts that fire now and are not silenced: critical ones, warnings.
 pub fn firing(sight: &Sight<'_>) -> (usize, usize) {
     let count = |severity| {
         sight
             .snapshot
             .alerts
             .iter()
-            .filter(|alert| alert.state == AlertState::Firing && alert.severity == severity)
+            .filter(|alert| alert.state == AlertState::Firing && alert.silenced.is_none())
+            .filter(|alert| alert.severity == severity)
             .count()
     };
     (count(Severity::Critical), count(Severity::Warning))

@@ -175,6 +175,11 @@ impl Sight<'_> {
         format!("{}Z", wall.get(11..19).unwrap_or_default())
     }
 
+    /// How long it is until then, on the wall clock; zero for a moment that has passed.
+    pub fn until(&self, at: Timestamp) -> Duration {
+        Duration::try_from(at.duration_since(self.wall)).unwrap_or_default()
+    }
+
     /// How long ago that was, on the wall clock; zero for a moment that lies ahead.
     pub fn ago(&self, at: Timestamp) -> Duration {
         Duration::try_from(self.wall.duration_since(at)).unwrap_or_default()

@@ -2,12 +2,12 @@
 
 use super::{Sight, fact, fact_line, percent, short, short_age};
 use crate::{
-    base::units::count,
+    base::units::{clock, count},
     console::{
         theme::{Glyphs, Meaning},
         widget::{Cell, Column, Fact, TableRow, Tone, marked, piece},
     },
-    watch::snapshot::{Freshness, Pool, PoolKind, WaitMeaning},
+    watch::snapshot::{Freshness, Job, Known, Lease, Pool, PoolKind, WaitMeaning},
 };
 
 /// The columns of the pools, in reading order.
@@ -33,6 +33,9 @@ pub fn state(sight: &Sight<'_>, pool: &Pool) -> (Tone, &'static str) {
     if sight.stale(&pool.source).is_some() {
         return (Tone::STALE, "STALE");
     }
+    if pool.is_paused() {
+        return (Tone::WARN, "PAUSE");
+    }
     let waiting = pool.waiting.unwrap_or(0) > 0;
     match pool.share() {
         // The console's own connection is always in use: that is its work.
@@ -52,10 +55,12 @@ pub fn rows(sight: &Sight<'_>, places: &[usize]) -> Vec<TableRow> {
 fn row(sight: &Sight<'_>, pool: &Pool) -> TableRow {
     let (tone, word) = state(sight, pool);
     let stale = sight.stale(&pool.source);
-    let wait: Cell = match (stale, &pool.wait) {
-        (Some(old), _) => piece(short_age(old), Meaning::Warning).into(),
-        (None, Some(wait)) => piece(short(wait.value), Meaning::Text).into(),
-        (None, None) => Cell::Words(Vec::new()),
+    let wait: Cell = match (stale, lease(sight, pool), &pool.wait) {
+        (Some(old), ..) => piece(short_age(old), Meaning::Warning).into(),
+        // What its clients have to wait for yet, at the most.
+        (None, Some(lease), _) => piece(left(sight, lease.1), Meaning::Warning).into(),
+        (None, None, Some(wait)) => piece(short(wait.value), Meaning::Text).into(),
+        (None, None, None) => Cell::Words(Vec::new()),
     };
     let source = match pool.kind {
         PoolKind::Server => "the server".to_owned(),
@@ -95,6 +100,49 @@ fn used(sight: &Sight<'_>, pool: &Pool) -> Cell {
     line.into()
 }
 
+/// The lease that holds the pause of a pool, with its job.
+fn lease<'a>(sight: &Sight<'a>, pool: &Pool) -> Option<(&'a Job, &'a Lease)> {
+    let jobs = sight.snapshot.jobs.value().filter(|_| pool.is_paused())?;
+    let held = jobs.iter().filter_map(|job| Some((job, job.lease.as_ref()?)));
+    let mut ours = held.filter(|(job, _)| job.state.runs());
+    ours.find(|(_, lease)| {
+        lease.target == sight.snapshot.target.name && *lease.database == *pool.database()
+    })
+}
+
+/// What is left of a lease, as a clock: `4:12`.
+fn left(sight: &Sight<'_>, lease: &Lease) -> String {
+    clock(sight.until(lease.until))
+}
+
+/// A pause in words: until when it lasts, and who holds it.
+fn pause(sight: &Sight<'_>, pool: &Pool) -> String {
+    match (lease(sight, pool), &sight.snapshot.jobs) {
+        (Some((job, lease)), _) => {
+            let why = lease.why.as_ref().map(|why| format!(": {why}")).unwrap_or_default();
+            format!("paused, resumes by itself in {}, held by {}{why}", left(sight, lease), job.who)
+        }
+        (None, Known::Is(_)) => {
+            "PAUSED, and no lease of this machine holds it: it lasts until somebody RESUMEs"
+                .to_owned()
+        }
+        (None, _) => "PAUSED; who holds it is not seen here".to_owned(),
+    }
+}
+
+/// The databases that are paused, each in a sentence.
+pub fn pauses(sight: &Sight<'_>) -> Vec<String> {
+    let mut paused: Vec<&Pool> = sight
+        .snapshot
+        .pools
+        .iter()
+        .filter(|pool| pool.is_paused() && sight.stale(&pool.source).is_none())
+        .collect();
+    // However many roles have a pool of it.
+    paused.dedup_by_key(|pool| pool.database());
+    paused.into_iter().map(|pool| format!("{} {}", pool.database(), pause(sight, pool))).collect()
+}
+
 /// Everything known of the pool at that place.
 pub fn detail(sight: &Sight<'_>, index: usize) -> (String, Vec<Fact>) {
     let Some(pool) = sight.snapshot.pools.get(index) else { return (String::new(), Vec::new()) };
@@ -103,6 +151,7 @@ pub fn detail(sight: &Sight<'_>, index: usize) -> (String, Vec<Fact>) {
     let meaning = match word {
         "FULL" => "every connection is in use: callers must wait",
         "QUEUE" => "callers wait for a connection",
+        "PAUSE" => "its clients wait: nobody is refused, nobody is served",
         "HIGH" => "nine in ten connections are in use",
         "STALE" => "its source does not answer: these figures are old",
         "ok" => "there are connections to spare",
@@ -129,6 +178,9 @@ pub fn detail(sight: &Sight<'_>, index: usize) -> (String, Vec<Fact>) {
             format!("{} callers now, {} gave up", say(pool.waiting), say(pool.timeouts)),
         ),
     ];
+    if pool.is_paused() {
+        facts.push(fact("pause", pause(sight, pool)));
+    }
     facts.push(match &pool.wait {
         Some(wait) => {
             fact("wait", format!("{}: {}", short(wait.value), wait_meaning(wait.meaning)))
@@ -158,8 +210,8 @@ const fn wait_meaning(meaning: WaitMeaning) -> &'static str {
 /// one.
 pub fn lacks_endpoints(sight: &Sight<'_>) -> bool {
     use crate::watch::snapshot::SourceKind;
-    let beside = [SourceKind::Server, SourceKind::Repository, SourceKind::Jobs, SourceKind::Engine];
-    sight.snapshot.sources.iter().all(|source| beside.contains(&source.kind))
+    let tells = |kind| matches!(kind, SourceKind::Metrics | SourceKind::PgBouncer);
+    !sight.snapshot.sources.iter().any(|source| tells(source.kind))
 }
 
 /// Sources that have never answered: their pools are missing from the list.

@@ -68,6 +68,8 @@ fn row(sight: &Sight<'_>, source: &Source) -> (TableRow, Vec<String>) {
         SourceKind::Repository => "repository",
         SourceKind::Jobs => "jobs",
         SourceKind::Engine => "engine",
+        SourceKind::Silences => "file",
+        SourceKind::Disks => "disks",
     };
     let unread = source.unreadable;
     let unread_meaning = if unread > 0 { Meaning::Warning } else { Meaning::Text };

@@ -18,6 +18,7 @@ mod cancel;
 mod error;
 mod explain;
 mod fate;
+mod here;
 mod hosts;
 mod progress;
 mod retrying;
@@ -29,6 +30,7 @@ pub use self::{
     cancel::Cancel,
     error::{ConnectError, Slots, Unready},
     fate::{Cause, Fate},
+    here::is_here,
     hosts::connect,
     progress::Stage,
     retrying::connect_with_retry,

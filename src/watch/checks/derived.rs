@@ -12,7 +12,7 @@ use crate::{
         units,
     },
     watch::snapshot::{
-        BackupState, Breaker, BreakerState, EngineHistory, Finding, Freshness, KeptBackup, Known,
+        BackupState, Breaker, BreakerState, Disk, EngineHistory, Finding, Folder, Freshness, Known,
         Link, LinkState, Pool, PoolKind, Recoverability, Repository, Server, Source, SourceKind,
     },
 };
@@ -34,6 +34,8 @@ pub struct Facts<'a> {
     pub breakers: &'a [Breaker],
     /// Every source.
     pub sources: &'a [Source],
+    /// Folders of this machine that must not run out of room.
+    pub folders: &'a [Folder],
     /// What the backup repository holds.
     pub kept: &'a Known<Repository>,
     /// What other backup engines keep, each by its name.
@@ -63,6 +65,9 @@ pub const SERVER_UNREACHABLE: &str = "server_unreachable";
 /// The name of the server among the sources.
 pub const SERVER: &str = "server";
 
+/// The name of this machine's disks among the sources.
+pub const DISKS: &str = "disks";
+
 /// Every derived check.
 pub fn all() -> Result<Vec<Derived>, ParseError> {
     let specs = parse::derived(include_str!("../../../assets/checks/derived.txt"))?;
@@ -86,6 +91,8 @@ fn finder(spec: &Spec) -> Result<Find, ParseError> {
         "rpo_missed" => rpo_missed,
         "rto_missed" => rto_missed,
         "pitr_gap" => pitr_gap,
+        "disk_used_pct" => disk_used,
+        "disk_full_in" => disk_full,
         other => {
             let what = "it has neither a query nor a function of its name".to_owned();
             return Err(ParseError { id: other.to_owned(), what });
@@ -104,13 +111,11 @@ fn finding(subject: &str, value: f64, detail: &str) -> Finding {
 
 /// A pause outlives whoever sent it, and nobody is refused: without this it looks like a slow database.
 fn pgbouncer_paused(facts: &Facts<'_>) -> Vec<Finding> {
-    let paused = |pool: &&Pool| pool.note.as_ref().is_some_and(|note| note.starts_with("paused"));
     let mut bases: Vec<(&str, &Pool)> = facts
         .pools
         .iter()
-        .filter(|pool| pool.kind == PoolKind::PgBouncer)
-        .filter(paused)
-        .map(|pool| (pool.name.split('/').next().unwrap_or_default(), pool))
+        .filter(|pool| pool.is_paused())
+        .map(|pool| (pool.database(), pool))
         .collect();
     // One pause is one alert, however many roles have a pool of that database.
     bases.dedup_by_key(|(base, _)| *base);
@@ -224,27 +229,16 @@ fn engines<'a>(facts: &Facts<'a>) -> impl Iterator<Item = &'a EngineHistory> {
 fn backup_failed(facts: &Facts<'_>) -> Vec<Finding> {
     let own = facts.kept.value().and_then(Repository::last_attempt);
     let own = own.map(|last| {
-        let failure = failure(last);
-        finding(&last.id, f64::from(u8::from(failure.is_some())), &failure.unwrap_or_default())
+        let failure = last.failure();
+        finding(&last.id, f64::from(u8::from(failure.is_some())), failure.map_or("", Text::as_str))
     });
     let theirs = engines(facts).map(|engine| {
         let last = engine.backups.iter().find(|backup| backup.state != BackupState::Unfinished);
-        let failed = last.and_then(|last| Some(format!("{}: {}", last.id, failure(last)?)));
+        let failed = last.and_then(|last| Some(format!("{}: {}", last.id, last.failure()?)));
         let wrong = engine.complaints.first().map(ToString::to_string).or(failed);
         finding(&engine.name, f64::from(u8::from(wrong.is_some())), &wrong.unwrap_or_default())
     });
     own.into_iter().chain(theirs).collect()
-}
-
-/// Why an attempt came to nothing that can be relied on. One that somebody cancelled did not fail.
-fn failure(attempt: &KeptBackup) -> Option<String> {
-    match &attempt.state {
-        BackupState::Failed { cancelled: false, why } | BackupState::Damaged { why } => {
-            Some(why.to_string())
-        }
-        BackupState::Complete { wrong, .. } => wrong.as_ref().map(ToString::to_string),
-        BackupState::Failed { cancelled: true, .. } | BackupState::Unfinished => None,
-    }
 }
 
 /// Every place in which nothing is, when nothing is in any.
@@ -314,12 +308,56 @@ fn pitr_gap(facts: &Facts<'_>) -> Vec<Finding> {
     vec![finding("WAL in the repository", f64::from(pitr.gaps), "")]
 }
 
+/// The disks that could be measured, each by the first of the folders on it, with the others.
+fn disks<'a>(facts: &Facts<'a>) -> Vec<(&'a Folder, Disk, Vec<&'a str>)> {
+    let mut all: Vec<(&Folder, Disk, Vec<&str>)> = Vec::new();
+    for folder in facts.folders {
+        let Known::Is(disk) = folder.disk else { continue };
+        match all.iter_mut().find(|(_, known, _)| known.device == disk.device) {
+            Some((_, _, others)) => others.push(folder.name.as_str()),
+            None => all.push((folder, disk, Vec::new())),
+        }
+    }
+    all
+}
+
+/// What there is to know of a disk, in a line.
+fn disk_detail(folder: &Folder, disk: &Disk, others: &[&str]) -> String {
+    let (free, size) = (units::bytes(disk.free), units::bytes(disk.size));
+    let end = disk.full_in.map(|left| format!(", full in {}", units::span(left)));
+    let others =
+        if others.is_empty() { String::new() } else { format!("; also {}", others.join(", ")) };
+    format!("{free} free of {size} at {}{}{others}", folder.path, end.unwrap_or_default())
+}
+
+fn disk_used(facts: &Facts<'_>) -> Vec<Finding> {
+    let seen = disks(facts).into_iter().map(|(folder, disk, others)| {
+        finding(&folder.name, disk.used_percent, &disk_detail(folder, &disk, &others))
+    });
+    let unseen = facts.folders.iter().filter_map(|folder| {
+        let why = folder.disk.reason()?;
+        Some(Finding { value: None, ..finding(&folder.name, 0.0, why) })
+    });
+    let source = Text::ours(DISKS);
+    seen.chain(unseen).map(|found| as_seen(facts, &source, found)).collect()
+}
+
+/// Those that fill: of one that does not there is no end to be told.
+fn disk_full(facts: &Facts<'_>) -> Vec<Finding> {
+    let found = disks(facts).into_iter().filter_map(|(folder, disk, others)| {
+        let left = disk.full_in?.as_secs_f64();
+        Some(finding(&folder.name, left, &disk_detail(folder, &disk, &others)))
+    });
+    let source = Text::ours(DISKS);
+    found.map(|found| as_seen(facts, &source, found)).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::watch::snapshot::{Known, Problem, Wait, WaitMeaning};
+    use crate::watch::snapshot::{KeptBackup, Known, Problem, Wait, WaitMeaning};
 
     const NO_REPOSITORY: Known<Repository> = Known::Unknown(Text::ours("none"));
 
@@ -369,6 +407,7 @@ mod tests {
                 pools,
                 breakers: &[],
                 sources: &sources,
+                folders: &[],
                 kept: &NO_REPOSITORY,
                 engines: &[],
                 recoverability: &Recoverability::default(),
@@ -402,6 +441,7 @@ mod tests {
             pools: &[],
             breakers: &[],
             sources: &sources,
+            folders: &[],
             kept: &NO_REPOSITORY,
             engines: &[],
             recoverability: &Recoverability::default(),
@@ -432,6 +472,7 @@ mod tests {
             pools: &[],
             breakers: &[],
             sources: &sources,
+            folders: &[],
             kept: &NO_REPOSITORY,
             engines: &[],
             recoverability: &Recoverability::default(),
@@ -451,6 +492,7 @@ mod tests {
             pools: &[],
             breakers: &[],
             sources: &[],
+            folders: &[],
             kept: &NO_REPOSITORY,
             engines: &[],
             recoverability: &Recoverability::default(),
@@ -489,6 +531,7 @@ mod tests {
             pools: &[],
             breakers: &[],
             sources: &[],
+            folders: &[],
             kept,
             engines: &[],
             recoverability,
@@ -574,5 +617,48 @@ mod tests {
         );
         let none = values_of(vec![backup(95_000, failed(true))], 0);
         assert_eq!(none[..4], [vec![Some(0.0)], vec![Some(1.0)], vec![], vec![]]);
+    }
+
+    #[test]
+    fn a_disk_is_told_once_by_its_first_folder_and_what_hangs_is_blind() {
+        let disk = |device, used_percent, full_in| {
+            Known::Is(Disk { device, size: 100 << 30, free: 9 << 30, used_percent, full_in })
+        };
+        let folder =
+            |name: &str, disk| Folder { name: name.into(), path: format!("/{name}").into(), disk };
+        let folders = [
+            folder("data", disk(1, 91.0, Some(std::time::Duration::from_secs(11_400)))),
+            folder("pg_wal", disk(1, 91.0, None)),
+            folder("repository", Known::Unknown("no answer for 2s".into())),
+            folder("state", disk(2, 12.0, None)),
+        ];
+        let (link, recoverability, none) =
+            (Link::default(), Recoverability::default(), NO_REPOSITORY);
+        let disks = Source {
+            name: Text::ours(DISKS),
+            kind: SourceKind::Disks,
+            last_good: Some(Stamp::default()),
+            ..source(0)
+        };
+        let sources = [disks];
+        let facts = Facts {
+            folders: &folders,
+            sources: &sources,
+            ..of_backups(&link, &none, &recoverability)
+        };
+        let told = |found: Vec<Finding>| -> Vec<(String, Option<f64>, String)> {
+            found.iter().map(|f| (f.subject.to_string(), f.value, f.detail.to_string())).collect()
+        };
+        let free = "9.0 GB free of 100 GB at";
+        let data = format!("{free} /data, full in 3h10m; also pg_wal");
+        assert_eq!(
+            told(disk_used(&facts)),
+            [
+                ("data".to_owned(), Some(91.0), data.clone()),
+                ("state".to_owned(), Some(12.0), format!("{free} /state")),
+                ("repository".to_owned(), None, "no answer for 2s".to_owned()),
+            ]
+        );
+        assert_eq!(told(disk_full(&facts)), [("data".to_owned(), Some(11_400.0), data)]);
     }
 }

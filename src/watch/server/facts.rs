@@ -30,6 +30,9 @@ pub struct Standing {
     pub read_only: bool,
     max_connections: u32,
     reserved: u32,
+    /// The data folder, if our role may know it.
+    #[serde(default)]
+    pub data: Option<String>,
     /// Size of a WAL segment in bytes.
     pub segment: u64,
     archive_mode: String,

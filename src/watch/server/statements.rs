@@ -40,6 +40,8 @@ const IDENTITY: &str = "json_build_object(
  'max_connections', current_setting('max_connections')::int,
  'reserved', current_setting('superuser_reserved_connections')::int
    + coalesce(current_setting('reserved_connections', true), '0')::int,
+ 'data', CASE WHEN pg_has_role(current_user, 'pg_read_all_settings', 'USAGE')
+   THEN current_setting('data_directory') END,
  'segment', pg_size_bytes(current_setting('wal_segment_size')),
  'archive_mode', current_setting('archive_mode'),
  'archive_set', coalesce(nullif(current_setting('archive_library', true), ''),

@@ -1,6 +1,6 @@
 //! Checks, what they found, and alerts.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::base::{
     clock::{Stamp, Timestamp},
@@ -8,7 +8,7 @@ use crate::base::{
 };
 
 /// How bad something is. Ordered: `Critical` is the greatest.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Severity {
     /// To be looked at in working hours.
@@ -113,6 +113,51 @@ pub struct Alert {
     pub remedy: Text,
     /// Alerts that say nothing of their own while this one fires.
     pub muted: Vec<Text>,
+    /// Somebody has silenced it for a while: it is told, apart, and wakes nobody.
+    pub silenced: Option<Silence>,
+}
+
+/// Somebody's word that an alert is not to wake anybody for a while. It ends by itself.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Silence {
+    /// What it is ended by: six digits.
+    pub id: Text,
+    /// The check whose alerts are silenced.
+    pub check: Text,
+    /// The one subject; none for all of the check.
+    pub subject: Option<Text>,
+    /// How bad it was when it was silenced: worse breaks through.
+    pub up_to: Severity,
+    /// From when.
+    pub since: Timestamp,
+    /// Until when.
+    pub until: Timestamp,
+    /// Who silenced it.
+    pub by: Text,
+    /// Why.
+    pub why: Text,
+}
+
+impl Silence {
+    /// True while it lasts. One from the future is of a clock that was wrong: it silences nothing.
+    pub fn lasts(&self, now: Timestamp) -> bool {
+        self.since <= now && now < self.until
+    }
+
+    /// True when it is meant for an alert, as bad as that is now.
+    pub fn covers(&self, alert: &Alert) -> bool {
+        self.is_of(&alert.check, &alert.subject) && alert.severity <= self.up_to
+    }
+
+    /// True when it is meant for alerts of that check and subject, however bad.
+    pub fn is_of(&self, check: &str, subject: &str) -> bool {
+        *self.check == *check && self.subject.as_ref().is_none_or(|own| **own == *subject)
+    }
+
+    /// Who silenced it, by name alone: `ann` of `ann (postgres, ssh 203.0.113.7)`.
+    pub fn person(&self) -> &str {
+        self.by.split(" (").next().unwrap_or_default()
+    }
 }
 
 /// Where an alert stands in its life.

@@ -29,6 +29,21 @@ pub struct Job {
     pub last_word: Option<Timestamp>,
     /// What a job that is over has left to be put away.
     pub left: Vec<Text>,
+    /// What it holds, if it is a lease.
+    pub lease: Option<Lease>,
+}
+
+/// A database of a target's PgBouncer that a job keeps paused. Its end comes by itself.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Lease {
+    /// The target's name.
+    pub target: Text,
+    /// The database, as PgBouncer's clients call it.
+    pub database: Text,
+    /// When RESUME comes.
+    pub until: Timestamp,
+    /// Why, as the person said.
+    pub why: Option<Text>,
 }
 
 /// How a job is.

@@ -82,6 +82,17 @@ impl KeptBackup {
     pub const fn is_whole(&self) -> bool {
         matches!(self.state, BackupState::Complete { .. })
     }
+
+    /// Why it came to nothing that can be relied on. One that somebody cancelled did not fail.
+    pub const fn failure(&self) -> Option<&Text> {
+        match &self.state {
+            BackupState::Failed { cancelled: false, why } | BackupState::Damaged { why } => {
+                Some(why)
+            }
+            BackupState::Complete { wrong, .. } => wrong.as_ref(),
+            BackupState::Failed { cancelled: true, .. } | BackupState::Unfinished => None,
+        }
+    }
 }
 
 /// What became of a backup.

@@ -4,6 +4,7 @@
 //! all draw from the same. What is not known says why ([`Known`]); what is old is told from the
 //! stamp of its source ([`Source::freshness`]). Nothing here reads a clock.
 
+mod disks;
 mod health;
 mod jobs;
 mod kept;
@@ -17,8 +18,9 @@ mod timeline;
 use serde::Serialize;
 
 pub use self::{
-    health::{Alert, AlertState, Check, CheckState, Finding, Severity},
-    jobs::{Job, JobState},
+    disks::{Disk, Folder},
+    health::{Alert, AlertState, Check, CheckState, Finding, Severity, Silence},
+    jobs::{Job, JobState, Lease},
     kept::{
         BackupState, EngineHistory, Expiry, KeptBackup, KeptProof, KeptWal, ProofVerdict,
         Repository,
@@ -61,6 +63,8 @@ pub struct Snapshot {
     pub backup: Backup,
     /// Long work that runs or ran, the latest first.
     pub jobs: Known<Vec<Job>>,
+    /// Folders of this machine that must not run out of room.
+    pub folders: Vec<Folder>,
     /// Where the facts come from.
     pub sources: Vec<Source>,
     /// What watching costs the server.

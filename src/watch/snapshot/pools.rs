@@ -34,6 +34,17 @@ pub struct Pool {
 }
 
 impl Pool {
+    /// True for the pool of a PgBouncer's database that serves nobody until it is resumed.
+    pub fn is_paused(&self) -> bool {
+        let paused = self.note.as_ref().is_some_and(|note| note.starts_with("paused"));
+        paused && self.kind == PoolKind::PgBouncer
+    }
+
+    /// The database of a PgBouncer's pool, of which each role has one: `app` of `app/anna`.
+    pub fn database(&self) -> &str {
+        self.name.split('/').next().unwrap_or_default()
+    }
+
     /// Share of the maximum in use, 0 to 1.
     pub fn share(&self) -> Option<f64> {
         match (self.in_use, self.max) {

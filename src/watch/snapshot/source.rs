@@ -55,6 +55,10 @@ pub enum SourceKind {
     Jobs,
     /// Another backup engine.
     Engine,
+    /// What somebody has silenced.
+    Silences,
+    /// The disks of this machine.
+    Disks,
 }
 
 /// Whether facts are still worth believing.

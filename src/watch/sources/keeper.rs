@@ -1,4 +1,5 @@
-//! The watch on what is kept in files: a backup repository, another engine's, the folder of jobs.
+//! The watch on what is kept in files: a backup repository, another engine's, the folder of jobs, what is
+//! silenced.
 //!
 //! How it is read is the caller's affair: this room knows neither manifests nor journals. It sees to it that
 //! one that hangs, as a dead network folder does, is a state and not a hang.
@@ -17,13 +18,15 @@ use crate::{
         text::Text,
         units,
     },
-    watch::snapshot::{EngineHistory, Job, Problem, Repository, Source, SourceKind},
+    watch::snapshot::{EngineHistory, Job, Problem, Repository, Silence, Source, SourceKind},
 };
 
 /// The name of the repository among the sources.
 pub const REPOSITORY: &str = "repository";
 /// The name of the folder of jobs among the sources.
 pub const JOBS: &str = "jobs";
+/// The name of the file of silences among the sources.
+pub const SILENCES: &str = "silences";
 /// One that takes longer is told as silent; its answer counts when it comes.
 const PATIENCE: Duration = Duration::from_secs(5);
 /// An engine is a program that is started anew each time, and looks through its own repository.
@@ -41,6 +44,8 @@ pub enum Reader {
     Jobs(Read<Vec<Job>>),
     /// Another backup engine, by its name among the sources.
     Engine(Text, Read<EngineHistory>),
+    /// The file of what is silenced.
+    Silences(Read<Vec<Silence>>),
 }
 
 /// What it held.
@@ -48,6 +53,7 @@ enum Held {
     Repository(Box<Repository>),
     Jobs(Vec<Job>),
     Engine(EngineHistory),
+    Silences(Vec<Silence>),
 }
 
 impl Reader {
@@ -56,6 +62,7 @@ impl Reader {
             Self::Repository(_) => SourceKind::Repository,
             Self::Jobs(_) => SourceKind::Jobs,
             Self::Engine(..) => SourceKind::Engine,
+            Self::Silences(_) => SourceKind::Silences,
         }
     }
 
@@ -64,12 +71,13 @@ impl Reader {
             Self::Repository(_) => Text::ours(REPOSITORY),
             Self::Jobs(_) => Text::ours(JOBS),
             Self::Engine(name, _) => name.clone(),
+            Self::Silences(_) => Text::ours(SILENCES),
         }
     }
 
     const fn patience(&self) -> Duration {
         match self {
-            Self::Repository(_) | Self::Jobs(_) => PATIENCE,
+            Self::Repository(_) | Self::Jobs(_) | Self::Silences(_) => PATIENCE,
             Self::Engine(..) => ENGINE_PATIENCE,
         }
     }
@@ -79,6 +87,7 @@ impl Reader {
             Self::Repository(read) => read().map(Box::new).map(Held::Repository),
             Self::Jobs(read) => read().map(Held::Jobs),
             Self::Engine(_, read) => read().map(Held::Engine),
+            Self::Silences(read) => read().map(Held::Silences),
         }
     }
 }
@@ -139,6 +148,7 @@ impl Look for Watch {
                     Held::Repository(held) => Reading { repository: Some(*held), ..answered },
                     Held::Jobs(held) => Reading { jobs: Some(held), ..answered },
                     Held::Engine(held) => Reading { engine: Some(held), ..answered },
+                    Held::Silences(held) => Reading { silences: Some(held), ..answered },
                 }
             }
             Ok(Err(problem)) => self.failed(problem),

@@ -2,6 +2,7 @@
 //! the folder of jobs.
 
 pub mod address;
+pub mod disks;
 pub mod endpoint;
 pub mod exposition_text;
 pub mod interpret;
@@ -13,7 +14,7 @@ pub mod profiles;
 pub mod scrape;
 pub mod selector;
 
-use super::snapshot::{Breaker, EngineHistory, Job, Pool, Repository, Source};
+use super::snapshot::{Breaker, EngineHistory, Folder, Job, Pool, Repository, Silence, Source};
 
 /// What one attempt to ask a source brought.
 #[derive(Clone, Debug, PartialEq)]
@@ -33,6 +34,10 @@ pub struct Reading {
     pub jobs: Option<Vec<Job>>,
     /// What it keeps, if it is another backup engine.
     pub engine: Option<EngineHistory>,
+    /// What is silenced, if it is the file of that.
+    pub silences: Option<Vec<Silence>>,
+    /// What room there is, if it is this machine.
+    pub folders: Option<Vec<Folder>>,
 }
 
 impl Reading {
@@ -43,7 +48,16 @@ impl Reading {
 
     /// An answer that tells of nothing yet.
     pub fn answered(source: Source) -> Self {
-        let (pools, breakers) = (Vec::new(), Vec::new());
-        Self { source, answered: true, pools, breakers, repository: None, jobs: None, engine: None }
+        Self {
+            source,
+            answered: true,
+            pools: Vec::new(),
+            breakers: Vec::new(),
+            repository: None,
+            jobs: None,
+            engine: None,
+            silences: None,
+            folders: None,
+        }
     }
 }

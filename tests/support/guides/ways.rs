@@ -478,6 +478,19 @@ pub const WAYS: &[Way] = &[
     },
     Way {
         guide: "disk-filling",
+        name: "repository",
+        lane: Lane::Disk,
+        prepare: nothing,
+        says: |_| {
+            vec![
+                ("Which disk?", choose("holds data")),
+                ("Who keeps the room?", choose("The repository")),
+            ]
+        },
+        holds: untouched,
+    },
+    Way {
+        guide: "disk-filling",
         name: "query",
         lane: Lane::Disk,
         prepare: |stage| stage.sits("sorter", "begin", "select pg_sleep(600)"),

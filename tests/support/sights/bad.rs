@@ -37,6 +37,7 @@ pub(super) fn alert(
         detail: text(""),
         remedy: text(""),
         muted: Vec::new(),
+        silenced: None,
     }
 }
 

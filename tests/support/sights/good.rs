@@ -128,6 +128,7 @@ pub fn healthy() -> Snapshot {
                 JobState::Failed(text("no space left on device")),
             ),
         ]),
+        folders: Vec::new(),
         sources: vec![
             source("server", SourceKind::Server, "db1.eu.example:5432"),
             source("api-1", SourceKind::Metrics, "http://10.0.3.11:9100/metrics"),

@@ -74,6 +74,7 @@ pub fn job(id: &str, what: &str, ago: i64, state: JobState) -> Job {
         progress: None,
         step: Some(text("publish the manifest")),
         last_word: Some(wall_ago(2)),
+        lease: None,
         left: Vec::new(),
     }
 }

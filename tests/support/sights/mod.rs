@@ -8,6 +8,7 @@ mod engines;
 mod good;
 mod kept;
 mod parts;
+mod quiet;
 
 use howdah::{
     base::clock::{Stamp, Timestamp},
@@ -20,6 +21,7 @@ pub use self::{
     engines::engines,
     good::healthy,
     kept::job,
+    quiet::quiet,
 };
 
 /// Now, in every sight: eleven days after the start of the console.
@@ -44,5 +46,6 @@ pub fn all() -> Vec<(&'static str, Snapshot)> {
         ("blind", blind()),
         ("empty", empty()),
         ("engines", engines()),
+        ("quiet", quiet()),
     ]
 }
