@@ -32,12 +32,12 @@ pub const CATALOGUE: &[Command] = &[
     bar("acknowledge", "Acknowledge", "Take the selected alert: it is yours now.", &["a"], Action::Acknowledge)
         .on(&[Screen::Overview])
         .when(can_acknowledge),
-    bar("silence", "Silence", "Let the selected alert wake nobody for a while, with a reason.", &["S"], Action::Silence)
+    bar("silence", "Silence", "Let the selected alert wake nobody for a while, with a reason.", &["z"], Action::Silence)
         .on(&[Screen::Overview]).when(can_silence),
     bar("retry-now", "Retry now", "Ask all sources now, without waiting for their turn.", &["r"], Action::RetryNow),
     bar("way-out", "Way out", "Begin the guide that answers what is selected: an alert, a breaker, a failed backup, a gap; else the worst alert.", &["w"], Action::GuideForAlert)
         .on(&[Screen::Overview, Screen::Recovery]).when(has_way_out),
-    more("end-silence", "End silence", "Let the selected alert that is silenced speak again.", &["E"], Action::EndSilence)
+    more("end-silence", "End silence", "Let the selected alert that is silenced speak again.", &["Z"], Action::EndSilence)
         .on(&[Screen::Overview]).when(can_end_silence),
     more("detail", "Detail", "Show everything known of the selected row.", &["d"], Action::Detail).when(has_detail),
     more("sources", "Sources", "Show where the facts come from and how old they are.", &["s"], Action::Sources),

@@ -64,6 +64,7 @@ fn the_way_out_answers_what_the_cursor_stands_on() {
         about: Text::default(),
         answers: vec![check.into()],
         subject: Vec::new(),
+        walked: None,
     };
     let guides =
         vec![guide("mend", "lag"), guide("again", "backup_failed"), guide("look", "pitr_gap")];

@@ -18,9 +18,9 @@ fn wish(subject: Option<&str>, lasts: Duration) -> Effect {
 #[test]
 fn an_alert_is_silenced_by_a_form_that_wants_a_reason() {
     let mut robot = Robot::new();
-    robot.press("S");
+    robot.press("z");
     assert_eq!(robot.toast(), "Silence: select an alert first");
-    robot.press("tab tab S");
+    robot.press("tab tab z");
     assert_eq!(robot.model.state.overlay, Overlay::Silence);
     robot.press("enter");
     assert_eq!(robot.toast(), "Silence: say why, for whoever finds it quiet");
@@ -34,9 +34,9 @@ fn an_alert_is_silenced_by_a_form_that_wants_a_reason() {
 #[test]
 fn all_of_a_check_is_silenced_and_esc_leaves_it() {
     let mut robot = Robot::new();
-    robot.press("tab tab S esc");
+    robot.press("tab tab z esc");
     assert_eq!((robot.model.state.overlay, robot.effects.len()), (Overlay::None, 0));
-    robot.press("S tab");
+    robot.press("z tab");
     robot.tell(Msg::Paste("q is text here".into()));
     robot.press("down down down enter");
     assert_eq!(
@@ -49,7 +49,7 @@ fn all_of_a_check_is_silenced_and_esc_leaves_it() {
 #[test]
 fn a_silence_is_ended_where_it_stands() {
     let mut robot = Robot::new();
-    robot.press("tab tab E");
+    robot.press("tab tab Z");
     assert_eq!(robot.toast(), "End silence: the selected alert is not silenced");
     let mut quiet = estate();
     quiet.alerts[0].silenced = Some(Silence {
@@ -63,6 +63,6 @@ fn a_silence_is_ended_where_it_stands() {
         why: "the deploy".into(),
     });
     robot.tell(Msg::Snapshot(Arc::new(quiet)));
-    robot.press("E");
+    robot.press("Z");
     assert_eq!(robot.effects, [Effect::EndSilence("a1b2c3".into())]);
 }
