@@ -29,7 +29,9 @@ pub fn names(run: &Path) -> Vec<String> {
     let entries = fs::read_dir(run.join(POST)).into_iter().flatten().flatten();
     let mut names: Vec<String> =
         entries.filter_map(|entry| entry.file_name().into_string().ok()).collect();
-    names.retain(|name| name.ends_with(".json") && !name.starts_with('.'));
+    // One that is being written has another name.
+    names.retain(|name| Path::new(name).extension().is_some_and(|ext| ext == "json"));
+    names.retain(|name| !name.starts_with('.'));
     names.sort();
     names
 }
