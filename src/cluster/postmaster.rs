@@ -1,13 +1,11 @@
 //! The postmaster behind a socket or a port of this machine, and what its processes do, as the system tells:
 //! also of a server that answers nobody.
 
-use std::{
-    fs,
-    path::{Path, PathBuf},
-};
+use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
+use super::lock_file::LockFile;
 use crate::base::process::{self, Identity, Process, Signal};
 
 /// Where servers put their sockets when nobody says otherwise: PostgreSQL's own place, and Debian's.
@@ -44,7 +42,7 @@ impl Postmaster {
     pub fn behind_socket(socket: &Path) -> Option<Self> {
         let mut lock = socket.as_os_str().to_owned();
         lock.push(".lock");
-        Self::of_file(Path::new(&lock))
+        Self::of_file(LockFile::read(Path::new(&lock))?)
     }
 
     /// The one that listens on that TCP port, as far as this account may see it.
@@ -54,21 +52,15 @@ impl Postmaster {
             USUAL.iter().filter_map(|dir| Self::behind_socket(&Path::new(dir).join(&socket)));
         let named = process::all().into_iter().filter(Process::alive).filter_map(|process| {
             let folder = data_folder(&process.command)?;
-            Self::of_file(&folder.join("postmaster.pid"))
+            Self::of_file(LockFile::in_folder(&folder)?)
         });
         usual.chain(named).find(|found| found.port == port)
     }
 
-    /// By the lines that a lock file begins with (miscadmin.h): process, data folder, start, port.
-    fn of_file(lock: &Path) -> Option<Self> {
-        let text = fs::read_to_string(lock).ok()?;
-        let mut lines = text.lines();
-        let pid: i32 = lines.next()?.trim().parse().ok()?;
-        let data = PathBuf::from(lines.next()?.trim());
-        let port = lines.nth(1)?.trim().parse().ok()?;
+    fn of_file(LockFile { pid, data, port, .. }: LockFile) -> Option<Self> {
         let process =
             process::find(pid).filter(|process| process.alive() && is_server(&process.command))?;
-        Some(Self { process: Identity { pid, started: process.started }, data, port })
+        Some(Self { process: Identity { pid, started: process.started }, data, port: port? })
     }
 
     /// What its processes do; none when it is gone.
@@ -129,6 +121,8 @@ fn data_folder(command: &str) -> Option<PathBuf> {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
 
     #[test]

@@ -18,6 +18,7 @@ use super::{
     ClusterError,
     binaries::Binaries,
     folder::{Account, command},
+    lock_file::LockFile,
 };
 use crate::base::{
     process::{self, Signal},
@@ -175,8 +176,7 @@ impl Server {
 
     /// The postmaster's process number, while it runs.
     pub fn postmaster(&self) -> Option<i32> {
-        let file = fs::read_to_string(self.data_dir().join("postmaster.pid")).ok()?;
-        let pid = file.lines().next()?.trim().parse().ok()?;
+        let pid = LockFile::in_folder(&self.data_dir())?.pid;
         let process = process::find(pid)?;
         let ours = process.command.contains(&*self.data_dir().to_string_lossy());
         (process.alive() && ours).then_some(pid)
@@ -245,15 +245,8 @@ impl Server {
         Err(ClusterError::Timeout { what: "starting the server".into(), limit: START_LIMIT })
     }
 
-    /// Line 1 of `postmaster.pid` is its process, line 8 its status (miscadmin.h,
-    /// `LOCK_FILE_LINE_PM_STATUS`).
     fn accepts(&self, pid: i32) -> bool {
-        let Ok(file) = fs::read_to_string(self.data_dir().join("postmaster.pid")) else {
-            return false;
-        };
-        let lines: Vec<&str> = file.lines().map(str::trim).collect();
-        lines.first().is_some_and(|line| *line == pid.to_string())
-            && lines.get(7).is_some_and(|status| matches!(*status, "ready" | "standby"))
+        LockFile::in_folder(&self.data_dir()).is_some_and(|file| file.accepts(pid))
     }
 
     /// Stops the server and waits for its end; a hung one is let go first. Nothing when it does not run.
@@ -425,7 +418,8 @@ pub fn end_all(folder: &Path) {
         let found = process::all().into_iter().filter(|p| p.alive() && belongs(p, folder));
         found.map(|process| process.pid).collect()
     };
-    let shared_memory = shared_memory_id(folder);
+    let shared_memory =
+        LockFile::in_folder(&folder.join("data")).and_then(|file| file.shared_memory);
     let pids = mine();
     for &pid in &pids {
         process::signal(pid, Signal::QUIT);
@@ -442,7 +436,7 @@ pub fn end_all(folder: &Path) {
     if let Some(id) = shared_memory {
         // Already gone after an orderly end: then ipcrm has nothing to do and says so to nobody.
         let _ = command(Path::new("ipcrm"), None, Path::new("/"))
-            .args(["-m", &id])
+            .args(["-m", &id.to_string()])
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(Stdio::null())
@@ -459,14 +453,6 @@ fn belongs(process: &process::Process, folder: &Path) -> bool {
         && (process.command.contains(&*folder.join("data").to_string_lossy())
             || fs::read_link(format!("/proc/{}/cwd", process.pid))
                 .is_ok_and(|place| place.starts_with(folder)))
-}
-
-/// Line 7 of `postmaster.pid` holds key and number of the small System V segment that keeps two
-/// postmasters out of one data folder. A killed server leaves it behind.
-fn shared_memory_id(folder: &Path) -> Option<String> {
-    let file = fs::read_to_string(folder.join("data/postmaster.pid")).ok()?;
-    let id = file.lines().nth(6)?.split_whitespace().nth(1)?;
-    id.parse::<u64>().ok().map(|id| id.to_string())
 }
 
 /// One line of a configuration file.

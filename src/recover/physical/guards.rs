@@ -10,6 +10,7 @@ use std::{
 
 use crate::{
     base::process,
+    cluster::LockFile,
     recover::{Fault, Kind, Result},
 };
 
@@ -161,11 +162,8 @@ pub fn stopped(data: &Path, live: &[Live]) -> Result<PathBuf> {
         let what = format!("'{}' is no data folder: it has no PG_VERSION", data.display());
         return Err(Fault::new(Kind::Refused, what));
     }
-    let pid_file = folder.join("postmaster.pid");
-    let noted = fs::read_to_string(&pid_file)
-        .ok()
-        .and_then(|text| text.lines().next()?.trim().parse::<i32>().ok())
-        .filter(|pid| process::alive(*pid));
+    let noted = LockFile::in_folder(&folder).map(|file| file.pid);
+    let noted = noted.filter(|pid| process::alive(*pid));
     let running =
         live.iter().find(|cluster| cluster.data == folder).map(|cluster| cluster.pid).or(noted);
     if let Some(pid) = running {

@@ -20,7 +20,7 @@ use crate::{
         text::Text,
     },
     cluster::{
-        Binaries,
+        Binaries, LockFile,
         folder::{Account, command},
     },
     recover::{
@@ -302,11 +302,7 @@ impl Recovering {
     }
 
     fn accepts(&self) -> bool {
-        let file = fs::read_to_string(self.launch.data.join("postmaster.pid")).unwrap_or_default();
-        let lines: Vec<&str> = file.lines().map(str::trim).collect();
-        // Lines 1 and 8: process and status (miscadmin.h, `LOCK_FILE_LINE_PM_STATUS`).
-        lines.first().is_some_and(|line| *line == self.pid.to_string())
-            && lines.get(7).is_some_and(|status| matches!(*status, "ready" | "standby"))
+        LockFile::in_folder(&self.launch.data).is_some_and(|file| file.accepts(self.pid))
     }
 
     fn still_there(&self, observer: &dyn Observer, when: &str) -> Result<()> {
@@ -346,8 +342,7 @@ impl Recovering {
 
 /// The postmaster of a data folder, while it runs.
 pub fn postmaster(data: &Path) -> Option<i32> {
-    let file = fs::read_to_string(data.join("postmaster.pid")).ok()?;
-    let pid = file.lines().next()?.trim().parse().ok()?;
+    let pid = LockFile::in_folder(data)?.pid;
     let process = process::find(pid)?;
     let here = fs::read_link(format!("/proc/{pid}/cwd")).is_ok_and(|place| place == data);
     let named = process.command.contains(&*data.to_string_lossy());
