@@ -10,8 +10,6 @@ use std::{
     time::Duration,
 };
 
-use serde_json::json;
-
 use super::{
     evidence::Evidence,
     guard::{self, Guard, Sight, Watched},
@@ -20,13 +18,10 @@ use super::{
     page::{Page, page},
     run::{Card, Run, Untaken},
     state::{CriterionId, Event, Input, Over, Phase, State},
+    told,
 };
 use crate::{
-    base::{
-        cancel::Cancel,
-        ledger::{Act, Target},
-        text::Text,
-    },
+    base::{cancel::Cancel, text::Text},
     jobs::Job,
 };
 
@@ -235,18 +230,8 @@ impl Drive {
 
     /// Records that the run is over, with the fingerprint of its journal; why that could not be done.
     fn record(&self) -> Option<Text> {
-        let told = || -> Result<(), Box<dyn std::error::Error>> {
-            let (account, journal) = (self.run.account(), self.run.fingerprint()?);
-            let act = Act::new("guide.run").on(Target::new(self.run.card().on.clone(), None));
-            let details = json!({ "guide": self.run.card().guide.id, "run": self.run.id(), "journal": journal });
-            let entry = self.hands.ledger.begin(act.with(details))?;
-            match &self.run.state().phase {
-                Phase::Over(Over::Aborted(why)) => entry.failed(why, account)?,
-                _ => entry.done(account)?,
-            }
-            Ok(())
-        };
-        told().err().map(|error| format!("the ledger does not have this run: {error}").into())
+        let told = told::tell(&self.run, &self.hands.ledger, false);
+        told.err().map(|error| format!("the ledger does not have this run: {error}").into())
     }
 
     /// Sets the hands to what is wished for now.

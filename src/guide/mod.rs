@@ -26,6 +26,7 @@
 //! | [`command`] | runs a command that only looks or plans |
 //! | [`guard`] | watches the criteria to stop by, while a run is driven |
 //! | [`hands`] | carries out what is wished for: commands to look, jobs to act |
+//! | [`told`] | that a run is over stands in the ledger, once |
 //! | [`driver`] | machine, journal and hands together, on a thread |
 //! | [`plain`] | the same line by line, for screen readers, dumb terminals and scripts |
 
@@ -47,6 +48,7 @@ pub mod record;
 pub mod run;
 pub mod spec;
 pub mod state;
+pub mod told;
 pub mod values;
 pub mod walked;
 

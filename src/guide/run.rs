@@ -91,6 +91,11 @@ impl Runs {
         Self { folder: folder.to_owned(), clock: clock.clone() }
     }
 
+    /// The folder that theirs stand in.
+    pub fn folder(&self) -> &Path {
+        &self.folder
+    }
+
     /// Begins a run, and drives it.
     pub fn begin(&self, card: &Card) -> Result<Run, GuideError> {
         private_folder(&self.folder).map_err(io(&self.folder))?;
@@ -248,6 +253,11 @@ impl Run {
     /// Its name.
     pub fn id(&self) -> &str {
         &self.id
+    }
+
+    /// Its folder.
+    pub(super) fn folder(&self) -> &Path {
+        &self.folder
     }
 
     /// What it is.

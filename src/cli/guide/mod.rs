@@ -33,6 +33,7 @@ use crate::{
         run::{Card, Run, Runs},
         spec::Kind,
         state::{Input, Over, Phase},
+        told,
         values::Values,
     },
     recover::Fault,
@@ -105,6 +106,10 @@ pub struct RunArgs {
 
 /// Does one of them.
 pub fn run(cli: &Cli, command: &GuideCommand) -> Result<Exit, Failure> {
+    if let Err(why) = catch_up(&setup::config(cli)?, &setup::who(cli))? {
+        // What was asked for can be done all the same.
+        super::say_failure(&Failure::new(Exit::CannotCreate, why));
+    }
     match command {
         GuideCommand::List(place) => list::list(cli, place),
         GuideCommand::Run(args) => {
@@ -134,6 +139,13 @@ pub fn run(cli: &Cli, command: &GuideCommand) -> Result<Exit, Failure> {
 /// The runs of this user.
 pub fn runs() -> Result<Runs, Failure> {
     Ok(Runs::at(&setup::paths()?.runs(), &Clock::system()))
+}
+
+/// Records runs that are over and of which the ledger does not know: their driver was killed. Why that could not be
+/// done, if so.
+pub fn catch_up(config: &Config, who: &Who) -> Result<Result<(), Text>, Failure> {
+    let ledger = setup::ledger_of(config, who.clone())?;
+    Ok(told::catch_up(&runs()?, &ledger, who))
 }
 
 /// What went wrong with a guide, as an end of this program.

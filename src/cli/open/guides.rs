@@ -149,10 +149,17 @@ impl Desk {
         Ok(())
     }
 
+    /// Shows the shelf, behind what the ledger still lacked.
     fn list(&self) {
-        let Ground { config, place, .. } = &self.ground;
+        let Ground { config, place, who, .. } = &self.ground;
+        let lacks = match guide::catch_up(config, who) {
+            Ok(caught_up) => caught_up.err(),
+            Err(failure) => Some(Text::one_line(&failure.to_string())),
+        };
         let on = place::whereabouts(config, place).map_or("", |(_, name)| name);
-        self.tell(Told::Shelf(Arc::new(shelf(on))));
+        let shelf = shelf(on);
+        let trouble = shelf.trouble.clone().or(lacks);
+        self.tell(Told::Shelf(Arc::new(Shelf { trouble, ..shelf })));
     }
 
     fn drive(&mut self, run: Run) -> Result<(), Failure> {
