@@ -256,6 +256,37 @@ fn asked_for_twice_at_once_it_comes_whole_to_both() {
     assert_eq!(scene.beside(), ["RECOVERYXLOG"]);
 }
 
+#[test]
+fn what_was_just_fetched_ahead_costs_no_look_at_the_archive_and_what_is_older_does() {
+    let scene = Scene::with(4);
+    scene.good(1);
+    for number in 2..=4 {
+        scene.spooled(number);
+    }
+    let (there, away) = (scene.home.path().join("repo"), scene.home.path().join("away"));
+    let archive = Archive::Repository(scene.repository.clone());
+    let spool = Spool::new(&scene.spool(), 0);
+    let fetch = |number| {
+        let file = name(number).parse().expect("a name");
+        fetch(&archive, file, &scene.target(), Some(&spool))
+    };
+    fs::rename(&there, &away).expect("the archive is out of reach");
+    assert_eq!(fetch(2).expect("fetched"), Came::Spool);
+    scene.has(2);
+    // Another recovery may have left it: the archive may have something else by now.
+    let old = File::options().write(true).open(scene.spooled(3)).expect("there");
+    let put = old.metadata().and_then(|about| about.modified()).expect("a moment");
+    old.set_modified(put - Duration::from_secs(600)).expect("aged");
+    assert_ne!(fetch(3).ok(), Some(Came::Spool), "nobody can say that the archive still has it");
+    fs::rename(&away, &there).expect("back");
+    assert_eq!(fetch(3).expect("fetched"), Came::Spool);
+    // Two of one name are for the archive to tell apart.
+    let other = scene.spooled(4).with_file_name(format!("{}.{}.00000000", name(4), "0".repeat(64)));
+    fs::copy(scene.spooled(4), other).expect("doubled");
+    assert_eq!(fetch(4).expect("fetched"), Came::Spool);
+    scene.has(4);
+}
+
 /// A flat archive whose segment is a pipe: its bytes come when the test says so.
 struct Slow {
     scene: Scene,

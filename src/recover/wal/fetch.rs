@@ -39,6 +39,11 @@ pub enum Came {
 /// # Errors
 /// [`Kind::Damaged`] when what is there is not what was archived.
 pub fn fetch(archive: &Archive, file: WalFile, to: &Path, spool: Option<&Spool>) -> Result<Came> {
+    if let Some(spool) = spool
+        && spool.take_fresh(file, to)?
+    {
+        return Ok(Came::Spool);
+    }
     let Some(kept) = archive.find_one(file)? else { return Ok(Came::NotThere) };
     if let Some(spool) = spool
         && spool.take(&kept, to)?

@@ -6,9 +6,10 @@
 //! SPOOL/lock                          held by the one process that fills
 //! ```
 //!
-//! Only what the archive has under that fingerprint now is taken. Files in a spool are not flushed, and a machine
-//! may stop between two segments: so each is read once more before it is handed over, against a checksum that
-//! costs an eighth of the fingerprint.
+//! What was put there in the last minute is taken as it is: that the archive has it, and nothing else under that
+//! name, was seen then. What is older is taken only if the archive has it under that fingerprint now, which costs
+//! a listing. Files in a spool are not flushed, and a machine may stop between two segments: so each is read once
+//! more before it is handed over, against a checksum that costs an eighth of the fingerprint.
 
 use std::{
     fs::{self, File},
@@ -28,7 +29,7 @@ use super::{
     segment::{Segment, USUAL_SIZE, WalFile},
 };
 use crate::{
-    base::clock::Clock,
+    base::clock::{Clock, Timestamp},
     recover::{Fault, Result},
 };
 
@@ -44,6 +45,9 @@ const LOOK: Duration = Duration::from_millis(1);
 const BEGINS: Duration = Duration::from_millis(50);
 /// How long a segment on its way may not grow before it is fetched again.
 const STANDS_STILL: Duration = Duration::from_secs(2);
+
+/// How long what was seen in the archive counts.
+const FRESH: Duration = Duration::from_mins(1);
 
 /// A folder with segments that were fetched before they are asked for.
 #[derive(Clone, Debug)]
@@ -78,17 +82,25 @@ impl Spool {
         (left.count() as u64) * 2 < self.ahead && !self.is_being_filled()
     }
 
+    /// Moves a segment out of the spool that was put there just now, whatever its fingerprint. False when there is
+    /// none, or are several: then the archive is to be asked.
+    pub(super) fn take_fresh(&self, file: WalFile, to: &Path) -> Result<bool> {
+        let WalFile::Segment(segment) = file else { return Ok(false) };
+        let wanted = segment.to_string();
+        let mut there = self.names().filter(|name| segment_of(name) == Some(&*wanted));
+        let (Some(name), None) = (there.next(), there.next()) else { return Ok(false) };
+        let spooled = Spooled::of(self.folder.join(&name), name.rsplit('.').next());
+        match spooled.filter(Spooled::is_fresh) {
+            Some(spooled) => handed_over(&spooled, to),
+            None => Ok(false),
+        }
+    }
+
     /// Moves a segment out of the spool; waits for it when it is on its way. False when it is not in it, or is
     /// no longer what was put there.
     pub(super) fn take(&self, kept: &Kept, to: &Path) -> Result<bool> {
         let Some(spooled) = self.await_one(kept) else { return Ok(false) };
-        let taken = hand_over(&spooled, to);
-        match taken {
-            Ok(taken) => Ok(taken),
-            // Somebody else has asked for the same one.
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
-            Err(error) => Err(Fault::io(format!("cannot write '{}'", to.display()))(error)),
-        }
+        handed_over(&spooled, to)
     }
 
     /// The segment, if it is there or comes: for as long as a process that is alive makes progress with it.
@@ -121,9 +133,8 @@ impl Spool {
     fn find(&self, kept: &Kept) -> Option<Spooled> {
         let stem = stem(kept)?;
         self.names().find_map(|name| {
-            let crc = name.strip_prefix(&stem)?.strip_prefix('.')?;
-            let crc = (crc.len() == 8).then(|| u32::from_str_radix(crc, 16).ok()).flatten()?;
-            Some(Spooled { path: self.folder.join(&name), crc })
+            let crc = name.strip_prefix(&stem)?.strip_prefix('.');
+            Spooled::of(self.folder.join(&name), crc)
         })
     }
 
@@ -201,6 +212,33 @@ fn stem(kept: &Kept) -> Option<String> {
 /// The segment's name in that of a file of a spool; none for a file that is no whole segment.
 fn segment_of(name: &str) -> Option<&str> {
     (!incoming::is_temporary(name)).then(|| name.get(..24)).flatten()
+}
+
+impl Spooled {
+    /// By the end of its name: eight digits.
+    fn of(path: PathBuf, crc: Option<&str>) -> Option<Self> {
+        let crc = crc.filter(|crc| crc.len() == 8)?;
+        Some(Self { path, crc: u32::from_str_radix(crc, 16).ok()? })
+    }
+
+    fn is_fresh(&self) -> bool {
+        let put = fs::metadata(&self.path).and_then(|about| about.modified());
+        let put = put.ok().and_then(|put| Timestamp::try_from(put).ok());
+        // Behind a clock that was set back it is none.
+        let age =
+            put.and_then(|put| Duration::try_from(Clock::system().wall().duration_since(put)).ok());
+        age.is_some_and(|age| age < FRESH)
+    }
+}
+
+/// [`hand_over`], telling what went wrong.
+fn handed_over(spooled: &Spooled, to: &Path) -> Result<bool> {
+    match hand_over(spooled, to) {
+        Ok(taken) => Ok(taken),
+        // Somebody else has asked for the same one.
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+        Err(error) => Err(Fault::io(format!("cannot write '{}'", to.display()))(error)),
+    }
 }
 
 /// Moves a segment to where it is wanted, if it is still what was put there.
