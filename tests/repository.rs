@@ -230,6 +230,79 @@ fn what_is_wrong_with_a_bucket_is_said_in_one_sentence_with_its_remedy() {
     assert_eq!(server.files(), [""; 0]);
 }
 
+/// Makes an authority of our own, and a certificate that it signs for 127.0.0.1.
+fn authority(home: &Path, name: &str) -> tokio_rustls::TlsAcceptor {
+    use rustls::pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject as _};
+
+    let openssl = |words: &str| {
+        let mut command = Command::new("openssl");
+        let output = command.args(words.split_whitespace()).current_dir(home).output();
+        let output = output.expect("openssl is installed");
+        assert!(output.status.success(), "{words}: {}", String::from_utf8_lossy(&output.stderr));
+    };
+    let new = "-newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes";
+    openssl(&format!(
+        "req -x509 {new} -days 9 -subj /CN={name} -keyout {name}.key -out {name}.pem"
+    ));
+    openssl(&format!("req {new} -subj /CN=s3 -keyout {name}-s3.key -out {name}-s3.csr"));
+    std::fs::write(home.join("names"), "subjectAltName=IP:127.0.0.1").expect("written");
+    openssl(&format!(
+        "x509 -req -in {name}-s3.csr -CA {name}.pem -CAkey {name}.key -CAcreateserial -days 9 \
+         -extfile names -out {name}-s3.pem"
+    ));
+    let own = CertificateDer::from_pem_file(home.join(format!("{name}-s3.pem"))).expect("read");
+    let key = PrivateKeyDer::from_pem_file(home.join(format!("{name}-s3.key"))).expect("read");
+    let provider = std::sync::Arc::new(rustls::crypto::ring::default_provider());
+    let config = rustls::ServerConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .and_then(|config| config.with_no_client_auth().with_single_cert(vec![own], key))
+        .expect("a server's settings");
+    std::sync::Arc::new(config).into()
+}
+
+#[test]
+fn a_bucket_behind_tls_is_trusted_by_an_authority_of_ones_own_and_by_no_other() {
+    let home = tempfile::tempdir().expect("a folder");
+    let server = Server::start_with(Some(authority(home.path(), "ours")));
+    let plain = words(server.address).replace("http://", "https://");
+    let trusting = |file: &str| format!("{plain}&ca_file={}", home.path().join(file).display());
+    let storage = bucket(&trusting("ours.pem"), KEYS);
+    for (size, name) in SIZES.into_iter().zip(["tls/small", "tls/large"]) {
+        let content = bytes(size, 4);
+        put(&storage, name, &content, Overwrite::Never).expect("published");
+        assert!(get(&storage, name) == content, "what went in comes out");
+    }
+    assert_eq!(storage.list(&key("tls")).expect("listed").len(), 2);
+
+    authority(home.path(), "theirs");
+    for words in [plain.clone(), trusting("theirs.pem")] {
+        let fault = bucket(&words, KEYS).children(None).expect_err("not trusted");
+        assert_eq!(fault.kind, Kind::Config, "{fault}");
+        assert!(fault.to_string().contains("no trusted authority signed"), "{fault}");
+        assert!(fault.advice().is_some_and(|advice| advice.contains("ca_file=")), "{fault}");
+        let written = put(&bucket(&words, KEYS), "x", b"x", Overwrite::Replace);
+        assert_eq!(written.expect_err("not trusted").kind, Kind::Config);
+    }
+    // The name in the certificate counts, too.
+    let elsewhere = trusting("ours.pem").replace("127.0.0.1", "localhost");
+    let fault = bucket(&elsewhere, KEYS).children(None).expect_err("another name");
+    assert!(fault.to_string().contains("certificate"), "{fault}");
+
+    std::fs::write(home.path().join("garbage.pem"), "no certificate").expect("written");
+    let keys = [("AWS_ACCESS_KEY_ID", KEYS.0), ("AWS_SECRET_ACCESS_KEY", KEYS.1)];
+    for (file, code, said) in [
+        ("ours.pem", 0, "ok       writing"),
+        ("theirs.pem", 78, "no trusted authority"),
+        ("garbage.pem", 78, "garbage.pem"),
+        ("missing.pem", 78, "missing.pem"),
+    ] {
+        let words = ["repo", "init", "--repository", &trusting(file), "--name", "prod"];
+        let (found, out, err) = howdah(home.path(), &keys, &words);
+        assert_eq!(found, code, "{file}: {out}{err}");
+        assert!((out + &err).contains(said), "{file}: {err}");
+    }
+}
+
 #[test]
 #[expect(clippy::disallowed_methods, reason = "tests measure with the real clock")]
 fn a_server_that_hangs_is_told_within_its_time_and_a_slow_one_is_waited_for() {

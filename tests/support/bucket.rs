@@ -33,6 +33,11 @@ pub struct Server {
 
 impl Server {
     pub fn start() -> Self {
+        Self::start_with(None)
+    }
+
+    /// The same behind TLS, when it is given a certificate and its key.
+    pub fn start_with(tls: Option<tokio_rustls::TlsAcceptor>) -> Self {
         let home = tempfile::tempdir().expect("a folder");
         std::fs::create_dir(home.path().join("backups")).expect("a bucket");
         let service = {
@@ -52,9 +57,20 @@ impl Server {
         let address = listener.local_addr().expect("its address");
         runtime.spawn(async move {
             while let Ok((socket, _)) = listener.accept().await {
-                let connection = hyper::server::conn::http1::Builder::new()
-                    .serve_connection(TokioIo::new(socket), service.clone());
-                tokio::spawn(connection);
+                let (service, tls) = (service.clone(), tls.clone());
+                let http = hyper::server::conn::http1::Builder::new();
+                tokio::spawn(async move {
+                    // Who does not like our certificate leaves.
+                    let _ = match tls {
+                        None => http.serve_connection(TokioIo::new(socket), service).await,
+                        Some(tls) => match tls.accept(socket).await {
+                            Ok(socket) => {
+                                http.serve_connection(TokioIo::new(socket), service).await
+                            }
+                            Err(_) => return,
+                        },
+                    };
+                });
             }
         });
         Self { home, address, runtime: Some(runtime) }

@@ -8,7 +8,7 @@ use crate::{
 };
 
 /// What may stand behind the `?` of a bucket's URL.
-const WORDS: [&str; 5] = ["region", "endpoint", "path_style", "profile", "timeout"];
+const WORDS: [&str; 6] = ["region", "endpoint", "path_style", "profile", "timeout", "ca_file"];
 /// What never may: a configuration and a command line are read by others.
 const SECRETS: [&str; 5] = ["key", "secret", "token", "password", "credential"];
 /// How long a bucket may take for one answer, where its URL does not say.
@@ -40,11 +40,13 @@ pub struct Place {
     pub profile: Option<String>,
     /// How long one answer may take.
     pub timeout: Duration,
+    /// Certificate authorities to trust instead of the system's (PEM).
+    pub ca_file: Option<PathBuf>,
 }
 
 impl Address {
     /// Reads `/a/folder` or
-    /// `s3://bucket/prefix?region=…&endpoint=…&path_style=true&profile=…&timeout=60s`.
+    /// `s3://bucket/prefix?region=…&endpoint=…&path_style=true&profile=…&timeout=60s&ca_file=/a/file`.
     ///
     /// # Errors
     /// [`Kind::Config`] names the word that is wrong. A secret is refused without being repeated.
@@ -72,6 +74,7 @@ impl Address {
             path_style: false,
             profile: None,
             timeout: TIMEOUT,
+            ca_file: None,
         };
         for word in words.split('&').filter(|word| !word.is_empty()) {
             place.take(word)?;
@@ -103,6 +106,11 @@ impl Place {
                     .filter(|span| !span.is_zero())
                     .ok_or_else(|| wrong("a duration with its unit is expected, such as '60s'"))?;
             }
+            // Servers call us in folders of their own.
+            "ca_file" if !value.starts_with('/') => {
+                return Err(wrong("a path from the root is expected"));
+            }
+            "ca_file" => self.ca_file = Some(value.into()),
             _ if SECRETS.iter().any(|word| name.to_lowercase().contains(word)) => {
                 return Err(secret());
             }
@@ -132,7 +140,7 @@ mod tests {
     #[test]
     fn a_bucket_is_read_whole_and_everything_else_is_a_folder() {
         let words = "s3://b/some/where/?region=eu-1&endpoint=http://127.0.0.1:9000/&path_style=true\
-                     &profile=backup&timeout=5s";
+                     &profile=backup&timeout=5s&ca_file=/etc/ca.pem";
         let Address::Bucket(place) = Address::parse(words).expect("a bucket") else {
             panic!("a bucket")
         };
@@ -140,6 +148,7 @@ mod tests {
         assert_eq!(place.endpoint.as_deref(), Some("http://127.0.0.1:9000"));
         assert!(place.path_style && place.profile.as_deref() == Some("backup"));
         assert_eq!(place.timeout, Duration::from_secs(5));
+        assert_eq!(place.ca_file, Some("/etc/ca.pem".into()));
         let folder = Address::parse("/var/backups/a?b=c").expect("a folder");
         assert_eq!(folder, Address::Folder("/var/backups/a?b=c".into()));
     }
@@ -154,6 +163,7 @@ mod tests {
             ("s3://b?path_style=maybe", "true or false"),
             ("s3://b?timeout=5", "with its unit"),
             ("s3://b?endpoint=host:9000", "http://"),
+            ("s3://b?ca_file=ca.pem", "from the root"),
             ("s3:///x", "name is missing"),
             ("gs://b/x", "not 'gs'"),
         ] {

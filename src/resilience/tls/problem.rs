@@ -98,6 +98,25 @@ impl TlsProblem {
         error.get_ref()?.downcast_ref::<Error>().map(Self::of)
     }
 
+    /// The TLS error somewhere below another error, if there is one.
+    pub fn inside(error: &(dyn std::error::Error + 'static)) -> Option<Self> {
+        let mut next = Some(error);
+        while let Some(error) = next {
+            let own = error.downcast_ref::<Error>().map(Self::of);
+            let carried = || error.downcast_ref::<io::Error>().and_then(Self::inside_io);
+            if let Some(problem) = own.or_else(carried) {
+                return Some(problem);
+            }
+            next = error.source();
+        }
+        None
+    }
+
+    /// What an input/output error carries is no source of it.
+    fn inside_io(error: &io::Error) -> Option<Self> {
+        Self::inside(error.get_ref()?)
+    }
+
     pub(super) fn of(error: &Error) -> Self {
         let words = || Text::one_line(&error.to_string());
         match error {

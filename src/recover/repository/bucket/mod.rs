@@ -37,7 +37,7 @@ use std::{
 use bytes::Bytes;
 use futures_util::{Stream, StreamExt as _, TryStreamExt as _};
 use object_store::{
-    BackoffConfig, ClientOptions, GetOptions, GetRange, ObjectMeta, ObjectStore as _,
+    BackoffConfig, Certificate, ClientOptions, GetOptions, GetRange, ObjectMeta, ObjectStore as _,
     ObjectStoreExt as _, RetryConfig,
     aws::{AmazonS3, AmazonS3Builder, S3ConditionalPut},
     path::Path,
@@ -132,12 +132,18 @@ impl Bucket {
 
 /// A client whose uploads in parts replace what is there, or do not.
 fn client(place: &Place, credentials: &Credentials, overwrite: Overwrite) -> Result<AmazonS3> {
-    let options = ClientOptions::new()
+    let mut options = ClientOptions::new()
         // A large object may take hours; what may not take long is the next piece of it.
         .with_timeout_disabled()
         .with_read_timeout(place.timeout)
         .with_connect_timeout(CONNECT.min(place.timeout))
         .with_allow_http(true);
+    if let Some(file) = &place.ca_file {
+        options = options.with_no_system_certificates(true);
+        for authority in authorities(file)? {
+            options = options.with_root_certificate(authority);
+        }
+    }
     let retry = RetryConfig {
         backoff: BackoffConfig::default(),
         max_retries: RETRIES,
@@ -170,6 +176,20 @@ fn client(place: &Place, credentials: &Credentials, overwrite: Overwrite) -> Res
         Fault::new(Kind::Config, format!("the bucket '{}': {error}", place.bucket))
             .remedy("mend recover.repository")
     })
+}
+
+/// The certificates of a file, of which there is at least one.
+fn authorities(file: &std::path::Path) -> Result<Vec<Certificate>> {
+    let bad = |why: &dyn std::fmt::Display| {
+        let what = format!("the certificate authorities in '{}': {why}", file.display());
+        Fault::new(Kind::Config, what)
+            .remedy("ca_file= in the bucket's URL names a PEM file with at least one certificate")
+    };
+    let pem = std::fs::read(file).map_err(|error| bad(&error))?;
+    match Certificate::from_pem_bundle(&pem) {
+        Ok(found) if found.is_empty() => Err(bad(&"there is none")),
+        found => found.map_err(|error| bad(&error)),
+    }
 }
 
 impl Inner {

@@ -10,6 +10,7 @@ use object_store::{
 use crate::{
     base::units,
     recover::{Fault, Kind, repository::address::Place},
+    resilience::tls::TlsProblem,
 };
 
 /// No sentence of a server is quoted longer, in characters.
@@ -22,6 +23,15 @@ pub(super) fn fault(what: &str, place: &Place, error: &Error) -> Fault {
     let told = |kind, why: String, remedy: &str| {
         Fault::new(kind, format!("{what}: {why}")).remedy(remedy.to_owned())
     };
+    if let Some(problem) = TlsProblem::inside(error) {
+        let remedy = match problem {
+            TlsProblem::Untrusted => {
+                "name the certificate of the authority that signed it by ca_file= in the bucket's URL"
+            }
+            ref problem => problem.remedy(),
+        };
+        return told(Kind::Config, format!("no TLS with {server}: {problem}"), remedy);
+    }
     match transport(error) {
         Some(HttpErrorKind::Connect) => {
             return told(
