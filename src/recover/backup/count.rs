@@ -3,6 +3,7 @@
 use super::inventory::Found;
 use crate::recover::{
     Kind, Result,
+    checkup::contents::rows_of,
     repository::manifest::Relation,
     session::{Session, identifier},
 };
@@ -52,7 +53,7 @@ pub(super) fn count(
 
 fn one(session: &Session, relation: &Relation, key: Option<&str>) -> Result<(u64, Option<String>)> {
     let table = format!("{}.{}", identifier(&relation.schema), identifier(&relation.name));
-    let rows: i64 = session.one(&format!("SELECT count(*) FROM ONLY {table}"), &[])?.get(0);
+    let rows = rows_of(session, &table)?;
     let last = match key.map(identifier) {
         None => None,
         // Any type that can be a key can be ordered; not every one has max().
@@ -64,5 +65,5 @@ fn one(session: &Session, relation: &Relation, key: Option<&str>) -> Result<(u64
             .first()
             .and_then(|row| row.get(0)),
     };
-    Ok((u64::try_from(rows).unwrap_or(0), last))
+    Ok((rows, last))
 }

@@ -89,10 +89,11 @@ fn globals(run: &Run<'_>, session: &Session, dumpall: &Program) -> Result<File> 
 /// One database: our session exports its snapshot, and stays to read the inventory and to count.
 fn one(run: &Run<'_>, dump: &Program, name: &str, counts: bool) -> Result<(File, Database)> {
     let session = Session::open_database(&run.settings, name)?;
-    // Sizes and definitions wait for tables that somebody has locked, as pg_dump does.
+    // Sizes and definitions wait for tables that somebody has locked, as pg_dump does. A count is compiled for
+    // longer than it then takes.
     session.run(&format!(
         "SET statement_timeout = 0; SET idle_in_transaction_session_timeout = 0; \
-         SET lock_timeout = {LOCK_WAIT}; SET row_security = off; \
+         SET lock_timeout = {LOCK_WAIT}; SET row_security = off; SET jit = off; \
          BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"
     ))?;
     let snapshot: String = session.one("SELECT pg_export_snapshot()", &[])?.get(0);

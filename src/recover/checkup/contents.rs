@@ -53,8 +53,8 @@ pub(super) fn rows(
             continue;
         }
         seen.compared += 1;
-        let counted: i64 = match session.one(&format!("SELECT count(*) FROM ONLY {name}"), &[]) {
-            Ok(row) => row.get(0),
+        let counted = match rows_of(session, &name) {
+            Ok(counted) => counted,
             Err(fault) => {
                 seen.wrong(format!("{}: {name}: {}", database.name, fault.what()));
                 continue;
@@ -64,10 +64,10 @@ pub(super) fn rows(
             database: database.name.clone(),
             schema: relation.schema.clone(),
             name: relation.name.clone(),
-            rows: counted.unsigned_abs(),
+            rows: counted,
         });
         match relation.rows {
-            Some(rows) if orders.exact && !unlogged && rows != counted.unsigned_abs() => {
+            Some(rows) if orders.exact && !unlogged && rows != counted => {
                 seen.wrong(format!(
                     "{}: {name} has {counted} rows instead of {rows}",
                     database.name
@@ -77,6 +77,16 @@ pub(super) fn rows(
         }
     }
     Ok(seen)
+}
+
+/// The statement that counts the rows of one table, without those of others that inherit from it. `name` is quoted.
+fn counting(name: &str) -> String {
+    format!("SELECT count(*) FROM ONLY {name}")
+}
+
+/// The rows of one table. `name` is quoted.
+pub fn rows_of(session: &Session, name: &str) -> Result<u64> {
+    Ok(session.one(&counting(name), &[])?.get::<_, i64>(0).unsigned_abs())
 }
 
 /// The rows of each table once more, by an index alone. Where all rows of a page are visible to everybody, the
@@ -94,18 +104,15 @@ pub(super) fn against_indexes(
     )?;
     for table in tables.iter().filter(|table| table.database == database.name) {
         let name = format!("{}.{}", identifier(&table.schema), identifier(&table.name));
-        let count = format!("SELECT count(*) FROM ONLY {name}");
-        let plan = session.query(&format!("EXPLAIN {count}"), &[])?;
+        let plan = session.query(&format!("EXPLAIN {}", counting(&name)), &[])?;
         if !plan.iter().any(|row| row.get::<_, &str>(0).contains("Index Only Scan")) {
             continue;
         }
         seen.compared += 1;
-        match session.one(&count, &[]) {
-            Ok(row) if row.get::<_, i64>(0).unsigned_abs() != table.rows => seen.wrong(format!(
-                "{}: {name} has {} rows, and {} in its index: pages of it are lost",
-                database.name,
-                table.rows,
-                row.get::<_, i64>(0)
+        match rows_of(session, &name) {
+            Ok(indexed) if indexed != table.rows => seen.wrong(format!(
+                "{}: {name} has {} rows, and {indexed} in its index: pages of it are lost",
+                database.name, table.rows
             )),
             Ok(_) => {}
             Err(fault) => seen.wrong(format!("{}: {name}: {}", database.name, fault.what())),
@@ -148,15 +155,21 @@ pub fn largest_key(session: &Session, relation: &Relation) -> Result<Option<Stri
     }))
 }
 
+/// The large objects of the session's database.
+pub fn large_objects_of(session: &Session) -> Result<u64> {
+    let sql = "SELECT count(*) FROM pg_largeobject_metadata";
+    Ok(session.one(sql, &[])?.get::<_, i64>(0).unsigned_abs())
+}
+
 pub(super) fn large_objects(
     session: &Session,
     database: &Database,
     _: &Orders<'_>,
 ) -> Result<Seen> {
     let mut seen = Seen::of("databases with their large objects");
-    let now: i64 = session.one("SELECT count(*) FROM pg_largeobject_metadata", &[])?.get(0);
+    let now = large_objects_of(session)?;
     seen.compared += 1;
-    if now.unsigned_abs() != database.large_objects {
+    if now != database.large_objects {
         seen.wrong(format!(
             "{}: there are {now} large objects instead of {}",
             database.name, database.large_objects

@@ -34,8 +34,8 @@ pub fn database(
     let session = target.database(name)?;
     let mut checked = Checked::default();
     let counted = rows(&session, unpacked, &mut checked, observer)?;
-    large_objects(&session, unpacked, &mut checked)?;
-    inventory(&session, source, &counted, &mut checked)?;
+    let objects = large_objects(&session, unpacked, &mut checked)?;
+    inventory(&session, source, &counted, objects, &mut checked)?;
     unsound(&session, &mut checked)?;
     if let Some(script) = assertions {
         checked.findings.extend(assertions::ask(&session, script)?.1);
@@ -71,7 +71,7 @@ fn rows(
             continue;
         }
         let table = format!("{}.{}", identifier(&entry.namespace), identifier(&entry.tag));
-        let now = count_of(session, &table)?;
+        let now = contents::rows_of(session, &table)?;
         if now != count.rows {
             checked.findings.push(format!(
                 "'{}' has {now} rows; the dump holds {}",
@@ -84,20 +84,16 @@ fn rows(
     Ok(counted)
 }
 
-fn count_of(session: &Session, table: &str) -> Result<u64> {
-    let row = session.one(&format!("SELECT count(*) FROM ONLY {table}"), &[])?;
-    Ok(row.get::<_, i64>(0).unsigned_abs())
-}
-
-fn large_objects(session: &Session, unpacked: &Unpacked, checked: &mut Checked) -> Result<()> {
-    let now: i64 = session.one("SELECT count(*) FROM pg_largeobject_metadata", &[])?.get(0);
-    if now.unsigned_abs() != unpacked.tally.large_objects {
+/// How many there are, and whether the dump holds as many.
+fn large_objects(session: &Session, unpacked: &Unpacked, checked: &mut Checked) -> Result<u64> {
+    let now = contents::large_objects_of(session)?;
+    if now != unpacked.tally.large_objects {
         checked.findings.push(format!(
             "there are {now} large objects; the dump holds {}",
             unpacked.tally.large_objects
         ));
     }
-    Ok(())
+    Ok(now)
 }
 
 /// Against what the backup wrote down when it was made: rows, largest keys, sequences, extensions.
@@ -105,6 +101,7 @@ fn inventory(
     session: &Session,
     source: &Source,
     counted: &Counted,
+    objects: u64,
     checked: &mut Checked,
 ) -> Result<()> {
     let Some(inventory) = source.inventory() else {
@@ -116,8 +113,6 @@ fn inventory(
     for relation in &inventory.relations {
         against(session, relation, counted, checked)?;
     }
-    let objects = "SELECT count(*) FROM pg_largeobject_metadata";
-    let objects = session.one(objects, &[])?.get::<_, i64>(0).unsigned_abs();
     if objects != inventory.large_objects {
         let before = inventory.large_objects;
         checked.findings.push(format!("there are {objects} large objects; there were {before}"));
@@ -151,8 +146,9 @@ fn against(
     }
     if let (Some(before), 'r') = (relation.rows, relation.kind) {
         // What the dump holds rows of was counted for it already.
-        let now =
-            counted.get(&quoted).map_or_else(|| count_of(session, &quoted), |now| Ok(*now))?;
+        let now = counted
+            .get(&quoted)
+            .map_or_else(|| contents::rows_of(session, &quoted), |now| Ok(*now))?;
         if now != before {
             checked.findings.push(format!("'{name}' has {now} rows; it had {before}"));
         }
