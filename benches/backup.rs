@@ -19,7 +19,7 @@ use howdah::{
     base::{progress::Silent, text::Text, units},
     cluster::{Cluster, Options, Via, guard::remove_sandbox},
     recover::{
-        backup::{self, Kinds, Request, Wish},
+        backup::{self, Compressor, Kinds, Request, Wish},
         physical::{
             Order, PlainFolder, Plan, Target,
             plan::{self, Into},
@@ -147,6 +147,7 @@ fn ways<'a>(cluster: &'a Cluster, archive: &'a Path) -> Vec<Way<'a>> {
         }
     };
     let dump = |counts| Kinds::Logical { wish: Wish::Database(None), counts };
+    let base = |compressor| Kinds::Physical { spread: false, spool: None, compressor };
     let mut ways = vec![
         shell("pg_dump -Fc (its default)", "$BIN/pg_dump -Fc -f dump \"$TO\"; sync dump"),
         shell(
@@ -171,7 +172,8 @@ fn ways<'a>(cluster: &'a Cluster, archive: &'a Path) -> Vec<Way<'a>> {
              | zstd -1 -T2 -q > base; sync base; sha256sum base > sum",
             "sha256sum --quiet -c sum; mkdir back; zstd -dc base | tar -x -C back; sync -f back",
         ),
-        ours("howdah backup --physical", Kinds::Physical { spread: false, spool: None }),
+        ours("howdah backup --physical", base(Compressor::Server)),
+        ours("howdah backup --physical --compress client", base(Compressor::Client)),
     ];
     if Command::new("pgbackrest").arg("version").stdout(Stdio::null()).status().is_ok() {
         ways.push(Way {

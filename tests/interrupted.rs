@@ -23,7 +23,7 @@ use howdah::{
     jobs::{Job, JobId, Jobs, State as JobState},
     recover::{
         Kind, Repository,
-        backup::{self, Kinds, Request, Wish},
+        backup::{self, Compressor, Kinds, Request, Wish},
         repository::{
             catalogue::State,
             manifest::{BackupId, Level},
@@ -35,7 +35,7 @@ use support::{data, database::target, mischief::Mischief};
 
 fn requests() -> [(&'static str, Request); 2] {
     let logical = Kinds::Logical { wish: Wish::Database(Some(data::SHOP.into())), counts: true };
-    let physical = Kinds::Physical { spread: false, spool: None };
+    let physical = Kinds::Physical { spread: false, spool: None, compressor: Compressor::Server };
     [logical, physical].map(|kind| {
         let word = if matches!(kind, Kinds::Logical { .. }) { "--database" } else { "--physical" };
         // The lock of a run whose bucket went away stays there, and its process, this very one, is not gone.

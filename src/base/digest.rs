@@ -1,6 +1,9 @@
 //! Fingerprints: SHA-256 in lower-case hexadecimal, as `sha256sum` prints it.
 
-use std::fmt::Write as _;
+use std::{
+    fmt::Write as _,
+    io::{self, Read},
+};
 
 use sha2::{Digest as _, Sha256};
 
@@ -31,6 +34,33 @@ impl Hasher {
     /// The fingerprint of all of them.
     pub fn finish(self) -> String {
         hex(&self.state.finalize())
+    }
+}
+
+/// Hashes what is read through it.
+#[derive(Debug)]
+pub struct Hashing<R> {
+    from: R,
+    seen: Hasher,
+}
+
+impl<R> Hashing<R> {
+    /// Around a reader of which nothing was read yet.
+    pub fn of(from: R) -> Self {
+        Self { from, seen: Hasher::default() }
+    }
+
+    /// What was seen.
+    pub fn seen(self) -> Hasher {
+        self.seen
+    }
+}
+
+impl<R: Read> Read for Hashing<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let read = self.from.read(buffer)?;
+        self.seen.update(buffer.get(..read).unwrap_or_default());
+        Ok(read)
     }
 }
 

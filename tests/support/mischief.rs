@@ -1,8 +1,11 @@
 //! An observer that does something when a certain step begins.
 
-use std::sync::{
-    Mutex,
-    atomic::{AtomicUsize, Ordering},
+use std::{
+    collections::BTreeMap,
+    sync::{
+        Mutex,
+        atomic::{AtomicUsize, Ordering},
+    },
 };
 
 use howdah::base::{
@@ -18,12 +21,20 @@ pub struct Mischief {
     begun: AtomicUsize,
     act: Box<dyn Fn() + Send + Sync>,
     pub notes: Mutex<Vec<String>>,
+    /// The last word of each phase.
+    pub phases: Mutex<BTreeMap<String, Progress>>,
 }
 
 impl Mischief {
+    /// One that only looks on.
+    pub fn none() -> Self {
+        Self::new(Cancel::new(), usize::MAX, || {})
+    }
+
     pub fn new(cancel: Cancel, at: usize, act: impl Fn() + Send + Sync + 'static) -> Self {
         let (silent, begun, act) = (Silent::new(cancel), AtomicUsize::new(0), Box::new(act));
-        Self { silent, at, begun, act, notes: Mutex::default() }
+        let (notes, phases) = Default::default();
+        Self { silent, at, begun, act, notes, phases }
     }
 
     pub fn steps(&self) -> usize {
@@ -47,7 +58,10 @@ impl Observer for Mischief {
         self.silent.end(step, name, ending)
     }
 
-    fn progress(&self, _: &Progress) {}
+    fn progress(&self, progress: &Progress) {
+        let mut phases = self.phases.lock().expect("not poisoned");
+        phases.insert(progress.phase.to_string(), progress.clone());
+    }
 
     fn note(&self, words: &Text) {
         self.notes.lock().expect("not poisoned").push(words.to_string());

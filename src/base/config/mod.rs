@@ -110,6 +110,8 @@ pub struct Config {
     pub identity: Option<PathBuf>,
     /// An MD5 beside each file of a backup.
     pub md5: bool,
+    /// The server compresses base backups, where it can.
+    pub server_compresses: bool,
     /// The theme's name.
     pub theme: String,
     /// Colours: `auto`, `always` or `never`.

@@ -203,6 +203,7 @@ fn config(values: &Values) -> Config {
         recipients: get("recover.recipients").map(list).unwrap_or_default(),
         identity: optional("recover.identity").map(PathBuf::from),
         md5: get("recover.md5").and_then(Value::as_bool).unwrap_or_default(),
+        server_compresses: text("recover.compress") != "client",
         theme: text("console.theme"),
         color: text("console.color"),
         glyphs: text("console.glyphs"),

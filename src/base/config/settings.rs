@@ -123,6 +123,13 @@ pub const TABLE: &[Setting] = &[
         "write NAME.md5 beside each file of a backup, for consumers that ask for it",
     ),
     setting(
+        "recover.compress",
+        Kind::Choice(&["server", "client"]),
+        "server",
+        "server",
+        "who compresses a base backup, where the server can (15 and later): its processor, or this side's",
+    ),
+    setting(
         "console.theme",
         Kind::Text,
         "ansi",

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use clap::{Args, Subcommand};
+use clap::{Args, Subcommand, ValueEnum};
 
 use super::schedule::At;
 use crate::cli::{args::PlaceArgs, second::SecondArgs};
@@ -43,7 +43,10 @@ pub struct RunArgs {
     /// Let the checkpoint at the beginning take its time
     #[arg(long, requires = "physical")]
     pub spread: bool,
-    /// Where archives of tablespaces stand on their way [default: in the repository]
+    /// Who compresses the data folder [default: recover.compress, the server where it can]
+    #[arg(long, value_name = "SIDE", requires = "physical")]
+    pub compress: Option<Side>,
+    /// Where archives that cannot be streamed stand on their way [default: in the repository]
     #[arg(long, value_name = "FOLDER", requires = "physical")]
     pub spool: Option<PathBuf>,
     /// Take over a lock of another machine
@@ -52,6 +55,15 @@ pub struct RunArgs {
     /// Say nothing unless it fails
     #[arg(long, short)]
     pub quiet: bool,
+}
+
+/// Who compresses.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Side {
+    /// The server, where it can
+    Server,
+    /// This side
+    Client,
 }
 
 impl BackupArgs {

@@ -18,19 +18,20 @@ use super::{
 use crate::{
     base::{
         clock::Clock,
+        config::Config,
         digest::mark,
         ledger::{Act, Target},
         text::Text,
         units,
     },
     recover::{
-        backup::{self, Kinds, Request, Wish},
+        backup::{self, Compressor, Kinds, Request, Wish},
         retention::{self, Plan, Policy},
     },
 };
 
 pub use args::BackupArgs;
-use args::{BackupCommand, ExpireArgs, RunArgs};
+use args::{BackupCommand, ExpireArgs, RunArgs, Side};
 
 /// Takes a backup, or does what the subcommand says.
 pub fn run(cli: &Cli, options: &BackupArgs) -> Result<Exit, Failure> {
@@ -46,7 +47,7 @@ pub fn run(cli: &Cli, options: &BackupArgs) -> Result<Exit, Failure> {
 fn take(cli: &Cli, options: &RunArgs) -> Result<Exit, Failure> {
     let config = setup::config(cli)?;
     let Place { settings, repository, frame } = place::place(&config, &options.place)?;
-    let request = request(options)?;
+    let request = request(&config, options)?;
     let observer = work::observer(cli, options.quiet)?;
     let act = Act::new("backup.run").on(Target::new(frame.target.name.clone(), None)).with(
         json!({ "repository": repository.storage().describe(), "physical": options.physical }),
@@ -74,9 +75,15 @@ fn take(cli: &Cli, options: &RunArgs) -> Result<Exit, Failure> {
     Ok(Exit::Ok)
 }
 
-fn request(options: &RunArgs) -> Result<Request, Failure> {
+fn request(config: &Config, options: &RunArgs) -> Result<Request, Failure> {
     let kind = if options.physical {
-        Kinds::Physical { spread: options.spread, spool: spool(options)? }
+        let side = options.compress.map(|side| side == Side::Server);
+        let compressor = if side.unwrap_or(config.server_compresses) {
+            Compressor::Server
+        } else {
+            Compressor::Client
+        };
+        Kinds::Physical { spread: options.spread, spool: spool(options)?, compressor }
     } else {
         let wish = if options.all { Wish::All } else { Wish::Database(options.database.clone()) };
         Kinds::Logical { wish, counts: !options.no_counts }

@@ -49,7 +49,7 @@ pub struct At {
 
 impl Owner {
     /// This process.
-    fn own(what: &str, clock: &Clock) -> Result<Self> {
+    pub(in crate::recover) fn own(what: &str, clock: &Clock) -> Result<Self> {
         let process = Identity::own().ok_or_else(|| {
             Fault::new(Kind::Failed, "this process cannot be found in the system's list")
         })?;
@@ -63,7 +63,7 @@ impl Owner {
     }
 
     /// How it stands with its process.
-    fn fate(&self) -> Fate {
+    pub(in crate::recover) fn fate(&self) -> Fate {
         if self.host != host_name() {
             Fate::Elsewhere
         } else if self.process.alive() {
@@ -81,10 +81,14 @@ impl fmt::Display for Owner {
     }
 }
 
+/// How somebody's process is.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Fate {
+pub(in crate::recover) enum Fate {
+    /// It runs on this machine.
     Working,
+    /// It does not run any more.
     Gone,
+    /// It is on another machine, of which nothing is known.
     Elsewhere,
 }
 

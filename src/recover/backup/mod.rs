@@ -19,7 +19,7 @@ pub mod lock;
 mod logical;
 mod physical;
 mod preflight;
-mod pump;
+pub(in crate::recover) mod pump;
 mod run;
 mod sweep;
 pub mod tools;
@@ -67,10 +67,23 @@ pub enum Kinds {
     Physical {
         /// Let the checkpoint at the beginning take its time, instead of at once.
         spread: bool,
-        /// Where archives stand on their way when they cannot be streamed: a cluster with tablespaces. Else
-        /// in the repository, where that is a folder.
+        /// Where archives stand on their way when they cannot be streamed: those of a cluster with tablespaces,
+        /// and those that the server has compressed. Else in the repository, where that is a folder.
         spool: Option<PathBuf>,
+        /// Who compresses.
+        compressor: Compressor,
     },
+}
+
+/// Who compresses a base backup.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Compressor {
+    /// The server, where it can (15 and later, built with zstd) and there is a folder for its archives on their
+    /// way: less goes over the wire, and its processor does the work.
+    #[default]
+    Server,
+    /// This side.
+    Client,
 }
 
 /// A wish for a backup.
@@ -160,12 +173,19 @@ fn taken(request: &Request, run: &mut Run<'_>) -> Result<Taken> {
                 logical::take(run, &databases, *counts)?;
             Ok(Taken { files, wal: None, inventory, tool, origin })
         }
-        Kinds::Physical { spread, spool } => {
+        Kinds::Physical { spread, spool, compressor } => {
             preflight::replication(&session)?;
             let size = preflight::size(&session, &[])?;
-            preflight::room(run.repository, run.previous.as_ref(), size)?;
+            let packed = preflight::room(run.repository, run.previous.as_ref(), size)?;
+            let wish = physical::Wish {
+                spread: *spread,
+                spool: spool.as_deref(),
+                compressor: *compressor,
+                size,
+                packed,
+            };
             let physical::Taken { files, wal, inventory, tool } =
-                physical::take(run, &session, *spread, spool.as_deref(), size)?;
+                physical::take(run, &session, &wish)?;
             let origin = Origin { timeline: wal.timeline, ..origin };
             Ok(Taken { files, wal: Some(wal), inventory, tool, origin })
         }

@@ -52,7 +52,7 @@ pub(super) fn origin(session: &Session) -> Result<Origin> {
     })
 }
 
-/// Refuses when there is certainly too little room.
+/// Refuses when there is certainly too little room. About what is needed, in bytes.
 pub(super) fn room(repository: &Repository, previous: Option<&Manifest>, size: u64) -> Result<u64> {
     let (needed, by) = match previous {
         Some(previous) => {

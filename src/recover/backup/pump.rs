@@ -9,6 +9,11 @@ use std::{
     time::Duration,
 };
 
+use rustix::{
+    event::{PollFd, PollFlags, Timespec, poll},
+    io::Errno,
+};
+
 use crate::{
     base::{cancel::Cancel, exec::Tool, text::Text},
     recover::{Fault, Kind, Result, repository::sealed::Sealing},
@@ -23,6 +28,26 @@ pub struct Output<'a> {
     seen: &'a AtomicU64,
 }
 
+impl Output<'_> {
+    /// Whether the tool has closed it, without waiting. What stands in it until then is passed over: for tools
+    /// that print nothing.
+    pub fn over(&self) -> bool {
+        let mut waste = [0; 4096];
+        loop {
+            let mut pipe = [PollFd::new(&self.pipe, PollFlags::IN)];
+            match poll(&mut pipe, Some(&Timespec::default())) {
+                Ok(0) | Err(Errno::INTR) => return false,
+                Ok(_) => {}
+                Err(_) => return true,
+            }
+            match rustix::io::read(&self.pipe, &mut waste) {
+                Ok(1..) | Err(Errno::INTR) => {}
+                Ok(0) | Err(_) => return true,
+            }
+        }
+    }
+}
+
 impl Read for Output<'_> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let read = self.pipe.read(buffer)?;
@@ -32,20 +57,20 @@ impl Read for Output<'_> {
 }
 
 /// Reads a stream, and keeps what was read.
-pub struct Tee<R> {
+pub struct Tee<R, W = Sealing> {
     from: R,
-    into: Sealing,
+    into: W,
     fault: Option<Fault>,
 }
 
-impl<R: Read> Tee<R> {
-    pub fn new(from: R, into: Sealing) -> Self {
+impl<R: Read, W: Write> Tee<R, W> {
+    pub fn new(from: R, into: W) -> Self {
         Self { from, into, fault: None }
     }
 
     /// What was kept, when all went well. Who reads a tee cannot tell a stream that breaks from a place that
     /// is full: that is told here.
-    pub fn finish<T>(self, read: Result<T>) -> Result<(Sealing, T)> {
+    pub fn finish<T>(self, read: Result<T>) -> Result<(W, T)> {
         match self.fault {
             Some(fault) => Err(fault),
             None => Ok((self.into, read?)),
@@ -53,7 +78,7 @@ impl<R: Read> Tee<R> {
     }
 }
 
-impl<R: Read> Read for Tee<R> {
+impl<R: Read, W: Write> Read for Tee<R, W> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let read = self.from.read(buffer)?;
         if let Err(error) = self.into.write_all(buffer.get(..read).unwrap_or_default()) {

@@ -50,7 +50,7 @@ use self::{
     folder::Folder,
     key::Key,
     manifest::BackupId,
-    sealed::{Compression, Seal, Sealing, Sight, Stored},
+    sealed::{Compression, Seal, Sealing, SealingPacked, Sight, Stored},
     storage::Storage,
 };
 use super::{Fault, Kind, Result};
@@ -127,9 +127,18 @@ impl Repository {
 
     /// The same for what is compressed already, or much: `threads` compress beside the caller's.
     pub fn seal_as(&self, key: &Key, compression: Compression, threads: u32) -> Result<Sealing> {
+        Sealing::create(self.storage(), key, &self.seal_for(key, compression, threads)?)
+    }
+
+    /// The same for what comes packed by zstd: it is kept as it comes.
+    pub fn seal_packed(&self, key: &Key) -> Result<SealingPacked> {
+        SealingPacked::create(self.storage(), key, &self.seal_for(key, Compression::None, 0)?)
+    }
+
+    fn seal_for(&self, key: &Key, compression: Compression, threads: u32) -> Result<Seal> {
         let recipients = self.recipients.clone();
         let md5 = self.md5 && key.below(&self.backups_key()?).is_some();
-        Sealing::create(self.storage(), key, &Seal { compression, threads, recipients, md5 })
+        Ok(Seal { compression, threads, recipients, md5 })
     }
 
     /// Reads what was sealed; see [`sealed::open`].

@@ -30,17 +30,17 @@ use crate::{
 pub enum Compression {
     /// As it is.
     None,
-    /// zstd at this level, with its own checksum.
+    /// zstd.
     #[default]
     Zstd,
 }
 
-/// Fast enough never to be the bottleneck beside one of PostgreSQL's tools, and smaller than gzip's
+/// With zstd's own checksum. Fast enough never to be the bottleneck beside one of PostgreSQL's tools, and smaller than gzip's
 /// default.
 const ZSTD_LEVEL: i32 = 1;
 
-/// From this size on, in bytes, an object is unpacked and hashed on a thread of its own while its content is
-/// used: two hashes, zstd and what is done with it are too much for one processor.
+/// From this size on, in bytes, an object is unpacked on a thread of its own and its content hashed on another,
+/// while it is used: two hashes, zstd and what is done with it are too much for one processor.
 const AHEAD: u64 = 32 << 20;
 
 /// How something new is sealed.
@@ -221,6 +221,35 @@ impl Sealing {
     }
 }
 
+/// An object whose bytes come packed by zstd, from elsewhere: they are kept as they come. Dropped without
+/// [`SealingPacked::finish`], it leaves nothing behind.
+pub struct SealingPacked(Sealing);
+
+impl SealingPacked {
+    /// Begins an object that is not there yet, whatever packing the seal says.
+    pub fn create(storage: &dyn Storage, key: &Key, seal: &Seal) -> Result<Self> {
+        let seal = Seal { compression: Compression::None, ..seal.clone() };
+        Ok(Self(Sealing::create(storage, key, &seal)?))
+    }
+
+    /// Publishes it. `content` saw what its bytes unpack to.
+    pub fn finish(self, content: Hasher) -> Result<Stored> {
+        let stored = self.0.finish()?;
+        let (content_size, content_sha256) = (content.length(), content.finish());
+        Ok(Stored { compression: Compression::Zstd, content_size, content_sha256, ..stored })
+    }
+}
+
+impl Write for SealingPacked {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.0.flush()
+    }
+}
+
 fn encoder(envelope: Envelope, threads: u32) -> io::Result<zstd::Encoder<'static, Envelope>> {
     let mut encoder = zstd::Encoder::new(envelope, ZSTD_LEVEL)?;
     encoder.include_checksum(true)?;
@@ -336,20 +365,22 @@ impl Raw {
                     .map_err(Fault::io(format!("cannot unpack '{}'", stored.key)))?,
             ),
         };
+        let large = stored.content_size >= AHEAD;
+        let ahead = |reader: Box<dyn Read + Send>| -> Result<Box<dyn Read + Send>> {
+            if !large {
+                return Ok(reader);
+            }
+            Ok(Box::new(Ahead::of(reader).map_err(Fault::io("no thread to unpack on"))?))
+        };
         // Decryption stops at its last block: what stands behind that, and whether all of it was right,
         // shows only at the end of the stored bytes.
         let content = Checked::new(
-            unpacked,
+            ahead(unpacked)?,
             format!("the content of '{}'", stored.key),
             stored.content_size,
             &stored.content_sha256,
         );
-        let whole = ToTheEnd { content, raw: self.clone() };
-        Ok(Content::Readable(if stored.content_size < AHEAD {
-            Box::new(whole)
-        } else {
-            Box::new(Ahead::of(whole).map_err(Fault::io("no thread to unpack on"))?)
-        }))
+        Ok(Content::Readable(ahead(Box::new(ToTheEnd { content, raw: self.clone() }))?))
     }
 
     fn drain(mut self, key: &Key) -> Result<()> {
@@ -552,6 +583,31 @@ mod tests {
                 assert!(why.contains(word), "{why}");
             }
             folder.remove(&stored.key).expect("removed");
+        }
+    }
+
+    #[test]
+    fn what_comes_packed_is_kept_as_it_comes_and_read_as_what_it_holds() {
+        let home = tempfile::tempdir().expect("a folder");
+        let folder = Folder::open(home.path()).expect("opened");
+        let holder = holder();
+        let bytes: Vec<u8> = (0..400_000_u32).map(|n| (n / 7) as u8).collect();
+        // As a server writes it: without zstd's checksum.
+        let packed = zstd::encode_all(bytes.as_slice(), 1).expect("packed");
+        for (name, recipients) in
+            [("open", Recipients::default()), ("encrypted", holder.recipients.clone())]
+        {
+            let key = Key::new(name).expect("a name");
+            let plan = Seal { recipients, md5: true, ..Seal::default() };
+            let mut sealing = SealingPacked::create(&folder, &key, &plan).expect("begun");
+            sealing.write_all(&packed).expect("written");
+            let mut content = Hasher::default();
+            content.update(&bytes);
+            let stored = sealing.finish(content).expect("published");
+            assert_eq!(stored.compression, Compression::Zstd);
+            assert_eq!(read(&folder, &stored, &holder.keys).expect("sound"), bytes, "{name}");
+            let kept = std::fs::read(folder.path(&key).expect("a path")).expect("read");
+            assert_eq!(kept == packed, name == "open");
         }
     }
 

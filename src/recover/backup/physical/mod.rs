@@ -1,42 +1,58 @@
 //! Physical backups: `pg_basebackup`, as tar, with the WAL that makes it consistent.
 //!
-//! A cluster without tablespaces streams straight into the repository. One with tablespaces has an archive
-//! for each, which `pg_basebackup` can only write as files: they stand in a spool folder on their way.
+//! | file | its duty |
+//! |---|---|
+//! | `streamed` | straight into the repository: one archive, which we compress |
+//! | `spooled` | by way of a folder: an archive for each tablespace, or archives that the server has compressed |
+//! | `growing` | files that are read while `pg_basebackup` still writes them |
+//! | `shown` | how far it is |
+//!
+//! `pg_basebackup` puts its manifest into what it prints, which it cannot do when that comes compressed: then,
+//! as with tablespaces, it writes files, and each byte of them is taken as soon as it is there.
 
-use std::{
-    fs,
-    io::{self, BufReader, Read, Write},
-    path::{Path, PathBuf},
-};
+mod growing;
+mod shown;
+mod spooled;
+mod streamed;
+
+use std::{io::Write as _, path::Path};
 
 use serde_json::json;
 
+use self::spooled::Spool;
 use super::{
+    Compressor,
     inventory::{self, Members as Extensions},
-    preflight,
-    pump::{Tee, pump},
     run::Run,
-    sweep::SPOOL,
     tools::Program,
 };
 use crate::{
-    base::{
-        exec::Tool,
-        paths::private_folder,
-        progress::{Cleanup, Progress},
-        text::Text,
-    },
+    base::{exec::Tool, progress::Cleanup, text::Text},
     recover::{
         Fault, Kind, Result,
-        base_backup::{BaseManifest, Members, compare, label::tablespace_map},
+        base_backup::{BaseManifest, Members, compare},
         libpq::connecting,
         repository::{
             manifest::{File, Inventory, Role, WalSpan},
-            sealed::{Compression, Stored},
+            sealed::Compression,
         },
         session::Session,
     },
 };
+
+/// How it is to be taken.
+pub(super) struct Wish<'a> {
+    /// Let the checkpoint at the beginning take its time.
+    pub spread: bool,
+    /// Where archives stand on their way, when they cannot be streamed.
+    pub spool: Option<&'a Path>,
+    /// Who compresses, when both can.
+    pub compressor: Compressor,
+    /// The size of the cluster in bytes.
+    pub size: u64,
+    /// About what the backup will take in the repository, in bytes.
+    pub packed: u64,
+}
 
 /// What was taken.
 pub(super) struct Taken {
@@ -46,17 +62,8 @@ pub(super) struct Taken {
     pub tool: String,
 }
 
-/// A level that costs less than it saves on any wire.
-const SERVER_ZSTD: &str = "--compress=server-zstd:level=1";
-
 /// Takes the cluster. `session` stays open: it holds the WAL in place.
-pub(super) fn take(
-    run: &Run<'_>,
-    session: &Session,
-    spread: bool,
-    spool: Option<&Path>,
-    size: u64,
-) -> Result<Taken> {
+pub(super) fn take(run: &Run<'_>, session: &Session, wish: &Wish<'_>) -> Result<Taken> {
     let program = Program::find("pg_basebackup", session.version)?;
     program.fits(session.version)?;
     let segment: i64 = session
@@ -66,15 +73,9 @@ pub(super) fn take(
     hold_wal(run, session)?;
     let tool = connecting(program.tool(), &run.settings, session.host(), None)
         .args(["-Ft", "-X", "fetch", "--manifest-checksums=SHA256", "--no-password", "-P", "-v"])
-        .arg(format!("--checkpoint={}", if spread { "spread" } else { "fast" }))
+        .arg(format!("--checkpoint={}", if wish.spread { "spread" } else { "fast" }))
         .arg(format!("--label={}", label(run)));
-    let tablespaces = inventory::cluster(session)?.tablespaces;
-    let (mut files, members) = if tablespaces.is_empty() {
-        streamed(run, &tool)?
-    } else {
-        let packed = program.major >= 15 && packs(session)?;
-        spooled(run, tool, &place(run, spool, size)?, packed)?
-    };
+    let (mut files, members) = archives(run, session, wish, &program, &tool)?;
     let manifest = members.manifest.as_deref().ok_or_else(|| {
         Fault::new(
             Kind::Damaged,
@@ -94,9 +95,38 @@ pub(super) fn take(
     Ok(Taken { files, wal, inventory, tool: program.says })
 }
 
+/// Takes the archives the way that is wished, where that way is open.
+fn archives(
+    run: &Run<'_>,
+    session: &Session,
+    wish: &Wish<'_>,
+    program: &Program,
+    tool: &Tool,
+) -> Result<(Vec<File>, Members)> {
+    let several = !inventory::cluster(session)?.tablespaces.is_empty();
+    let packed =
+        wish.compressor == Compressor::Server && program.major >= 15 && compresses(session)?;
+    if several {
+        let needed = if packed { wish.packed } else { wish.size };
+        return spooled::take(run, tool, &Spool::of(run, wish.spool, needed)?, packed);
+    }
+    if packed {
+        match Spool::of(run, wish.spool, wish.packed) {
+            Ok(spool) => return spooled::take(run, tool, &spool, packed),
+            Err(fault) if wish.spool.is_some() => return Err(fault),
+            // There is another way, which needs no room.
+            Err(fault) => {
+                let what = format!("the server does not compress, so this side does: {fault}");
+                run.observer.note(&what.into());
+            }
+        }
+    }
+    streamed::take(run, tool)
+}
+
 /// True for a server that compresses a base backup by zstd: from 15 on, where it was built with that. Of those
 /// that were, `wal_compression` knows the word, too.
-fn packs(session: &Session) -> Result<bool> {
+fn compresses(session: &Session) -> Result<bool> {
     let sql = "SELECT coalesce(bool_or('zstd' = ANY (enumvals)), false) FROM pg_settings \
                WHERE name = 'wal_compression'";
     Ok(session.version >= 150_000 && session.one(sql, &[])?.get(0))
@@ -122,29 +152,6 @@ fn hold_wal(run: &Run<'_>, session: &Session) -> Result<()> {
     Ok(())
 }
 
-fn streamed(run: &Run<'_>, tool: &Tool) -> Result<(Vec<File>, Members)> {
-    let key = run.repository.backup_key(&run.id)?.join("base.tar.zst")?;
-    let tool = tool.clone().args(["-D", "-"]);
-    run.step("base", "copy the data folder", &cleanup(run, None), || {
-        let sealing = run.repository.seal_as(&key, Compression::Zstd, run.threads)?;
-        let mut shown = Shown::default();
-        let (sealing, members) = pump(
-            &tool,
-            run.observer.cancel(),
-            |output| {
-                let mut tee = Tee::new(output, sealing);
-                let mut members = Members::default();
-                let read = members.read(&mut tee, None);
-                tee.finish(read.map(|()| members))
-            },
-            &mut |bytes, lines| run.observer.progress(&shown.progress(bytes, lines)),
-        )?;
-        let stored = sealing.finish()?;
-        let details = json!({ "bytes": stored.size, "unpacked": stored.content_size });
-        Ok(((vec![File { role: Role::Base, stored }], members), details))
-    })
-}
-
 /// What a killed run leaves behind here: more than files.
 fn cleanup(run: &Run<'_>, spool: Option<&Path>) -> Cleanup {
     let mut what = run.files_cleanup().what.as_str().to_owned();
@@ -152,199 +159,6 @@ fn cleanup(run: &Run<'_>, spool: Option<&Path>) -> Cleanup {
         what += &format!("; the folder '{}', too", spool.display());
     }
     Cleanup::words(what)
-}
-
-/// What `pg_basebackup -P` says: `41956/41956 kB (100%), 2/2 tablespaces`.
-#[derive(Default)]
-struct Shown {
-    done: u64,
-    total: Option<u64>,
-}
-
-impl Shown {
-    fn progress(&mut self, streamed: u64, lines: &[Text]) -> Progress {
-        for line in lines {
-            if let Some((done, total)) = told(line) {
-                (self.done, self.total) = (done * 1024, Some(total * 1024));
-            }
-        }
-        let done = streamed.max(self.done);
-        if done == 0 {
-            return Progress::bytes("waiting for the checkpoint", 0, None)
-                .with_note("silence is normal until the server has written its checkpoint");
-        }
-        Progress::bytes("copying the data folder", done, self.total)
-    }
-}
-
-fn told(line: &str) -> Option<(u64, u64)> {
-    let (figures, _) = line.split_once(" kB")?;
-    let (done, total) = figures.trim().split_once('/')?;
-    Some((done.parse().ok()?, total.parse().ok()?))
-}
-
-/// The spool folder of this run, where there is certainly room.
-fn place(run: &Run<'_>, wanted: Option<&Path>, size: u64) -> Result<Spool> {
-    let folder = if let Some(folder) = wanted {
-        folder.to_owned()
-    } else {
-        let key = run.repository.target().join(SPOOL)?;
-        run.repository.storage().path(&key).ok_or_else(|| {
-            let what = "the cluster has tablespaces, and their archives need a folder on their way";
-            Fault::new(Kind::Config, what).remedy("give one with --spool")
-        })?
-    };
-    private_folder(&folder)
-        .map_err(Fault::io(format!("cannot make the spool folder '{}'", folder.display())))?;
-    let about = rustix::fs::statvfs(&folder).map_err(|error| {
-        Fault::io(format!("cannot look at '{}'", folder.display()))(error.into())
-    })?;
-    let free = about.f_bavail.saturating_mul(about.f_frsize);
-    let place = Text::from(folder.to_string_lossy().as_ref());
-    preflight::enough(&place, Some(free), size, "for archives on their way")?;
-    Ok(Spool { folder: folder.join(run.id.as_str()), ours: wanted.is_none() })
-}
-
-/// A folder that goes when this does.
-struct Spool {
-    folder: PathBuf,
-    /// The folder above is ours, too, and goes when it is empty.
-    ours: bool,
-}
-
-impl Spool {
-    fn remove(&self) -> io::Result<()> {
-        match fs::remove_dir_all(&self.folder) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-            _ => {}
-        }
-        if let (true, Some(above)) = (self.ours, self.folder.parent()) {
-            // Not empty is no error.
-            let _ = fs::remove_dir(above);
-        }
-        Ok(())
-    }
-}
-
-impl Drop for Spool {
-    fn drop(&mut self) {
-        // What stays is swept by the next run.
-        let _ = self.remove();
-    }
-}
-
-fn spooled(run: &Run<'_>, tool: Tool, spool: &Spool, packed: bool) -> Result<(Vec<File>, Members)> {
-    let folder = &spool.folder;
-    let tool = tool.args(["--no-sync", "-D"]).arg(folder);
-    let tool = if packed { tool.arg(SERVER_ZSTD) } else { tool };
-    run.step(
-        "base",
-        "copy the data folder and the tablespaces",
-        &cleanup(run, Some(folder)),
-        || {
-            let mut shown = Shown::default();
-            let nothing = |mut output: super::pump::Output<'_>| {
-                io::copy(&mut output, &mut io::sink()).map_err(Fault::io("pg_basebackup's output"))
-            };
-            pump(&tool, run.observer.cancel(), nothing, &mut |_, lines| {
-                run.observer.progress(&shown.progress(0, lines));
-            })?;
-            Ok(((), json!({})))
-        },
-    )?;
-    run.step("keep", "keep the archives", &cleanup(run, Some(folder)), || {
-        let kept = keep_all(run, folder)?;
-        Ok((kept, json!({})))
-    })
-}
-
-fn keep_all(run: &Run<'_>, spool: &Path) -> Result<(Vec<File>, Members)> {
-    let cannot = || Fault::io(format!("cannot read the spool folder '{}'", spool.display()));
-    let mut members = Members::default();
-    let mut names = Vec::new();
-    for entry in fs::read_dir(spool).map_err(cannot())? {
-        names.push(entry.map_err(cannot())?.file_name().to_string_lossy().into_owned());
-    }
-    // The map of tablespaces is in the base archive, which therefore comes first.
-    names.sort_by_key(|name| (!name.starts_with("base."), name.clone()));
-    let (mut files, mut done) = (Vec::new(), 0);
-    for name in names {
-        let path = spool.join(&name);
-        if name == "backup_manifest" {
-            members.manifest = Some(fs::read(&path).map_err(cannot())?);
-            continue;
-        }
-        let stem = name.split('.').next().unwrap_or_default();
-        let oid: Option<u32> = stem.parse().ok();
-        if oid.is_none() && stem != "base" {
-            let what = format!("pg_basebackup left '{name}', which is not known");
-            return Err(Fault::new(Kind::Failed, what));
-        }
-        let stored = keep(run, &path, oid, &mut members, &mut done)?;
-        let map = members.tablespace_map.clone().unwrap_or_default();
-        let map = tablespace_map(&String::from_utf8_lossy(&map));
-        let role = match oid {
-            None => Role::Base,
-            Some(oid) => Role::Tablespace {
-                oid,
-                location: map
-                    .into_iter()
-                    .find(|(number, _)| *number == oid)
-                    .map(|(_, at)| at)
-                    .ok_or_else(|| {
-                        Fault::new(Kind::Damaged, format!("tablespace_map does not name {oid}"))
-                    })?,
-            },
-        };
-        files.push(File { role, stored });
-        fs::remove_file(&path).map_err(cannot())?;
-    }
-    Ok((files, members))
-}
-
-/// Seals one archive of the spool folder.
-fn keep(
-    run: &Run<'_>,
-    path: &Path,
-    oid: Option<u32>,
-    members: &mut Members,
-    done: &mut u64,
-) -> Result<Stored> {
-    run.go_on()?;
-    let stem = oid.map_or_else(|| "base".to_owned(), |oid| format!("tablespace-{oid}"));
-    let key = run.repository.backup_key(&run.id)?.join(&format!("{stem}.tar.zst"))?;
-    let cannot = || Fault::io(format!("cannot read '{}'", path.display()));
-    let raw = fs::File::open(path).map_err(cannot())?;
-    let from: Box<dyn Read> = if path.extension().is_some_and(|extension| extension == "zst") {
-        Box::new(zstd::Decoder::new(raw).map_err(cannot())?)
-    } else {
-        Box::new(raw)
-    };
-    let into = run.repository.seal_as(&key, Compression::Zstd, run.threads)?;
-    let from = Watched { from: BufReader::with_capacity(1 << 18, from), run, done };
-    let mut tee = Tee::new(from, into);
-    let read = members.read(&mut tee, oid);
-    run.go_on()?;
-    tee.finish(read)?.0.finish()
-}
-
-/// Tells how far the archives are, and stops when that is wished.
-struct Watched<'a, R> {
-    from: R,
-    run: &'a Run<'a>,
-    done: &'a mut u64,
-}
-
-impl<R: Read> Read for Watched<'_, R> {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        if self.run.observer.cancelled() {
-            return Err(io::ErrorKind::ConnectionAborted.into());
-        }
-        let read = self.from.read(buffer)?;
-        *self.done += read as u64;
-        self.run.observer.progress(&Progress::bytes("keeping the archives", *self.done, None));
-        Ok(read)
-    }
 }
 
 /// Compares what was streamed with what PostgreSQL says that it read, and reads off the WAL that is needed.
@@ -384,20 +198,4 @@ fn inventory(run: &Run<'_>, session: &Session) -> Result<Inventory> {
         }
     }
     Ok(inventory)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn progress_is_read_and_silence_before_it_is_explained() {
-        let mut shown = Shown::default();
-        let waiting =
-            shown.progress(0, &["pg_basebackup: waiting for checkpoint to complete".into()]);
-        assert!(waiting.note.is_some_and(|note| note.contains("silence is normal")));
-        let running = shown.progress(5000, &[" 8732/41943 kB (20%), 0/2 tablespaces".into()]);
-        assert_eq!((running.done, running.total), (8732 * 1024, Some(41943 * 1024)));
-        assert_eq!(told("pg_basebackup: write-ahead log start point: 0/2"), None);
-    }
 }
