@@ -1,4 +1,4 @@
-//! Tables come back whole beside the live ones, are compared, copied back, and that is undone.
+//! Tables come back whole, beside the live ones or where they were.
 
 #![allow(clippy::expect_used, clippy::unwrap_used, reason = "tests")]
 
@@ -6,126 +6,16 @@ mod support;
 
 use std::{collections::BTreeSet, time::Duration};
 
-use howdah::{
-    base::progress::Silent,
-    cluster::{Cluster, Via},
-    recover::{
-        Fault, Kind, Repository,
-        restore::{
-            Source, Target, Which,
-            closure::{Name, Tie, parse_name},
-            copy_back::{self, Mode, Script},
-            diff::{Difference, diff},
-            record::{Record, What},
-            side::Side,
-            tables::{self, Place, Plan, Wish},
-        },
+use howdah::recover::{
+    Kind,
+    restore::{
+        closure::Tie,
+        copy_back::Mode,
+        side::Side,
+        tables::{self, Place, Wish},
     },
 };
-use support::{
-    backups::{back_up, on, repository, shop, try_on},
-    cluster,
-    database::target as settings,
-};
-
-const SIDE: &str = "howdah_restore_test";
-
-struct Stage {
-    server: Cluster,
-    repository: Repository,
-    home: tempfile::TempDir,
-}
-
-impl Stage {
-    /// A shop that was backed up.
-    fn new() -> Self {
-        let server = cluster();
-        shop(&server);
-        let home = tempfile::tempdir().expect("a folder");
-        let repository = repository(&home.path().join("repo"));
-        back_up(&server, "app", &repository);
-        Self { server, repository, home }
-    }
-
-    fn on(&self, sql: &str) -> String {
-        on(&self.server, "app", sql)
-    }
-
-    fn target(&self) -> Target {
-        Target::open(&settings(&self.server, Via::Unix)).expect("a server")
-    }
-
-    fn source(&self) -> Source {
-        Source::find(&self.repository, &Which::Newest, "app").expect("a backup")
-    }
-
-    fn plan(&self, wish: &Wish) -> Plan {
-        tables::plan(&self.repository, &self.source(), &self.target(), wish).expect("a plan")
-    }
-
-    fn restore(&self, wish: &Wish) -> Result<Record, Fault> {
-        let (source, target) = (self.source(), self.target());
-        tables::restore(
-            &self.repository,
-            &source,
-            &target,
-            wish,
-            self.home.path(),
-            &Silent::default(),
-        )
-    }
-
-    fn side(&self, tables: &[&str]) -> Record {
-        let record = self.restore(&wish(tables)).expect("restored");
-        assert_eq!(record.findings, Vec::<String>::new());
-        record
-    }
-
-    fn diff(&self) -> Vec<Difference> {
-        let session = self.target().database("app").expect("a session");
-        diff(&session, &Side::read(&session, SIDE).expect("a side schema")).expect("compared")
-    }
-
-    fn script(&self, table: &str, mode: Mode) -> Result<Script, Fault> {
-        let session = self.target().database("app").expect("a session");
-        let side = Side::read(&session, SIDE).expect("a side schema");
-        copy_back::plan(&session, &side, &name(table), mode)
-    }
-
-    fn run(&self, script: &Script) -> Result<Record, Fault> {
-        copy_back::run(&self.repository, &self.target(), "app", script, &Silent::default())
-    }
-
-    fn copy(&self, table: &str, mode: Mode) -> Record {
-        self.run(&self.script(table, mode).expect("a script")).expect("copied")
-    }
-
-    fn undo(&self, record: &Record) -> Record {
-        let session = self.target().database("app").expect("a session");
-        self.run(&copy_back::undo(&session, record).expect("a script")).expect("undone")
-    }
-
-    /// Number of rows and a hash of them, as text.
-    fn rows(&self, table: &str) -> String {
-        self.on(&format!(
-            "SELECT count(*), md5(string_agg(t::text, chr(10) ORDER BY t::text)) FROM {table} t"
-        ))
-    }
-}
-
-fn name(words: &str) -> Name {
-    parse_name(words).expect("a name")
-}
-
-fn wish(tables: &[&str]) -> Wish {
-    Wish {
-        tables: tables.iter().map(|table| name(table)).collect(),
-        into: "app".to_owned(),
-        place: Place::Side(SIDE.to_owned()),
-        with_roles: false,
-        jobs: 2,
-    }
-}
+use support::tables::{SIDE, Stage, call, call_bare, command, wish};
 
 #[test]
 #[expect(clippy::too_many_lines, reason = "one story, told in order")]
@@ -293,157 +183,6 @@ fn hostile_names_and_types_come_through() {
     assert_eq!(stage.on(&format!("SELECT count(*), count(\"ü\") FROM {table}")), "26|25");
 }
 
-/// Deletes, changes and adds rows in the live table.
-fn accident(stage: &Stage) {
-    stage.on(
-        "DELETE FROM shop.order_line WHERE order_id <= 20; DELETE FROM shop.orders WHERE id <= 20; \
-         ALTER TABLE shop.orders DISABLE TRIGGER USER; UPDATE shop.orders SET total = 0 WHERE id BETWEEN 21 AND 30; \
-         ALTER TABLE shop.orders ENABLE TRIGGER USER; \
-         INSERT INTO shop.orders (customer_id, note) SELECT 1, 'since then' FROM generate_series(1, 7)",
-    );
-}
-
-#[test]
-fn a_diff_tells_missing_changed_and_extra_rows() {
-    let stage = Stage::new();
-    stage.side(&["shop.orders", "shop.log"]);
-    let same = stage.diff();
-    assert!(same.iter().all(|d| d.missing.count == 0 && d.extra.count == 0), "{same:?}");
-    accident(&stage);
-    stage.on("DELETE FROM shop.log WHERE ctid IN (SELECT min(ctid) FROM shop.log GROUP BY at LIMIT 3); INSERT INTO shop.log VALUES (now(), 'x')");
-    let found = stage.diff();
-    let orders = found.iter().find(|d| d.table.name == "orders").expect("there");
-    assert_eq!(orders.key, ["id"]);
-    assert_eq!(orders.missing.count, 20);
-    assert_eq!(orders.missing.samples, ["1", "2", "3", "4", "5"]);
-    assert_eq!(orders.changed.as_ref().map(|rows| rows.count), Some(10));
-    assert_eq!((orders.extra.count, orders.extra.samples[0].as_str()), (7, "501"));
-    let sequence = orders.sequences.iter().find(|s| s.column == "id").expect("there");
-    assert_eq!((sequence.live, sequence.highest), (507, Some(500)));
-    assert!(orders.orphans.iter().all(|orphans| orphans.rows == 0), "{:?}", orders.orphans);
-    let log = found.iter().find(|d| d.table.name == "log").expect("there");
-    assert_eq!((log.missing.count, &log.changed, log.extra.count), (3, &None, 1));
-
-    stage.on("ALTER TABLE shop.order_line DISABLE TRIGGER ALL; INSERT INTO shop.order_line VALUES (501, 1, 'for a new order'); \
-              ALTER TABLE shop.order_line ENABLE TRIGGER ALL; DELETE FROM shop.orders WHERE customer_id = 9; DELETE FROM shop.customer WHERE id = 9"
-        .replace("DELETE FROM shop.orders WHERE customer_id = 9;", "DELETE FROM shop.order_line USING shop.orders o WHERE o.id = order_id AND customer_id = 9; DELETE FROM shop.orders WHERE customer_id = 9;").as_str());
-    let found = stage.diff();
-    let orders = found.iter().find(|d| d.table.name == "orders").expect("there");
-    let orphans: Vec<(bool, u64)> = orders.orphans.iter().map(|o| (o.incoming, o.rows)).collect();
-    assert_eq!(
-        orphans,
-        [(true, 1), (false, 10)],
-        "a line of a new order; orders of a customer who is gone"
-    );
-}
-
-#[test]
-fn missing_rows_come_back_and_nothing_else_changes() {
-    let stage = Stage::new();
-    stage.side(&["shop.orders"]);
-    accident(&stage);
-    let before = stage.rows("shop.orders");
-    let script = stage.script("shop.orders", Mode::InsertMissing).expect("a script");
-    assert!(script.notes.iter().any(|note| note.contains("orders_touch")));
-    assert_eq!(stage.rows("shop.orders"), before, "a script changes nothing by itself");
-    let record = stage.run(&script).expect("copied");
-    assert_eq!(stage.on("SELECT count(*), count(*) FILTER (WHERE total = 0), count(touched) FROM shop.orders WHERE note <> 'none'"), "507|17|5");
-    let [found] = &stage.diff()[..] else { panic!("one table") };
-    assert_eq!(
-        (found.missing.count, found.changed.as_ref().unwrap().count, found.extra.count),
-        (0, 10, 7)
-    );
-    assert_eq!(stage.on("SELECT tgenabled FROM pg_trigger WHERE tgname = 'orders_touch' AND tgrelid = 'shop.orders'::regclass"), "O");
-    let undone = stage.undo(&record);
-    assert_eq!(stage.rows("shop.orders"), before);
-    let session = stage.target().database("app").expect("a session");
-    let fault = copy_back::undo(&session, &undone).expect_err("it kept those rows alone");
-    assert_eq!(fault.kind, Kind::Refused, "{fault}");
-}
-
-#[test]
-fn an_upsert_makes_rows_as_they_were_and_keeps_new_ones() {
-    let stage = Stage::new();
-    let original = stage.rows("(SELECT * FROM shop.orders WHERE id <= 500)");
-    stage.side(&["shop.orders"]);
-    accident(&stage);
-    let before = stage.rows("shop.orders");
-    let record = stage.copy("shop.orders", Mode::Upsert);
-    assert_eq!(stage.rows("(SELECT * FROM shop.orders WHERE id <= 500)"), original);
-    assert_eq!(stage.on("SELECT count(*) FROM shop.orders"), "507");
-    assert_eq!(
-        stage.on("SELECT gross FROM shop.orders WHERE id = 25"),
-        stage.on("SELECT 25 * 1.25 * 1.2")
-    );
-    stage.undo(&record);
-    assert_eq!(stage.rows("shop.orders"), before);
-    assert_eq!(stage.on("INSERT INTO shop.orders (customer_id) VALUES (1) RETURNING id"), "508");
-}
-
-#[test]
-fn a_swap_puts_the_old_rows_in_place_and_everything_around_stays() {
-    let stage = Stage::new();
-    let original = stage.rows("shop.orders");
-    let shape = |stage: &Stage| {
-        stage.on("SELECT string_agg(x, E'\n' ORDER BY x) FROM (
-            SELECT pg_get_indexdef(indexrelid) x FROM pg_index WHERE indrelid = 'shop.orders'::regclass
-            UNION ALL SELECT conname || ' ' || convalidated || pg_get_constraintdef(oid) FROM pg_constraint WHERE 'shop.orders'::regclass IN (conrelid, confrelid)
-            UNION ALL SELECT pg_get_triggerdef(oid) FROM pg_trigger WHERE tgrelid = 'shop.orders'::regclass AND NOT tgisinternal
-            UNION ALL SELECT polname || pg_get_expr(polqual, polrelid) || polroles::regrole[]::text FROM pg_policy WHERE polrelid = 'shop.orders'::regclass
-            UNION ALL SELECT pg_get_statisticsobjdef(oid) FROM pg_statistic_ext WHERE stxrelid = 'shop.orders'::regclass
-            UNION ALL SELECT attname || format_type(atttypid, atttypmod) || attnotnull || attgenerated::text || coalesce(pg_get_expr(adbin, adrelid), '') FROM pg_attribute LEFT JOIN pg_attrdef ON adrelid = attrelid AND adnum = attnum WHERE attrelid = 'shop.orders'::regclass AND attnum > 0
-            UNION ALL SELECT relowner::regrole || coalesce(relacl::text, '') || relrowsecurity FROM pg_class WHERE oid = 'shop.orders'::regclass
-            UNION ALL SELECT description FROM pg_description WHERE objoid = 'shop.orders'::regclass
-            UNION ALL SELECT pg_get_serial_sequence('shop.orders', 'id')
-            UNION ALL SELECT pg_get_viewdef('shop.v'::regclass)
-            UNION ALL SELECT prrelid::regclass::text FROM pg_publication_rel) s")
-    };
-    let around = shape(&stage);
-    stage.side(&["shop.orders"]);
-    accident(&stage);
-    // The lines of the first orders were deleted, too: there are no orphans.
-    let damaged = stage.rows("shop.orders");
-    let script = stage.script("shop.orders", Mode::Swap).expect("a script");
-    let told = script.notes.join("\n");
-    assert!(told.contains("materialized view shop.mv"), "{told}");
-    let record = stage.run(&script).expect("swapped");
-    assert_eq!(stage.rows("shop.orders"), original);
-    assert_eq!(shape(&stage), around);
-    let What::CopyBack { kept, .. } = &record.what else { panic!("a copy") };
-    assert_eq!(stage.rows(&kept.to_string()), damaged, "the old table is kept whole");
-    assert_eq!(stage.on("SELECT count(*) FROM shop.v"), "500", "the view reads the new one");
-    assert_eq!(stage.on("INSERT INTO shop.orders (customer_id) VALUES (1) RETURNING id"), "508");
-    let fault = try_on(&stage.server, "app", "INSERT INTO shop.order_line VALUES (9999, 1, '')");
-    assert!(fault.expect_err("no such order").contains("order_line_order_id_fkey"));
-    stage.on("DELETE FROM shop.orders WHERE id = 508");
-
-    stage.undo(&record);
-    assert_eq!(stage.rows("shop.orders"), damaged);
-    assert_eq!(shape(&stage), around);
-}
-
-#[test]
-fn orphans_leave_a_foreign_key_not_valid_and_are_told() {
-    let stage = Stage::new();
-    stage.side(&["shop.orders"]);
-    stage.on("INSERT INTO shop.orders (customer_id) VALUES (1); INSERT INTO shop.order_line VALUES (501, 1, 'new')");
-    let script = stage.script("shop.orders", Mode::Swap).expect("a script");
-    assert!(
-        script.notes.iter().any(
-            |n| n.contains("ATTENTION: 1 rows break") && n.contains("order_line_order_id_fkey")
-        ),
-        "{:?}",
-        script.notes
-    );
-    stage.run(&script).expect("swapped");
-    assert_eq!(
-        stage.on(
-            "SELECT convalidated FROM pg_constraint WHERE conname = 'order_line_order_id_fkey'"
-        ),
-        "f"
-    );
-}
-
 #[test]
 fn a_table_that_is_gone_comes_back_to_its_place() {
     let stage = Stage::new();
@@ -462,54 +201,6 @@ fn a_table_that_is_gone_comes_back_to_its_place() {
         stage.on("INSERT INTO shop.orders (customer_id) VALUES (1) RETURNING id, no"),
         "501|1500"
     );
-}
-
-#[test]
-fn only_writers_wait_and_a_lock_that_is_not_had_changes_nothing() {
-    let stage = Stage::new();
-    stage.side(&["shop.orders"]);
-    accident(&stage);
-    let before = stage.rows("shop.orders");
-    let script = stage.script("shop.orders", Mode::InsertMissing).expect("a script");
-    // Another writer holds a row: the copy waits for its lock, gives up and leaves all as it was.
-    let impatient = Script {
-        statements: script.statements.iter().map(|s| s.replace("'10s'", "'300ms'")).collect(),
-        ..script.clone()
-    };
-    assert_ne!(impatient.statements, script.statements);
-    std::thread::scope(|scope| {
-        let writer = scope.spawn(|| {
-            stage.on("BEGIN; UPDATE shop.orders SET note = note WHERE id = 100; SELECT pg_sleep(3); ROLLBACK")
-        });
-        let holds = "SELECT count(*) FROM pg_stat_activity WHERE query LIKE '%pg_sleep(3)%' AND wait_event = 'PgSleep'";
-        support::eventually("the writer holds its row", Duration::from_secs(20), || {
-            stage.on(holds) == "1"
-        });
-        let fault = stage.run(&impatient).expect_err("locked");
-        assert_eq!(fault.kind, Kind::Refused, "{fault}");
-        assert!(fault.to_string().contains("nothing has changed"), "{fault}");
-        writer.join().expect("no panic");
-    });
-    assert_eq!(stage.rows("shop.orders"), before);
-
-    // While the copy holds its lock, a reader reads and a writer waits.
-    let mut slow = script.clone();
-    slow.statements.push("SELECT pg_sleep(2)".to_owned());
-    std::thread::scope(|scope| {
-        let copy = scope.spawn(|| stage.run(&slow));
-        let sleeps = "SELECT count(*) FROM pg_stat_activity WHERE query = 'SELECT pg_sleep(2)'";
-        support::eventually("the copy holds its lock", Duration::from_secs(20), || {
-            stage.on(sleeps) == "1"
-        });
-        assert_eq!(stage.rows("shop.orders"), before, "a reader sees the old rows, at once");
-        let refused = try_on(
-            &stage.server,
-            "app",
-            "SET lock_timeout = '200ms'; UPDATE shop.orders SET note = note WHERE id = 100",
-        );
-        assert!(refused.expect_err("it waits").contains("lock timeout"));
-        copy.join().expect("no panic").expect("copied");
-    });
 }
 
 #[test]
@@ -538,21 +229,6 @@ fn what_cannot_be_done_is_refused_with_its_remedy() {
     let session = target.database("app").expect("a session");
     let fault = Side::read(&session, "shop").expect_err("not ours");
     assert!(fault.to_string().contains("was not made by"), "{fault}");
-}
-
-/// A call of the program with a home of its own: exit code, standard output, standard error.
-fn call(stage: &Stage, words: &[&str]) -> (i32, String, String) {
-    let output = std::process::Command::new(env!("CARGO_BIN_EXE_howdah"))
-        .args(words)
-        .args(["--target", &stage.server.conninfo(Via::Unix), "--name", "app", "--repository"])
-        .arg(stage.home.path().join("repo"))
-        .env("HOME", stage.home.path())
-        .env("PGPASSWORD", stage.server.password().expose())
-        .stdin(std::process::Stdio::null())
-        .output()
-        .expect("it runs");
-    let text = |bytes| String::from_utf8(bytes).expect("UTF-8");
-    (output.status.code().expect("a code"), text(output.stdout), text(output.stderr))
 }
 
 #[test]
@@ -625,12 +301,87 @@ fn the_command_line_plans_first_and_acts_only_with_the_name() {
     }
 }
 
-fn call_bare(stage: &Stage, words: &[&str]) -> (i32, String, String) {
-    let output = std::process::Command::new(env!("CARGO_BIN_EXE_howdah"))
-        .args(words)
-        .env("HOME", stage.home.path())
-        .output()
-        .expect("it runs");
-    let text = |bytes| String::from_utf8(bytes).expect("UTF-8");
-    (output.status.code().expect("a code"), text(output.stdout), text(output.stderr))
+#[test]
+fn what_a_killed_restore_has_left_is_named_and_removed_by_the_next() {
+    let stage = Stage::new();
+    let words =
+        ["restore", "table", "--database", "app", "--table", "shop.orders", "--into-schema", SIDE];
+    let apply = ["--apply", "--confirm", "app"];
+    let remove = ["--remove-leftovers"];
+    // Somebody makes that schema and has not committed: what would bring ours across waits.
+    let other = stage.target().database("app").expect("a session");
+    other.run(&format!("BEGIN; CREATE SCHEMA {SIDE}")).expect("begun");
+    let mut child = command(&stage, &[&words[..], &apply].concat()).spawn().expect("started");
+    let waits = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'";
+    support::eventually("it waits", Duration::from_secs(30), || stage.on(waits) == "1");
+    child.kill().expect("killed");
+    child.wait().expect("ended");
+    let scratches = "SELECT count(*) FROM pg_database WHERE datname LIKE 'howdah_scratch_%'";
+    assert_eq!(stage.on(scratches), "1");
+    let (code, plan, told) = call(&stage, &words);
+    assert_eq!(code, 0, "{told}");
+    assert!(plan.contains("note       the scratch database 'howdah_scratch_"), "{plan}");
+    // Its pg_restore was not killed with it.
+    other.run("ROLLBACK").expect("ended");
+    let there = format!("SELECT count(*) FROM pg_namespace WHERE nspname = '{SIDE}'");
+    support::eventually("the schema", Duration::from_secs(30), || stage.on(&there) == "1");
+
+    let (code, plan, told) = call(&stage, &[&words[..], &apply].concat());
+    assert_eq!(code, 77, "{plan}{told}");
+    let pid = child.id().to_string();
+    for word in ["the schema", &pid, "is gone", "--remove-leftovers"] {
+        assert!(told.contains(word), "{word}: {told}");
+    }
+    // What somebody has made of it would go with it.
+    stage.on(&format!("CREATE VIEW public.mine AS SELECT * FROM {SIDE}.orders"));
+    let (code, _, told) = call(&stage, &[&words[..], &remove].concat());
+    assert!(code == 77 && told.contains("mine"), "{code} {told}");
+    stage.on("DROP VIEW public.mine");
+
+    let (code, plan, told) = call(&stage, &[&words[..], &remove].concat());
+    assert_eq!(code, 0, "{told}");
+    assert_eq!(plan.matches("removes    ").count(), 2, "{plan}");
+    assert_eq!(stage.on(scratches), "1", "that was a plan");
+    let (code, said, told) = call(&stage, &[&words[..], &remove, &apply].concat());
+    assert_eq!(code, 0, "{said}{told}");
+    assert_eq!(stage.on(scratches), "0");
+    assert_eq!(stage.rows(&format!("{SIDE}.orders")), stage.rows("shop.orders"));
+}
+
+#[test]
+fn nobody_sees_a_table_with_privileges_that_it_did_not_have() {
+    let stage = Stage::new();
+    stage.on("CREATE ROLE stranger;
+         ALTER DEFAULT PRIVILEGES GRANT SELECT ON TABLES TO stranger, PUBLIC;
+         ALTER DEFAULT PRIVILEGES GRANT USAGE ON SEQUENCES TO stranger;
+         ALTER DEFAULT PRIVILEGES GRANT USAGE ON SCHEMAS TO stranger;
+         CREATE TABLE deeds (xid text, tag text);
+         CREATE FUNCTION note() RETURNS event_trigger LANGUAGE plpgsql AS $$ BEGIN
+           INSERT INTO public.deeds VALUES (pg_current_xact_id(), tg_tag); END $$;
+         CREATE EVENT TRIGGER note ON ddl_command_end
+           WHEN TAG IN ('CREATE SCHEMA', 'CREATE TABLE', 'CREATE SEQUENCE', 'GRANT', 'REVOKE')
+           EXECUTE FUNCTION note()");
+    let acl = "SELECT string_agg(a::text, ',' ORDER BY a::text) FROM pg_class c, unnest(relacl) a \
+               WHERE c.oid = 'shop.orders'::regclass";
+    let before = stage.on(acl);
+    assert!(before.contains("app_ro=r"), "{before}");
+    let may = |table: &str, sequence: &str| {
+        stage.on(&format!(
+            "SELECT has_table_privilege('stranger', '{table}', 'SELECT'), \
+             has_sequence_privilege('stranger', '{sequence}', 'USAGE')"
+        ))
+    };
+    let transactions = "SELECT count(DISTINCT xid) || ' ' || bool_or(tag = 'REVOKE') FROM deeds";
+    stage.side(&["shop.orders"]);
+    assert_eq!(may(&format!("{SIDE}.orders"), &format!("{SIDE}.order_no")), "f|f");
+    let schema = format!("SELECT has_schema_privilege('stranger', '{SIDE}', 'USAGE')");
+    assert_eq!(stage.on(&schema), "f");
+    assert_eq!(stage.on(transactions), "1 true", "made and taken back in one transaction");
+
+    stage.on("TRUNCATE deeds; DROP TABLE shop.orders CASCADE");
+    let place = Wish { place: Place::Original, ..wish(&["shop.orders"]) };
+    stage.restore(&place).expect("restored");
+    assert_eq!(may("shop.orders", "shop.orders_id_seq"), "f|f");
+    assert_eq!(stage.on(acl), before);
+    assert_eq!(stage.on(transactions), "1 true", "made and taken back in one transaction");
 }

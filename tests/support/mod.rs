@@ -15,6 +15,7 @@ pub mod pty;
 pub mod readme;
 pub mod scene;
 pub mod small_disk;
+pub mod tables;
 pub mod taking;
 
 use std::{

@@ -18,7 +18,7 @@ use crate::{
     },
     cli::{Cli, Exit, Failure, args::PlaceArgs, say, work},
     recover::{
-        Fault, Kind,
+        Fault, Kind, Repository,
         physical::salvage::salvage,
         restore::{
             Source, Target,
@@ -29,6 +29,7 @@ use crate::{
             side::Side,
             tables::{self, Place, Plan, Wish, side_name},
         },
+        session::Session,
     },
 };
 
@@ -57,6 +58,9 @@ pub struct TableArgs {
     /// Bring tables that are gone back to where they were
     #[arg(long)]
     pub in_place: bool,
+    /// First remove what restores of tables that were killed have left
+    #[arg(long)]
+    pub remove_leftovers: bool,
 }
 
 /// What `restore diff` takes.
@@ -153,6 +157,7 @@ pub fn run(cli: &Cli, args: &TableArgs) -> Result<Exit, Failure> {
         into: args.into_database.clone().unwrap_or_else(|| args.database.clone()),
         place: if args.in_place { Place::Original } else { Place::Side(side()) },
         with_roles: from.with_roles,
+        without_leftovers: args.remove_leftovers,
         jobs: from.jobs,
     };
     let plan = tables::plan(repository, &source, &target, &wish)?;
@@ -171,7 +176,7 @@ pub fn run(cli: &Cli, args: &TableArgs) -> Result<Exit, Failure> {
     confirm(&from.apply, &wish.into)?;
     let folder = work_folder(from.work.as_ref());
     let details = serde_json::json!({
-        "backup": plan.backup, "into": wish.into, "schema": plan.schema,
+        "backup": plan.backup, "into": wish.into, "schema": plan.schema, "removes": plan.removes,
         "tables": wish.tables.iter().map(ToString::to_string).collect::<Vec<_>>(),
     });
     let name = &place.frame.target.name;
@@ -213,6 +218,9 @@ fn describe(plan: &Plan, apply: bool) -> String {
             line("schema", &format!("'{schema}', which is made; live tables are not touched"));
         }
         None => line("schema", "where they were; what exists is not touched"),
+    }
+    for left in &plan.removes {
+        line("removes", left);
     }
     line("reads", &format!("the whole dump, {}, to check its hashes", bytes(plan.bytes)));
     line("comes", &format!("{} entries", plan.contents.len()));
@@ -307,8 +315,33 @@ pub fn copy(cli: &Cli, args: &CopyBackArgs) -> Result<Exit, Failure> {
         _ => Mode::Swap,
     };
     let side = Side::read(&session, &args.schema)?;
-    let script = copy_back::plan(&session, &side, &args.table, mode)?;
+    let mut script = copy_back::plan(&session, &side, &args.table, mode)?;
+    script.notes.extend(untold(&place.repository, &session, args)?);
     carry_out(cli, &place, &target, &args.database, &script, &args.apply)
+}
+
+/// What became of earlier copies into the table whose end nobody was told.
+fn untold(
+    repository: &Repository,
+    session: &Session,
+    args: &CopyBackArgs,
+) -> Result<Vec<String>, Failure> {
+    let mut notes = Vec::new();
+    for record in repository.restores()? {
+        let What::CopyBack { database, table, pending: Some(_), .. } = &record.what else {
+            continue;
+        };
+        if (database, table) != (&args.database, &args.table) {
+            continue;
+        }
+        let id = &record.id;
+        notes.push(match copy_back::settled(repository, session, &record) {
+            Ok(Some(_)) => format!("the copy {id}, which never told its end, was committed: `howdah restore undo {id}` undoes it"),
+            Ok(None) => format!("the copy {id}, which never told its end, was not committed: nothing came of it"),
+            Err(fault) => fault.to_string(),
+        });
+    }
+    Ok(notes)
 }
 
 /// Shows the statements that undo a copy, and runs them when that is wished.
@@ -325,7 +358,15 @@ pub fn undo(cli: &Cli, args: &UndoArgs) -> Result<Exit, Failure> {
         return Err(Fault::new(Kind::Usage, what).into());
     };
     let target = Target::open(&place.settings)?;
-    let script = copy_back::undo(&target.database(database)?, record)?;
+    let session = target.database(database)?;
+    let Some(record) = copy_back::settled(&place.repository, &session, record)? else {
+        let what = format!(
+            "the copy {} was never committed: nothing has changed, and nothing is to be undone",
+            args.id
+        );
+        return Err(Fault::new(Kind::Usage, what).into());
+    };
+    let script = copy_back::undo(&session, &record)?;
     carry_out(cli, &place, &target, database, &script, &args.apply)
 }
 

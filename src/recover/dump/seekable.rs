@@ -12,7 +12,7 @@ use std::{
 use super::{
     blocks::{self, LARGE_OBJECTS, ROWS, Sink, Tally},
     input::Input,
-    toc::{Entry, OFFSET_KNOWN, OFFSET_NO_DATA, Packed, Toc},
+    toc::{Entry, OFFSET_KNOWN, OFFSET_NO_DATA, Packed, Toc, number},
 };
 use crate::recover::{Fault, Kind, Result};
 
@@ -65,14 +65,8 @@ impl<W: Write + Seek> Writer<'_, W> {
         self.raw(bytes)
     }
 
-    /// As the format writes integers: a sign, then the lowest byte first.
     fn integer(&mut self, value: i64) -> Result<()> {
-        let mut bytes = [0; 9];
-        bytes[0] = u8::from(value < 0);
-        bytes[1..].copy_from_slice(&value.unsigned_abs().to_le_bytes());
-        // The size was checked when the header was read: at most 8.
-        let size = self.toc.integer;
-        self.put(&bytes[..=size])
+        self.put(&number(value, self.toc.integer))
     }
 
     fn flush_piece(&mut self) -> Result<()> {

@@ -133,6 +133,27 @@ fn each_version_is_read_and_made_seekable() {
 }
 
 #[test]
+fn more_statements_stand_behind_definitions_and_everything_else_where_it_was() {
+    for (minor, integer, offset) in [(12, 4, 8), (14, 4, 8), (16, 8, 8), (15, 2, 4)] {
+        let bytes = dump(minor, integer, offset);
+        let mut input = Input::new(Cursor::new(&bytes));
+        let before = Toc::read(&mut input).expect("sound");
+        let more = |entry: &super::Entry| (entry.desc == "TABLE").then(|| ";\nREVOKE ü".to_owned());
+        let toc = before.clone().with_more(&more);
+        let mut out = Cursor::new(Vec::new());
+        let tally = seekable::write(&mut input, &toc, &mut out, &|_| true).expect("written");
+        let (after, counted) = read(&out.into_inner()).expect("sound");
+        assert_eq!(counted.tables, tally.tables);
+        assert!(before.entries.iter().any(|entry| entry.desc == "TABLE"));
+        for (old, new) in before.entries.iter().zip(&after.entries) {
+            let told = old.definition.clone() + &more(old).unwrap_or_default();
+            assert_eq!((&told, &old.copy, &old.owner), (&new.definition, &new.copy, &new.owner));
+            assert_eq!(old.awaits_data(), new.offset.is_some(), "{}", new.desc);
+        }
+    }
+}
+
+#[test]
 fn what_is_not_wanted_stays_behind() {
     let bytes = dump(14, 4, 8);
     let mut out = Cursor::new(Vec::new());

@@ -1,6 +1,6 @@
 //! The header and the table of contents of a dump.
 
-use std::{collections::HashMap, io::Read};
+use std::{collections::HashMap, io::Read, ops::Range};
 
 use super::input::Input;
 use crate::recover::{Fault, Kind, Result};
@@ -88,6 +88,8 @@ pub struct Entry {
     pub offset: Option<u64>,
     /// Where the flag in front of that offset stands in the dump.
     pub(super) offset_at: u64,
+    /// Where the definition stands in the dump, its length in front of it included.
+    pub(super) definition_at: Range<u64>,
     /// The dump says that it has no data.
     pub(super) no_data: bool,
 }
@@ -133,6 +135,36 @@ impl Toc {
     /// The entry of that number.
     pub fn get(&self, id: i32) -> Option<&Entry> {
         self.by_id.get(&id).and_then(|at| self.entries.get(*at))
+    }
+
+    /// The same with more statements behind definitions: what `more` says of each entry. The server runs them
+    /// together with the definition.
+    #[must_use]
+    pub fn with_more(self, more: &dyn Fn(&Entry) -> Option<String>) -> Self {
+        let Self { header, mut entries, bytes: old, integer, offset, by_id } = self;
+        let (mut bytes, mut copied) = (Vec::with_capacity(old.len()), 0);
+        for entry in &mut entries {
+            // Within memory: what was kept is not larger than that.
+            let (start, end) =
+                (entry.definition_at.start as usize, entry.definition_at.end as usize);
+            bytes.extend_from_slice(old.get(copied..start).unwrap_or_default());
+            let here = bytes.len() as u64;
+            if let Some(more) = more(entry) {
+                // What is not UTF-8 stays as it was.
+                let before = old.get(start + 1 + integer..end).unwrap_or_default();
+                bytes.extend(number((before.len() + more.len()) as i64, integer));
+                bytes.extend_from_slice(before);
+                bytes.extend_from_slice(more.as_bytes());
+                entry.definition += &more;
+            } else {
+                bytes.extend_from_slice(old.get(start..end).unwrap_or_default());
+            }
+            copied = end;
+            entry.definition_at = here..bytes.len() as u64;
+            entry.offset_at = entry.offset_at + bytes.len() as u64 - end as u64;
+        }
+        bytes.extend_from_slice(old.get(copied..).unwrap_or_default());
+        Self { header, entries, bytes, integer, offset, by_id }
     }
 
     /// Tablespaces other than the database's own.
@@ -214,7 +246,10 @@ fn read_entry<R: Read>(input: &mut Input<R>, version: (u8, u8)) -> Result<Entry>
         4 => Section::PostData,
         other => return Err(input.damaged(&format!("an entry is of the section {other}"))),
     };
-    let (definition, drop, copy) = (text(input)?, text(input)?, text(input)?);
+    let begin = input.position();
+    let definition = text(input)?;
+    let definition_at = begin..input.position();
+    let (drop, copy) = (text(input)?, text(input)?);
     let (namespace, tablespace) = (text(input)?, text(input)?);
     let table_am = if version >= (1, 14) { text(input)? } else { String::new() };
     if version >= (1, 16) {
@@ -251,8 +286,17 @@ fn read_entry<R: Read>(input: &mut Input<R>, version: (u8, u8)) -> Result<Entry>
         needs,
         offset: (flag == OFFSET_KNOWN).then_some(offset),
         offset_at,
+        definition_at,
         no_data: flag == OFFSET_NO_DATA,
     })
+}
+
+/// As the format writes integers: a sign, then the lowest byte first.
+pub(super) fn number(value: i64, size: usize) -> Vec<u8> {
+    let mut bytes = vec![u8::from(value < 0)];
+    // The size was checked when the header was read: at most 8.
+    bytes.extend_from_slice(&value.unsigned_abs().to_le_bytes()[..size]);
+    bytes
 }
 
 fn text<R: Read>(input: &mut Input<R>) -> Result<String> {

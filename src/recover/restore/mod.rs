@@ -13,6 +13,7 @@
 //! | [`check`] | whether what came back is what was backed up |
 //! | [`closure`] | the entries of a dump that belong to a table |
 //! | [`tables`] | tables into a side schema, or back where they were |
+//! | `leftover` | what a restore of tables that was killed has left |
 //! | [`side`] | what a side schema knows of itself, and the columns on both sides |
 //! | [`diff`] | side against live: rows missing, changed, extra; sequences; orphans |
 //! | [`copy_back`] | from the side schema into the live tables, and back again |
@@ -25,6 +26,7 @@ pub mod closure;
 pub mod copy_back;
 pub mod database;
 pub mod diff;
+mod leftover;
 pub mod messages;
 pub mod plan;
 pub mod privileges;

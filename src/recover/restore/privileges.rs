@@ -1,53 +1,53 @@
-//! Privileges exactly as they were dumped.
+//! Privileges exactly as they were dumped, from the first moment.
 //!
 //! `pg_dump` writes privileges as the difference to PostgreSQL's built-in ones, because in a fresh database nothing
 //! else is added. A living one can have default privileges of its own (`ALTER DEFAULT PRIVILEGES`), which the
-//! server gives to every table that is made: one that comes back alone would be open to roles that could not
-//! read it before. They are taken away again, and what was dumped is granted once more.
-
-use std::fmt::Write as _;
+//! server gives to everything that is made: a table that comes back alone would be open to roles that could not
+//! read it before. So its definition is told to take them away again: the server runs both together, in the
+//! transaction of `pg_restore`, and nobody ever sees the table otherwise. What was dumped is granted behind that.
 
 use super::{closure::Name, side::quoted};
-use crate::recover::{Result, dump::Entry, session::Session};
+use crate::recover::{
+    Result,
+    dump::Entry,
+    session::{Session, identifier},
+};
 
-/// Gives the relations among these entries of a dump, which were just restored, the privileges that the dump
-/// tells, in one transaction.
-pub fn as_dumped<'a>(
-    session: &Session,
-    entries: impl Iterator<Item = &'a Entry> + Clone,
-) -> Result<()> {
-    let any = session.one("SELECT EXISTS (SELECT FROM pg_catalog.pg_default_acl)", &[])?;
-    if !any.get::<_, bool>(0) {
-        return Ok(());
-    }
-    let relation = |entry: &&Entry| {
-        matches!(
-            &*entry.desc,
-            "TABLE" | "VIEW" | "MATERIALIZED VIEW" | "SEQUENCE" | "FOREIGN TABLE"
-        )
-    };
-    let name =
-        |entry: &Entry| quoted(&Name { schema: entry.namespace.clone(), name: entry.tag.clone() });
-    let names: Vec<String> = entries.clone().filter(relation).map(name).collect();
-    let mut script = "BEGIN;\n".to_owned();
-    // Writing to a string cannot fail.
-    for row in session.query(ADDED, &[&names])? {
-        let _ = writeln!(script, "{};", row.get::<_, &str>(0));
-    }
-    for entry in entries.filter(|entry| entry.desc == "ACL") {
-        script += &entry.definition;
-    }
-    session.run(&(script + "COMMIT"))
+/// Who gets privileges on what is made in a database, without being named by it.
+#[derive(Clone, Debug, Default)]
+pub struct Defaults {
+    /// As `REVOKE` names them; empty when nobody does.
+    grantees: Vec<String>,
 }
 
-/// The statements that put relations back to the built-in privileges: all for the owner, nothing for others.
-const ADDED: &str = "\
-    WITH relation AS (SELECT c.oid, relkind, relowner, relacl FROM unnest($1::text[]) n \
-      JOIN pg_catalog.pg_class c ON c.oid = pg_catalog.to_regclass(n) WHERE relacl IS NOT NULL) \
-    SELECT format('REVOKE ALL ON %s %s FROM %s', CASE relkind WHEN 'S' THEN 'SEQUENCE' ELSE 'TABLE' END, \
-        oid::regclass, CASE grantee WHEN 0 THEN 'PUBLIC' ELSE grantee::regrole::text END) \
-      FROM (SELECT DISTINCT oid, relkind, relowner, grantee FROM relation, aclexplode(relacl)) g \
-      WHERE grantee <> relowner \
-    UNION ALL \
-    SELECT format('GRANT ALL ON %s %s TO %s', CASE relkind WHEN 'S' THEN 'SEQUENCE' ELSE 'TABLE' END, \
-        oid::regclass, relowner::regrole) FROM relation";
+impl Defaults {
+    /// Those of the session's database.
+    pub fn read(session: &Session) -> Result<Self> {
+        let sql = "SELECT DISTINCT CASE grantee WHEN 0 THEN 'PUBLIC' ELSE quote_ident(rolname) END \
+             FROM pg_catalog.pg_default_acl, pg_catalog.aclexplode(defaclacl) \
+             LEFT JOIN pg_catalog.pg_roles r ON r.oid = grantee \
+             WHERE defaclobjtype IN ('r', 'S', 'n') AND (grantee = 0 OR rolname IS NOT NULL) ORDER BY 1";
+        let rows = session.query(sql, &[])?;
+        Ok(Self { grantees: rows.iter().map(|row| row.get(0)).collect() })
+    }
+
+    /// The statements behind the definition of an entry that put it back to the built-in privileges: all for its
+    /// owner, who still is the one who makes it, and nothing for others.
+    pub fn taken_back(&self, entry: &Entry) -> Option<String> {
+        if self.grantees.is_empty() {
+            return None;
+        }
+        let name = quoted(&Name { schema: entry.namespace.clone(), name: entry.tag.clone() });
+        let what = match entry.desc.as_str() {
+            "TABLE" | "VIEW" | "MATERIALIZED VIEW" | "FOREIGN TABLE" => format!("TABLE {name}"),
+            "SEQUENCE" => format!("SEQUENCE {name}"),
+            "SCHEMA" => format!("SCHEMA {}", identifier(&entry.tag)),
+            _ => return None,
+        };
+        let from = self.grantees.join(", ");
+        // A default may also take from the owner what is built in.
+        Some(format!(
+            "\n;REVOKE ALL ON {what} FROM {from};\nGRANT ALL ON {what} TO CURRENT_USER;\n"
+        ))
+    }
+}

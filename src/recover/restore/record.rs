@@ -62,6 +62,9 @@ pub enum What {
         source: Name,
         /// The table that keeps what undoes it.
         kept: Name,
+        /// The number of its transaction, while nobody was told whether that was committed.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        pending: Option<String>,
     },
 }
 
@@ -106,6 +109,17 @@ impl Repository {
     pub fn keep_restore(&self, record: &Record) -> Result<()> {
         let key = self.restores_key()?.join(&format!("{}.json", record.id))?;
         self.write_json(&key, record, Overwrite::Never)
+    }
+
+    /// Keeps a record in the place of an earlier one of the same restore.
+    pub fn settle_restore(&self, record: &Record) -> Result<()> {
+        let key = self.restores_key()?.join(&format!("{}.json", record.id))?;
+        self.write_json(&key, record, Overwrite::Replace)
+    }
+
+    /// Removes the record of what never was.
+    pub fn forget_restore(&self, id: &str) -> Result<()> {
+        self.storage().remove(&self.restores_key()?.join(&format!("{id}.json"))?)
     }
 
     /// All records, oldest first. One that cannot be read tells nothing;

@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use super::closure::Name;
 use crate::recover::{
     Fault, Kind, Result,
+    backup::lock::Owner,
     repository::manifest::BackupId,
     session::{Session, identifier},
 };
@@ -17,9 +18,21 @@ pub struct Side {
     pub howdah_backup: BackupId,
     /// Where each of its tables was. They have the same names here.
     pub tables: Vec<Name>,
+    /// The restore that made it, and whose process that was; nothing in schemas of earlier versions.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub made: Option<Made>,
     /// The schema itself.
     #[serde(skip)]
     pub schema: String,
+}
+
+/// Who made something that a killed restore leaves behind.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Made {
+    /// The name of the restore, which is that of its record.
+    pub restore: String,
+    /// Its process.
+    pub by: Owner,
 }
 
 impl Side {
@@ -28,19 +41,26 @@ impl Side {
     /// # Errors
     /// [`Kind::Usage`] for a schema that is not there, or is not ours.
     pub fn read(session: &Session, schema: &str) -> Result<Self> {
-        let sql =
-            "SELECT obj_description(oid, 'pg_namespace') FROM pg_namespace WHERE nspname = $1";
+        match Self::look(session, schema)? {
+            None => Err(Fault::new(Kind::Usage, format!("there is no schema '{schema}'"))),
+            Some(None) => {
+                let what = format!("the schema '{schema}' was not made by `howdah restore table`");
+                Err(Fault::new(Kind::Usage, what))
+            }
+            Some(Some(side)) => Ok(side),
+        }
+    }
+
+    /// What a schema is: nothing when it is not there, and nothing within when it is not ours.
+    pub fn look(session: &Session, schema: &str) -> Result<Option<Option<Self>>> {
+        let sql = "SELECT pg_catalog.obj_description(oid, 'pg_namespace') \
+                   FROM pg_catalog.pg_namespace WHERE nspname = $1";
         let rows = session.query(sql, &[&schema])?;
-        let Some(row) = rows.first() else {
-            return Err(Fault::new(Kind::Usage, format!("there is no schema '{schema}'")));
+        let side = |comment: Option<String>| {
+            let side = serde_json::from_str::<Self>(&comment?).ok()?;
+            Some(Self { schema: schema.to_owned(), ..side })
         };
-        let comment: Option<String> = row.get(0);
-        let side = comment.and_then(|comment| serde_json::from_str::<Self>(&comment).ok());
-        let Some(side) = side else {
-            let what = format!("the schema '{schema}' was not made by `howdah restore table`");
-            return Err(Fault::new(Kind::Usage, what));
-        };
-        Ok(Self { schema: schema.to_owned(), ..side })
+        Ok(rows.first().map(|row| side(row.get(0))))
     }
 
     /// The side table of a live one.

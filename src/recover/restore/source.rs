@@ -112,6 +112,18 @@ impl Source {
         wanted: &dyn Fn(&Toc, &Entry) -> bool,
         observer: &dyn Observer,
     ) -> Result<Unpacked> {
+        self.unpack_with(repository, work, wanted, &|_| None, observer)
+    }
+
+    /// The same with more statements behind definitions: what `more` says of each entry.
+    pub fn unpack_with(
+        &self,
+        repository: &Repository,
+        work: &Path,
+        wanted: &dyn Fn(&Toc, &Entry) -> bool,
+        more: &dyn Fn(&Entry) -> Option<String>,
+        observer: &dyn Observer,
+    ) -> Result<Unpacked> {
         let folder = tempfile::Builder::new()
             .prefix("howdah-restore-")
             .tempdir_in(work)
@@ -132,7 +144,7 @@ impl Source {
             told: 0,
         };
         let mut input = Input::new(BufReader::with_capacity(1 << 18, packed));
-        let toc = Toc::read(&mut input)?;
+        let toc = Toc::read(&mut input)?.with_more(more);
         let mut output = BufWriter::with_capacity(1 << 18, &file);
         let tally = seekable::write(&mut input, &toc, &mut output, &|entry| wanted(&toc, entry))?;
         output.flush().map_err(cannot())?;

@@ -8,9 +8,11 @@
 //! | swap | the live table gives its name to a new one with exactly the backup's rows | everybody | the live table itself, kept under another name |
 
 mod catalogue;
+mod fate;
 mod rows;
 mod swap;
 
+pub use fate::settled;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
@@ -197,6 +199,46 @@ pub fn run(
     let mut phases = Phases::begin();
     let cleanup = Cleanup::words("nothing: the transaction is undone by the server");
     let step = observer.step(format!("copying back into '{}'", script.table), &cleanup)?;
+    if let Err(fault) = carry_out(&session, script, observer) {
+        step.undone(fault.what().as_str())?;
+        return Err(fault);
+    }
+    step.done(json!({ "table": script.table.to_string() }))?;
+    let mut record = Record {
+        id,
+        began,
+        what: What::CopyBack {
+            database: database.to_owned(),
+            table: script.table.clone(),
+            mode: script.mode,
+            source: script.source.clone(),
+            kept: script.kept.clone(),
+            pending: None,
+        },
+        backup: None,
+        server: target.describe(),
+        bytes: 0,
+        phases: Vec::new(),
+        findings: Vec::new(),
+        unchecked: Vec::new(),
+    };
+    fate::commit(repository, target, &session, &mut record, observer)
+        .map_err(|fault| explain(&fault))?;
+    phases.end("copy back");
+    for statement in &script.after {
+        // What is committed stays so: a failed ANALYZE is told, and nothing more.
+        if let Err(fault) = session.run(statement) {
+            record.unchecked.push(format!("{statement}: {}", fault.what()));
+        }
+    }
+    phases.end("analyze");
+    record.phases = phases.finish();
+    repository.settle_restore(&record)?;
+    Ok(record)
+}
+
+/// Runs the statements in a transaction, which stays open; on an error nothing of it is left.
+fn carry_out(session: &Session, script: &Script, observer: &dyn Observer) -> Result<()> {
     session.run("BEGIN")?;
     for statement in &script.statements {
         if observer.cancelled() {
@@ -208,36 +250,7 @@ pub fn run(
             return Err(explain(&fault));
         }
     }
-    session.run("COMMIT")?;
-    phases.end("copy back");
-    let mut unchecked = Vec::new();
-    for statement in &script.after {
-        // What is committed stays so: a failed ANALYZE is told, and nothing more.
-        if let Err(fault) = session.run(statement) {
-            unchecked.push(format!("{statement}: {}", fault.what()));
-        }
-    }
-    phases.end("analyze");
-    step.done(json!({ "table": script.table.to_string() }))?;
-    let record = Record {
-        id,
-        began,
-        what: What::CopyBack {
-            database: database.to_owned(),
-            table: script.table.clone(),
-            mode: script.mode,
-            source: script.source.clone(),
-            kept: script.kept.clone(),
-        },
-        backup: None,
-        server: target.describe(),
-        bytes: 0,
-        phases: phases.finish(),
-        findings: Vec::new(),
-        unchecked,
-    };
-    repository.keep_restore(&record)?;
-    Ok(record)
+    Ok(())
 }
 
 fn explain(fault: &Fault) -> Fault {
