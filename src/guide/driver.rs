@@ -17,7 +17,7 @@ use super::{
     machine,
     page::{Page, page},
     run::{Card, Run, Untaken},
-    state::{CriterionId, Event, Input, Over, Phase, State},
+    state::{CriterionId, Event, Input, Phase, State},
     told,
 };
 use crate::{

@@ -123,7 +123,7 @@ mod tests {
         };
         let mut run = runs.begin(&card).expect("begun");
         let input = Input::Abort("enough".to_owned());
-        run.take(&Event { at: clock.wall(), by: "me".into(), input }).expect("over");
+        run.take(&Event { at: clock.wall(), by: "me".into(), input }, None).expect("over");
         // Here its driver is killed.
         run.id().to_owned()
     }

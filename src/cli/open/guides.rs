@@ -151,8 +151,8 @@ impl Desk {
 
     /// Shows the shelf, behind what the ledger still lacked.
     fn list(&self) {
-        let Ground { config, place, who, .. } = &self.ground;
-        let lacks = match guide::catch_up(config, who) {
+        let Ground { config, place, .. } = &self.ground;
+        let lacks = match guide::catch_up(config, &self.ground.who()) {
             Ok(caught_up) => caught_up.err(),
             Err(failure) => Some(Text::one_line(&failure.to_string())),
         };
