@@ -253,7 +253,7 @@ fn by_name(name: &str) -> &'static str {
         }
         "looked" => "9",
         "wrong" | "open" | "silent" | "roots" => "1",
-        "changes" => "2",
+        "changes" | "locks" => "2",
         "trials" => "5",
         "backups" => "6",
         "attempts" | "waits" | "alerts" | "apps" | "extra" => "3",
@@ -301,7 +301,6 @@ fn by_name(name: &str) -> &'static str {
         "waiting_now" => "41",
         "active" | "active_now" => "31",
         "idle" => "4",
-        "locks" => "2",
         "all" | "sessions" | "connected" => "38",
         unknown => panic!("no value that really occurs is known of '{unknown}'"),
     }

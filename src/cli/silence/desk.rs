@@ -117,6 +117,7 @@ fn gone(id: &str) -> Failure {
     Failure::new(Exit::Usage, what)
 }
 
+#[expect(clippy::needless_pass_by_value, reason = "for map_err")]
 fn failure(error: SilenceError) -> Failure {
     let kind = match error {
         SilenceError::Span(_) | SilenceError::NoReason => Kind::Usage,

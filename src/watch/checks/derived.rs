@@ -627,7 +627,7 @@ mod tests {
         let folder =
             |name: &str, disk| Folder { name: name.into(), path: format!("/{name}").into(), disk };
         let folders = [
-            folder("data", disk(1, 91.0, Some(std::time::Duration::from_secs(11_400)))),
+            folder("data", disk(1, 91.0, Some(std::time::Duration::from_mins(190)))),
             folder("pg_wal", disk(1, 91.0, None)),
             folder("repository", Known::Unknown("no answer for 2s".into())),
             folder("state", disk(2, 12.0, None)),

@@ -84,7 +84,7 @@ impl Limits {
         for spec in checks.iter_mut().map(|check| &mut check.spec) {
             match spec.id.as_str() {
                 "disk_used_pct" => {
-                    (spec.warn, spec.crit) = (above(self.used.0), above(self.used.1))
+                    (spec.warn, spec.crit) = (above(self.used.0), above(self.used.1));
                 }
                 "disk_full_in" => {
                     (spec.warn, spec.crit) = (below(self.full_in.0), below(self.full_in.1));
