@@ -2,8 +2,7 @@
 
 #![expect(clippy::expect_used, reason = "clippy sees tests only in test functions")]
 
-mod support;
-
+use crate::support;
 use std::{
     collections::BTreeMap,
     fs,
@@ -11,6 +10,13 @@ use std::{
     os::unix::fs::PermissionsExt as _,
 };
 
+use crate::support::{
+    cluster, data,
+    database::target,
+    mischief::Mischief,
+    small_disk::SmallDisk,
+    taking::{flip, howdah, logical, physical, physical_by, repository, run, take, verify},
+};
 use age::secrecy::ExposeSecret as _;
 use howdah::{
     base::progress::Silent,
@@ -30,13 +36,6 @@ use howdah::{
         retention::{self, Policy},
     },
     resilience::conninfo::Settings,
-};
-use support::{
-    cluster, data,
-    database::target,
-    mischief::Mischief,
-    small_disk::SmallDisk,
-    taking::{flip, howdah, logical, physical, physical_by, repository, run, take, verify},
 };
 
 /// Rows by table, as the manifest has them.

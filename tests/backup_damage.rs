@@ -1,11 +1,13 @@
 //! Damage in a repository is found and named, by hashes or by structure.
 
-#![expect(clippy::expect_used, clippy::panic, reason = "clippy sees tests only in test functions")]
-
-mod support;
+#![expect(clippy::expect_used, reason = "clippy sees tests only in test functions")]
 
 use std::{fs, path::Path};
 
+use crate::support::{
+    cluster, data,
+    taking::{flip, logical, physical, repository, take, verify},
+};
 use howdah::{
     base::progress::Silent,
     recover::{
@@ -17,10 +19,6 @@ use howdah::{
         },
         verify::Verifier,
     },
-};
-use support::{
-    cluster, data,
-    taking::{flip, logical, physical, repository, take, verify},
 };
 
 /// A way to damage a file.

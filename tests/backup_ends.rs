@@ -1,12 +1,20 @@
 //! What is left of a backup that does not come to its end: stopped, killed, without room, or told by a tool that all
 //! is well when it is not.
 
-#![expect(clippy::expect_used, clippy::panic, reason = "clippy sees tests only in test functions")]
-
-mod support;
+#![expect(clippy::expect_used, reason = "clippy sees tests only in test functions")]
 
 use std::{fs, io::Write as _, os::unix::fs::PermissionsExt as _, time::Duration};
 
+use crate::support::{
+    cluster, data,
+    database::target,
+    mischief::Mischief,
+    small_disk::SmallDisk,
+    taking::{
+        howdah, logical, nobody_is_left, only_a_reason_is_left, physical, physical_by, repository,
+        requests, run, take, verify,
+    },
+};
 use howdah::{
     base::{
         cancel::Cancel,
@@ -20,16 +28,6 @@ use howdah::{
             catalogue::State,
             manifest::{BackupId, Level},
         },
-    },
-};
-use support::{
-    cluster, data,
-    database::target,
-    mischief::Mischief,
-    small_disk::SmallDisk,
-    taking::{
-        howdah, logical, nobody_is_left, only_a_reason_is_left, physical, physical_by, repository,
-        requests, run, take, verify,
     },
 };
 

@@ -2,16 +2,14 @@
 
 #![allow(clippy::expect_used, clippy::panic, reason = "helpers of tests fail the test")]
 
-mod support;
-
 use std::{ops::Deref, path::PathBuf, time::Duration};
 
-use howdah::sandbox::{Demo, DemoOptions, Registry};
-use serde_json::Value;
-use support::{
+use crate::support::{
     caller::{Caller, mark},
     eventually,
 };
+use howdah::sandbox::{Demo, DemoOptions, Registry};
+use serde_json::Value;
 
 const SOON: Duration = Duration::from_secs(30);
 

@@ -2,18 +2,16 @@
 
 #![expect(clippy::expect_used, reason = "clippy sees tests only in test functions")]
 
-mod support;
-
 use std::{
     io::{BufRead as _, BufReader},
     path::Path,
     process::{Command, Output, Stdio},
 };
 
+use crate::support::cluster;
 use howdah::cluster::Via;
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
-use support::cluster;
 
 /// A call with a home of its own.
 struct Call {

@@ -1,8 +1,7 @@
 //! Connecting: bounded in time, whatever stands at the other end, and errors that say what to do.
 #![expect(clippy::expect_used, reason = "a test whose scene cannot be set has failed")]
 
-mod support;
-
+use crate::support;
 use std::{
     net::SocketAddr,
     time::{Duration, Instant},

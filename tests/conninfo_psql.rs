@@ -1,14 +1,11 @@
 //! Connection strings, variables, service files and passfiles mean to us what they mean to psql.
 #![expect(clippy::expect_used, reason = "a test whose scene cannot be set has failed")]
 
-#[path = "support/oracle.rs"]
-mod oracle;
-mod support;
-
+use crate::support;
 use std::{fs, net::TcpListener, os::unix::fs::PermissionsExt as _, path::Path};
 
+use crate::support::oracle::{Comparison, Given};
 use howdah::cluster::{Cluster, Stop};
-use oracle::{Comparison, Given};
 
 /// Trusts everybody but `guarded`, who needs a password.
 const HBA: &str = "local all guarded scram-sha-256\nhost all guarded all scram-sha-256\n\

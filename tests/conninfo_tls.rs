@@ -1,14 +1,12 @@
 //! TLS: the six modes, whom they trust, and by which name, against psql.
 #![expect(clippy::expect_used, reason = "a test whose scene cannot be set has failed")]
 
-#[path = "support/oracle.rs"]
-mod oracle;
-mod support;
-#[path = "support/tls.rs"]
-mod tls;
-
+use crate::support;
+use crate::support::tls;
 use std::{fs, os::unix::fs::PermissionsExt as _, path::PathBuf, time::Duration};
 
+use crate::support::oracle::{Comparison, Given};
+use crate::support::tls::openssl;
 use howdah::{
     cluster::Cluster,
     resilience::{
@@ -16,8 +14,6 @@ use howdah::{
         conninfo::{Environment, Settings},
     },
 };
-use oracle::{Comparison, Given};
-use tls::openssl;
 
 const MODES: [&str; 6] = ["disable", "allow", "prefer", "require", "verify-ca", "verify-full"];
 

@@ -1,7 +1,7 @@
 //! The console on a real server: what happens to the server is on screen within the promised time, no
 //! key waits for it, and nothing that the server says reaches the terminal raw.
 //!
-//! Each test says what it measured: `cargo test --test console_live -- --nocapture`.
+//! Each test says what it measured: `cargo test console_live:: -- --nocapture`.
 
 #![cfg(all(unix, feature = "console"))]
 #![allow(
@@ -10,20 +10,19 @@
     reason = "helpers of tests fail the test, and say what was measured"
 )]
 
-mod support;
-
+use crate::support;
 use std::{process::Command, time::Duration};
 
+use crate::support::{
+    eventually,
+    pty::{Robot, Seen},
+};
 use howdah::{
     base::process,
     cluster::{Cluster, Stop, Via},
     sandbox::Registry,
 };
 use rustix::process::Signal;
-use support::{
-    eventually,
-    pty::{Robot, Seen},
-};
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_howdah");
 /// What a machine that does other things, too, may add to a promised time.

@@ -3,20 +3,19 @@
 
 #![allow(clippy::expect_used, clippy::unwrap_used, reason = "tests")]
 
-mod support;
-
+use crate::support;
 use std::time::Duration;
 
+use crate::support::{
+    backups::try_on,
+    tables::{SIDE, Stage, accident, call, command},
+};
 use howdah::recover::{
     Kind,
     restore::{
         copy_back::{self, Mode, Script},
         record::What,
     },
-};
-use support::{
-    backups::try_on,
-    tables::{SIDE, Stage, accident, call, command},
 };
 
 #[test]
@@ -234,10 +233,8 @@ fn a_copy_that_was_killed_at_its_commit_is_asked_of_the_server() {
         "shop.orders",
     ];
     // A commit waits for a standby that is not there: it counts, and nobody is told.
-    stage.on(
-        "ALTER SYSTEM SET synchronous_commit = on;
-         ALTER SYSTEM SET synchronous_standby_names = 'nobody'; SELECT pg_reload_conf()",
-    );
+    stage.on("ALTER SYSTEM SET synchronous_commit = on;
+         ALTER SYSTEM SET synchronous_standby_names = 'nobody'; SELECT pg_reload_conf()");
     let apply = ["--apply", "--confirm", "shop.orders"];
     let mut child = command(&stage, &[&words[..], &apply].concat()).spawn().expect("started");
     let waits = "SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'SyncRep'";

@@ -3,8 +3,7 @@
 
 #![expect(clippy::expect_used, reason = "clippy sees tests only in test functions")]
 
-mod support;
-
+use crate::support;
 use std::{
     fs,
     path::{Path, PathBuf},
@@ -15,13 +14,13 @@ use std::{
     time::Duration,
 };
 
+use crate::support::{
+    archived::NAME,
+    scene::{Copy, Ended, Scene, change, file, flip, swap},
+};
 use howdah::recover::{
     repository::manifest::{Method, Role},
     wal::WalFile,
-};
-use support::{
-    archived::NAME,
-    scene::{Copy, Ended, Scene, change, file, flip, swap},
 };
 
 /// A kind of file: where one of it stands, and another one that it may change places with.

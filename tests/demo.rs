@@ -6,8 +6,6 @@
     reason = "helpers of tests fail the test, and say what was measured"
 )]
 
-mod support;
-
 use std::{
     fs,
     io::{BufRead, BufReader, Read, Write},
@@ -17,12 +15,12 @@ use std::{
     time::Duration,
 };
 
+use crate::support::eventually;
 use howdah::{
     base::process,
     cluster::{Cluster, ClusterError},
     sandbox::{Demo, DemoOptions, Endpoint, Incident, Registry, SandboxError, demo},
 };
-use support::eventually;
 use tempfile::TempDir;
 
 const BINARY: &str = env!("CARGO_BIN_EXE_howdah");

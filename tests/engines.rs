@@ -2,8 +2,6 @@
 
 #![expect(clippy::expect_used, clippy::panic, reason = "clippy sees tests only in test functions")]
 
-mod support;
-
 use std::{
     fs,
     os::unix::fs::{MetadataExt as _, PermissionsExt as _, chown, symlink},
@@ -12,9 +10,9 @@ use std::{
     time::Duration,
 };
 
+use crate::support::{eventually, options};
 use howdah::cluster::{Cluster, Options, Stop, Via, folder};
 use serde_json::Value;
-use support::{eventually, options};
 
 /// A cluster with a folder beside its data, and howdah's configuration for it.
 struct Place {

@@ -3,8 +3,7 @@
 
 #![expect(clippy::expect_used, reason = "clippy sees tests only in test functions")]
 
-mod support;
-
+use crate::support;
 use std::{
     fmt::Write as _,
     fs,
@@ -15,6 +14,11 @@ use std::{
     },
 };
 
+use crate::support::{
+    data,
+    physical::Estate,
+    scene::{Copy, Ended, IDENTITY, Scene, change, file, flip, swap},
+};
 use age::secrecy::ExposeSecret as _;
 use howdah::{
     base::digest::sha256,
@@ -26,11 +30,6 @@ use howdah::{
         },
         wal::WalFile,
     },
-};
-use support::{
-    data,
-    physical::Estate,
-    scene::{Copy, Ended, IDENTITY, Scene, change, file, flip, swap},
 };
 
 /// One kind of fault.

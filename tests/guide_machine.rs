@@ -3,11 +3,10 @@
 
 #![expect(clippy::expect_used, reason = "clippy sees tests only in test functions")]
 
-#[path = "support/machine.rs"]
-mod machine;
-
+use crate::support::machine;
 use std::{collections::BTreeSet, sync::LazyLock, time::Duration};
 
+use crate::support::machine::{Walk, at, base, ours};
 use howdah::guide::{
     facts::{Observed, Seen},
     machine::{DEAD, SHORT, begin, criterion, step, watched, wish},
@@ -15,7 +14,6 @@ use howdah::guide::{
     state::{Effect, Event, How, Input, Over, Phase, Plan, State},
     values::Values,
 };
-use machine::{Walk, at, base, ours};
 use proptest::prelude::*;
 
 const GUIDE: &str = r#"
@@ -303,7 +301,7 @@ impl Rules {
             }
             Next::Confirmed => None,
             Next::Met => {
-                self.met(walk)?;
+                Self::met(walk)?;
                 None
             }
         };
@@ -352,7 +350,7 @@ impl Rules {
     }
 
     /// The run stops, and a job is ended only where that was declared to be safe.
-    fn met(&mut self, walk: &mut Walk) -> Result<(), TestCaseError> {
+    fn met(walk: &mut Walk) -> Result<(), TestCaseError> {
         let Some(id) = watched(&walk.guide, &walk.state).first().copied() else { return Ok(()) };
         let safe = criterion(&walk.guide, id).expect("one").cancel && walk.state.at == id.0;
         let seen = Observed { value: Some("9".into()), well: Some(false), ..Observed::default() };

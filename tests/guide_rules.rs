@@ -7,10 +7,7 @@
     reason = "helpers of tests fail the test, and say what was measured"
 )]
 
-#[path = "support/guides/mod.rs"]
-mod guides;
-mod support;
-
+use crate::support;
 use std::{
     fs,
     io::Write as _,
@@ -20,7 +17,8 @@ use std::{
     time::Duration,
 };
 
-use guides::{SOON, home::home_for, printed, stage::bank, walk::Walk};
+use crate::support::eventually;
+use crate::support::guides::{SOON, home::home_for, printed, stage::bank, walk::Walk};
 use howdah::{
     base::{clock::Clock, digest::sha256},
     cluster::{Cluster, Via},
@@ -35,7 +33,6 @@ use howdah::{
     sandbox::Incident,
 };
 use serde_json::Value;
-use support::eventually;
 
 /// Where a rule is held: the file, and the name of the test.
 type Held = (&'static str, &'static str);

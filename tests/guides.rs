@@ -6,19 +6,17 @@
     reason = "helpers of tests fail the test, and say what was measured"
 )]
 
-#[path = "support/guides/mod.rs"]
-mod guides;
-mod support;
-
+use crate::support;
+use crate::support::guides;
 use std::thread;
 
-use guides::{
+use crate::support::eventually;
+use crate::support::guides::{
     SOON, home::home_for, howdah, person::Person, person::Say, printed, shop::Shop, walk::Walk,
 };
 use howdah::{base::process, sandbox::Incident};
 use rustix::process::Signal;
 use serde_json::Value;
-use support::eventually;
 
 #[test]
 fn a_dropped_table_comes_back_by_plain_lines_alone() {

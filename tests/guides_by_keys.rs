@@ -1,23 +1,20 @@
 //! Every guide, every way and every step, in a terminal of 80x24 cells, by keys alone, on real servers.
 //!
-//! `cargo test --test guides_by_keys -- --nocapture` prints the ways with their steps and times. A guide that no way
+//! `cargo test guides_by_keys:: -- --nocapture` prints the ways with their steps and times. A guide that no way
 //! leads through, and a step that is met on none, fail the test: see `tests/support/guides/ways.rs`.
 #![cfg(feature = "console")]
 #![allow(clippy::expect_used, clippy::print_stdout, reason = "it says what was measured")]
 
-#[path = "support/guides/mod.rs"]
-mod guides;
-mod support;
-
+use crate::support::guides;
 use std::time::Duration;
 
-use guides::{
+use crate::support::guides::{
     person::{Ask, Person, next_on_screen, press},
     stage::Stage,
     ways::{Way, walk_all},
 };
+use crate::support::pty::Robot;
 use howdah::base::clock::Clock;
-use support::pty::Robot;
 
 /// What is promised from the first key to the rows of a dropped table.
 const PROMISE: Duration = Duration::from_mins(2);

@@ -7,10 +7,6 @@
     reason = "helpers of tests fail the test, and say what was measured"
 )]
 
-#[path = "support/bouncer.rs"]
-mod bouncer;
-mod support;
-
 use std::{
     fs,
     io::{Read as _, Write as _},
@@ -19,13 +15,13 @@ use std::{
     time::Duration,
 };
 
-use bouncer::Bouncer;
+use crate::support::bouncer::Bouncer;
+use crate::support::eventually;
 use howdah::{
     base::clock::Clock,
     cluster::Via,
     sandbox::{Demo, DemoOptions, Incident, Registry},
 };
-use support::eventually;
 use tempfile::TempDir;
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_howdah");

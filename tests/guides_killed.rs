@@ -1,17 +1,13 @@
 //! Whoever drives a guide by lines may be killed before and behind each line of its journal, and each job of it, too:
 //! the run goes on where it stood, a job that died is told and begun anew, and nothing is done twice.
 //!
-//! `cargo test --test guides_killed -- --nocapture` prints the matrix: each step of each guide once, on the first way
+//! `cargo test guides_killed:: -- --nocapture` prints the matrix: each step of each guide once, on the first way
 //! that leads over it.
 #![allow(clippy::expect_used, clippy::panic, clippy::print_stdout, reason = "it prints the matrix")]
 
-#[path = "support/guides/mod.rs"]
-mod guides;
-mod support;
-
 use std::{collections::BTreeSet, sync::Mutex};
 
-use guides::{
+use crate::support::guides::{
     howdah,
     person::Person,
     record::{jobs, put_away},

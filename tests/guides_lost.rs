@@ -1,28 +1,25 @@
 //! Whoever drives a guide at a terminal may be lost: the console killed, or the SSH session gone, with any kind of
 //! page in sight or in the very moment of the answer. The run goes on where it stood, and nothing is done twice.
 //!
-//! `cargo test --test guides_lost -- --nocapture` prints the matrix.
+//! `cargo test guides_lost:: -- --nocapture` prints the matrix.
 #![cfg(feature = "console")]
 #![allow(clippy::expect_used, clippy::panic, clippy::print_stdout, reason = "it prints the matrix")]
 
-#[path = "support/guides/mod.rs"]
-mod guides;
-mod support;
-
+use crate::support::guides;
 use std::{collections::BTreeSet, sync::Mutex};
 
-use guides::{
+use crate::support::guides::{
     SOON,
     person::{Ask, Asked, Person, Reply, next_on_screen, on_screen, press},
     stage::Stage,
     ways::{Way, walk_all},
 };
+use crate::support::pty::Robot;
 use howdah::guide::{
     spec::{Grade, Kind, Step},
     state::Phase,
 };
 use rustix::process::Signal;
-use support::pty::Robot;
 
 /// The console on the shelf of the guides. The first job of each act is killed when all is done, before it has
 /// told so.

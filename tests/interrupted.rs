@@ -4,14 +4,11 @@
 #![cfg(feature = "s3")]
 #![expect(clippy::expect_used, clippy::panic, reason = "clippy sees tests only in test functions")]
 
-#[expect(dead_code, reason = "other tests look further into it")]
-#[path = "support/bucket.rs"]
-mod bucket;
-mod support;
-
+use crate::support;
 use std::{collections::BTreeSet, path::Path, process::Command, sync::Arc, time::Duration};
 
-use bucket::{KEYS, Network, Server, bucket, words};
+use crate::support::bucket::{KEYS, Network, Server, bucket, words};
+use crate::support::{data, database::target, mischief::Mischief};
 use howdah::{
     base::{
         cancel::Cancel,
@@ -31,7 +28,6 @@ use howdah::{
         verify::Verifier,
     },
 };
-use support::{data, database::target, mischief::Mischief};
 
 fn requests() -> [(&'static str, Request); 2] {
     let logical = Kinds::Logical { wish: Wish::Database(Some(data::SHOP.into())), counts: true };

@@ -10,8 +10,6 @@
     reason = "clippy sees tests only in test functions"
 )]
 
-mod support;
-
 use std::{
     env, fs,
     path::{Path, PathBuf},
@@ -20,6 +18,10 @@ use std::{
     time::Duration,
 };
 
+use crate::support::{
+    eventually,
+    pty::{Robot, wait_until},
+};
 use howdah::{
     base::{
         cancel::Cancel,
@@ -35,14 +37,10 @@ use howdah::{
     },
 };
 use serde_json::json;
-use support::{
-    eventually,
-    pty::{Robot, wait_until},
-};
 
 const LIMIT: Duration = Duration::from_secs(20);
 /// The test that plays parts.
-const STAGE: &str = "a_job_tells_its_steps_and_its_end";
+const STAGE: &str = "jobs::a_job_tells_its_steps_and_its_end";
 
 /// A folder of jobs.
 struct Room {

@@ -25,7 +25,7 @@ use howdah::base::{
 use serde_json::json;
 
 /// The test that plays the writer.
-const STAGE: &str = "a_writer_appends_and_its_chain_holds";
+const STAGE: &str = "ledger::a_writer_appends_and_its_chain_holds";
 
 fn player(part: &str, folder: &Path) -> Command {
     let mut command = Command::new(env::current_exe().expect("this program"));

@@ -3,8 +3,7 @@
 
 #![allow(clippy::expect_used, reason = "helpers of tests fail by panicking")]
 
-mod support;
-
+use crate::support;
 use std::time::Duration;
 
 use howdah::{

@@ -6,24 +6,21 @@
     reason = "helpers of tests fail the test, and say what was measured"
 )]
 
-#[path = "support/bouncer.rs"]
-mod bouncer;
-mod support;
-
+use crate::support;
 use std::{
     fs,
     process::{Child, Command, Output, Stdio},
     time::Duration,
 };
 
-use bouncer::Bouncer;
+use crate::support::bouncer::Bouncer;
+use crate::support::eventually;
 use howdah::{
     base::{clock::Clock, process},
     cluster::{Cluster, Via},
 };
 use rustix::process::Signal;
 use serde_json::Value;
-use support::eventually;
 use tempfile::TempDir;
 
 /// Long enough for a busy machine.

@@ -2,12 +2,10 @@
 
 #![allow(clippy::expect_used, reason = "helpers of tests fail by panicking")]
 
-mod support;
-#[path = "support/bouncer.rs"]
-mod support_bouncer;
-
+use crate::support;
 use std::time::Duration;
 
+use crate::support::bouncer::Bouncer;
 use howdah::{
     base::clock::Clock,
     cluster::Via,
@@ -17,7 +15,6 @@ use howdah::{
         sources::{Reading, pace::Line, pgbouncer},
     },
 };
-use support_bouncer::Bouncer;
 use tokio::sync::mpsc;
 use tokio_util::sync::{CancellationToken, DropGuard};
 

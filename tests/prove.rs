@@ -2,10 +2,10 @@
 
 #![expect(clippy::expect_used, reason = "clippy sees tests only in test functions")]
 
-mod support;
-
+use crate::support;
 use std::{fs, path::Path, process::Command};
 
+use crate::support::{data, physical::Estate};
 use howdah::{
     cluster::{Via, guard::remove_sandbox, server::end_all},
     recover::{
@@ -17,7 +17,6 @@ use howdah::{
         restore::record::{Record, What},
     },
 };
-use support::{data, physical::Estate};
 
 fn proofs(estate: &Estate) -> Vec<Proof> {
     let keys = estate.repository.proofs().expect("listed");

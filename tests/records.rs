@@ -2,8 +2,6 @@
 
 #![expect(clippy::expect_used, reason = "clippy sees tests only in test functions")]
 
-mod support;
-
 use std::{
     fs,
     path::PathBuf,
@@ -11,12 +9,12 @@ use std::{
     time::Duration,
 };
 
+use crate::support::eventually;
 use howdah::base::{
     clock::Clock,
     ledger::{Act, Ledger, Target, Who},
 };
 use serde_json::{Value, json};
-use support::eventually;
 
 const NOWHERE: &str = "host=127.0.0.1 port=1 user=x dbname=x sslmode=disable";
 

@@ -4,10 +4,7 @@
 #![cfg(feature = "s3")]
 #![expect(clippy::expect_used, reason = "clippy sees tests only in test functions")]
 
-#[path = "support/bucket.rs"]
-mod bucket;
-mod support;
-
+use crate::support;
 use std::{
     fs::Permissions,
     io::{Read as _, Write as _},
@@ -35,7 +32,7 @@ use howdah::{
     },
 };
 
-use bucket::{KEYS, Network, Server, bucket, words};
+use crate::support::bucket::{KEYS, Network, Server, bucket, words};
 
 fn key(name: &str) -> Key {
     Key::new(name).expect("a name")

@@ -6,8 +6,7 @@
     reason = "tests measure with the real clock, and say what they measured"
 )]
 
-mod support;
-
+use crate::support;
 use std::{
     sync::{
         Arc, Mutex,
@@ -16,14 +15,14 @@ use std::{
     time::{Duration, Instant},
 };
 
-use howdah::{
-    cluster::Stop,
-    resilience::{Database, Options, breaker::State},
-};
-use support::{
+use crate::support::{
     cluster,
     database::{database, database_at},
     eventually_async,
+};
+use howdah::{
+    cluster::Stop,
+    resilience::{Database, Options, breaker::State},
 };
 use tokio::task::{JoinHandle, block_in_place};
 
@@ -132,7 +131,7 @@ async fn a_hung_server_opens_the_breaker_and_healing_closes_it() {
 #[cfg(target_os = "linux")]
 #[test]
 fn a_black_hole_opens_the_breaker_and_healing_closes_it() {
-    let name = "a_black_hole_opens_the_breaker_and_healing_closes_it";
+    let name = "resilience_faults::a_black_hole_opens_the_breaker_and_healing_closes_it";
     support::black_hole::with_black_hole(name, |server, hole| {
         let runtime = tokio::runtime::Runtime::new().expect("a runtime");
         runtime.block_on(async {

@@ -1,10 +1,9 @@
 //! Leases: nobody inherits anything, nobody waits behind a dropped statement, and errors name their cause.
 #![allow(clippy::expect_used, reason = "a test")]
 
-mod support;
-
 use std::time::Duration;
 
+use crate::support::{cluster, database::database, eventually_async};
 use howdah::{
     cluster::Server,
     resilience::{
@@ -14,7 +13,6 @@ use howdah::{
         transaction::Mode,
     },
 };
-use support::{cluster, database::database, eventually_async};
 
 /// A pool of one connection, so that the next user always gets the same session.
 fn alone(server: &Server) -> Database {

@@ -1,20 +1,18 @@
 //! Transactions: repeated as a whole, committed once, rolled back in doubt.
 #![allow(clippy::expect_used, reason = "a test")]
 
-mod support;
-
 use std::{
     sync::atomic::{AtomicU32, Ordering::SeqCst},
     time::Duration,
 };
 
+use crate::support::{cluster, database::database, eventually_async};
 use howdah::resilience::{
     Database, Error, Options,
     breaker::{self, State},
     classify::Class,
     transaction::{Isolation, Mode},
 };
-use support::{cluster, database::database, eventually_async};
 
 async fn accounts(db: &Database) {
     db.execute("CREATE TABLE account (id int PRIMARY KEY, cents bigint NOT NULL)", &[])

@@ -2,8 +2,7 @@
 
 #![expect(clippy::expect_used, reason = "clippy sees tests only in test functions")]
 
-mod support;
-
+use crate::support;
 use std::{
     fs,
     os::unix::fs::{PermissionsExt as _, chown},
@@ -11,6 +10,7 @@ use std::{
     time::Duration,
 };
 
+use crate::support::physical::{Estate, Mark, silent};
 use howdah::{
     base::{cancel::Cancel, exec::Tool, process},
     cluster::{Stop, folder::Account, guard::remove_sandbox},
@@ -25,7 +25,6 @@ use howdah::{
         repository::manifest::{Manifest, Role},
     },
 };
-use support::physical::{Estate, Mark, silent};
 
 struct Gone(Option<Restored>, std::path::PathBuf);
 

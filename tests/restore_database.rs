@@ -2,10 +2,14 @@
 
 #![allow(clippy::expect_used, clippy::unwrap_used, reason = "tests")]
 
-mod support;
-
+use crate::support;
 use std::{fs, path::Path, time::Duration};
 
+use crate::support::{
+    backups::{back_up, content, on, repository, shop},
+    cluster,
+    database::target as settings,
+};
 use howdah::{
     base::{cancel::Cancel, progress::Silent},
     cluster::{Server, Via},
@@ -18,11 +22,6 @@ use howdah::{
             record::{Record, What},
         },
     },
-};
-use support::{
-    backups::{back_up, content, on, repository, shop},
-    cluster,
-    database::target as settings,
 };
 
 struct Stage {

@@ -2,10 +2,10 @@
 
 #![allow(clippy::expect_used, clippy::unwrap_used, reason = "tests")]
 
-mod support;
-
+use crate::support;
 use std::{collections::BTreeSet, time::Duration};
 
+use crate::support::tables::{SIDE, Stage, call, call_bare, command, wish};
 use howdah::recover::{
     Kind,
     restore::{
@@ -15,7 +15,6 @@ use howdah::recover::{
         tables::{self, Place, Wish},
     },
 };
-use support::tables::{SIDE, Stage, call, call_bare, command, wish};
 
 #[test]
 #[expect(clippy::too_many_lines, reason = "one story, told in order")]

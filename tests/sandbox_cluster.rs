@@ -1,7 +1,6 @@
 //! A throw-away cluster does what is asked of it, and nothing of it is left behind.
 
-mod support;
-
+use crate::support;
 use std::{
     env, fs,
     io::{BufRead, BufReader},
@@ -184,7 +183,11 @@ fn nothing_is_left_of_a_cluster_whose_owner_is_killed() {
         }
     }
     let mut owner = Command::new(env::current_exe().expect("our own program"))
-        .args(["--exact", "nothing_is_left_of_a_cluster_whose_owner_is_killed", "--nocapture"])
+        .args([
+            "--exact",
+            "sandbox_cluster::nothing_is_left_of_a_cluster_whose_owner_is_killed",
+            "--nocapture",
+        ])
         .env(SECOND_SELF, "")
         .stdout(Stdio::piped())
         .spawn()

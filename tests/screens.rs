@@ -7,13 +7,11 @@
     reason = "fixtures of a test"
 )]
 
-#[path = "support/dump.rs"]
-mod dump;
-#[path = "support/sights/mod.rs"]
-mod sights;
-
+use crate::support::dump;
+use crate::support::sights;
 use std::collections::BTreeMap;
 
+use crate::support::sights::NOW;
 use howdah::{
     base::text::Text,
     console::{
@@ -25,7 +23,6 @@ use howdah::{
     watch::snapshot::Snapshot,
 };
 use ratatui::{buffer::Buffer, layout::Rect};
-use sights::NOW;
 
 /// Draws one frame.
 fn draw(

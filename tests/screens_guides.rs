@@ -7,15 +7,9 @@
     reason = "fixtures of a test"
 )]
 
-#[path = "support/dump.rs"]
-mod dump;
-#[expect(dead_code, reason = "another test asks more of it")]
-#[path = "support/machine.rs"]
-mod machine;
-#[allow(dead_code, reason = "another test asks more of it")]
-#[path = "support/sights/mod.rs"]
-mod sights;
-
+use crate::support::dump;
+use crate::support::machine;
+use crate::support::sights;
 use std::{
     collections::{BTreeMap, BTreeSet},
     fmt::Write as _,
@@ -23,6 +17,7 @@ use std::{
     time::Duration,
 };
 
+use crate::support::sights::NOW;
 use howdah::{
     base::{
         clock::Timestamp,
@@ -54,7 +49,6 @@ use howdah::{
 };
 use proptest::prelude::*;
 use ratatui::{buffer::Buffer, layout::Rect};
-use sights::NOW;
 
 fn draw(state: &UiState, theme: &Theme, glyphs: Glyphs, size: (u16, u16)) -> (Buffer, Layout) {
     let (_, snapshot) =

@@ -8,10 +8,8 @@
     reason = "fixtures of a test"
 )]
 
-#[path = "support/sights/mod.rs"]
-#[allow(dead_code, reason = "shared by several tests")]
-mod sights;
-
+use crate::support::sights;
+use crate::support::sights::NOW;
 use howdah::{
     base::{
         clock::Timestamp,
@@ -33,7 +31,6 @@ use howdah::{
 };
 use proptest::prelude::*;
 use ratatui::{buffer::Buffer, layout::Rect};
-use sights::NOW;
 
 /// Bits that strings are put together from: escapes, controls, bidirectional and invisible characters, wide
 /// and combining ones, and plain words.

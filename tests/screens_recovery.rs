@@ -8,14 +8,11 @@
     reason = "fixtures of a test"
 )]
 
-#[path = "support/dump.rs"]
-mod dump;
-#[path = "support/sights/mod.rs"]
-#[allow(dead_code, reason = "shared by several tests")]
-mod sights;
-
+use crate::support::dump;
+use crate::support::sights;
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
+use crate::support::sights::NOW;
 use howdah::{
     base::{
         clock::{Stamp, Timestamp},
@@ -35,7 +32,6 @@ use howdah::{
     watch::snapshot::{BackupState, JobState, Known, Repository, Snapshot},
 };
 use ratatui::{buffer::Buffer, layout::Rect};
-use sights::NOW;
 
 /// The screen with its keys, drawn after each.
 struct Seat {

@@ -3,16 +3,15 @@
 
 #![allow(clippy::expect_used, clippy::panic, reason = "helpers of tests fail the test")]
 
-mod support;
-
+use crate::support;
 use std::{ops::Deref, time::Duration};
 
-use howdah::cluster::{Cluster, Via};
-use serde_json::Value;
-use support::{
+use crate::support::{
     caller::{Caller, mark},
     eventually,
 };
+use howdah::cluster::{Cluster, Via};
+use serde_json::Value;
 
 const SOON: Duration = Duration::from_secs(30);
 

@@ -3,13 +3,12 @@
 
 #![allow(clippy::expect_used, clippy::panic, reason = "helpers of tests fail the test")]
 
-mod support;
-
+use crate::support;
 use std::{fs, path::PathBuf, time::Duration};
 
+use crate::support::{caller::Caller, eventually};
 use howdah::cluster::{Cluster, Via};
 use serde_json::Value;
-use support::{caller::Caller, eventually};
 
 /// Long enough for a busy machine.
 const SOON: Duration = Duration::from_secs(30);

@@ -2,12 +2,10 @@
 
 #![cfg(all(unix, feature = "console"))]
 
-mod support;
-
 use std::time::Duration;
 
+use crate::support::pty::{Robot, Seen, wait_until};
 use rustix::process::{Pid, Signal, kill_process};
-use support::pty::{Robot, Seen, wait_until};
 
 /// The program under test.
 const PROGRAM: &str = env!("CARGO_BIN_EXE_howdah");

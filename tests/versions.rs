@@ -10,10 +10,8 @@
     reason = "a test, which says what it found"
 )]
 
-mod support;
-#[path = "support/tls.rs"]
-mod tls;
-
+use crate::support;
+use crate::support::tls;
 use std::{
     collections::BTreeMap,
     env,
@@ -21,6 +19,11 @@ use std::{
     time::Duration,
 };
 
+use crate::support::{
+    archived::{Archived, NAME},
+    data::{self, SHOP},
+    database::target_at,
+};
 use howdah::{
     cluster::{Binaries, Options, Via, free_port, server::end_all},
     resilience::{
@@ -29,11 +32,6 @@ use howdah::{
     },
 };
 use serde_json::Value;
-use support::{
-    archived::{Archived, NAME},
-    data::{self, SHOP},
-    database::target_at,
-};
 
 /// The versions that the product is made for.
 const MADE_FOR: std::ops::RangeInclusive<u32> = 13..=18;

@@ -2,15 +2,14 @@
 
 #![expect(clippy::expect_used, reason = "clippy sees tests only in test functions")]
 
-mod support;
-
+use crate::support;
 use std::fs;
 
+use crate::support::archived::{Archived, NAME, told};
 use howdah::{
     cluster::ClusterError,
     recover::wal::{Segment, WalFile},
 };
-use support::archived::{Archived, NAME, told};
 
 fn mark(cluster: &Archived, number: u32) -> String {
     cluster.psql(&format!("INSERT INTO marks VALUES ({number})")).expect("inserted");

@@ -4,10 +4,7 @@
 #![cfg(feature = "s3")]
 #![expect(clippy::expect_used, reason = "clippy sees tests only in test functions")]
 
-#[path = "support/bucket.rs"]
-mod bucket;
-mod support;
-
+use crate::support::bucket;
 use std::{
     env, fs,
     io::{self, Read, Write},
@@ -19,6 +16,11 @@ use std::{
     time::Duration,
 };
 
+use crate::support::{
+    archived::{Archived, HOWDAH, NAME, told},
+    eventually,
+    small_disk::SmallDisk,
+};
 use howdah::{
     base::{
         process::{Signal, signal},
@@ -38,11 +40,6 @@ use howdah::{
             verify::{Depth, verify},
         },
     },
-};
-use support::{
-    archived::{Archived, HOWDAH, NAME, told},
-    eventually,
-    small_disk::SmallDisk,
 };
 
 /// Tells the test's second self what to archive, where to, and when to die.
@@ -251,7 +248,7 @@ fn a_killed_archiver_leaves_nothing_that_looks_whole() {
         for (step, word) in STEPS.iter().enumerate() {
             let home = tempfile::tempdir().expect("a folder");
             let ended = Command::new(env::current_exe().expect("our own program"))
-                .args(["--exact", "a_killed_archiver_leaves_nothing_that_looks_whole"])
+                .args(["--exact", "wal_faults::a_killed_archiver_leaves_nothing_that_looks_whole"])
                 .env(PATH, &path)
                 .env(REPO, home.path())
                 .env(STEP, format!("{object} {step}"))

@@ -2,8 +2,6 @@
 
 #![expect(clippy::expect_used, reason = "clippy sees tests only in test functions")]
 
-mod support;
-
 use std::{
     env, fs,
     fs::File,
@@ -15,6 +13,10 @@ use std::{
     time::Duration,
 };
 
+use crate::support::{
+    archived::{HOWDAH, NAME, told},
+    eventually,
+};
 use howdah::recover::{
     Repository, repository,
     wal::{
@@ -27,10 +29,6 @@ use howdah::recover::{
 use rustix::{
     fs::{FlockOperation, flock},
     process::{Pid, Signal, kill_process_group},
-};
-use support::{
-    archived::{HOWDAH, NAME, told},
-    eventually,
 };
 use tempfile::TempDir;
 
@@ -276,7 +274,7 @@ fn what_was_just_fetched_ahead_costs_no_look_at_the_archive_and_what_is_older_do
     // Another recovery may have left it: the archive may have something else by now.
     let old = File::options().write(true).open(scene.spooled(3)).expect("there");
     let put = old.metadata().and_then(|about| about.modified()).expect("a moment");
-    old.set_modified(put - Duration::from_secs(600)).expect("aged");
+    old.set_modified(put - Duration::from_mins(10)).expect("aged");
     assert_ne!(fetch(3).ok(), Some(Came::Spool), "nobody can say that the archive still has it");
     fs::rename(&away, &there).expect("back");
     assert_eq!(fetch(3).expect("fetched"), Came::Spool);

@@ -2,8 +2,7 @@
 
 #![expect(clippy::expect_used, reason = "clippy sees tests only in test functions")]
 
-mod support;
-
+use crate::support::archived::{Archived, NAME, told};
 use howdah::{
     base::{clock::Timestamp, progress::Silent},
     recover::{
@@ -14,7 +13,6 @@ use howdah::{
         wal::find::{Blast, Candidate, Found, Search, files_of, find},
     },
 };
-use support::archived::{Archived, NAME, told};
 
 /// A cluster whose tables one backup knows.
 struct Lost {

@@ -2,8 +2,6 @@
 
 #![expect(clippy::expect_used, reason = "clippy sees tests only in test functions")]
 
-mod support;
-
 use std::{
     fs,
     os::unix::fs::PermissionsExt as _,
@@ -11,13 +9,13 @@ use std::{
     process::{Command, Output},
 };
 
+use crate::support::archived::{Archived, HOWDAH, NAME, told};
 use age::secrecy::ExposeSecret as _;
 use howdah::{
     cluster::{Via, folder::command},
     recover::wal::WalFile,
 };
 use serde_json::Value;
-use support::archived::{Archived, HOWDAH, NAME, told};
 
 /// A server that does not archive yet.
 fn untouched() -> Archived {

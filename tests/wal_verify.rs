@@ -2,13 +2,15 @@
 
 #![expect(clippy::expect_used, reason = "clippy sees tests only in test functions")]
 
-mod support;
-
 use std::{
     fs,
     path::{Path, PathBuf},
 };
 
+use crate::support::{
+    archived::{Archived, NAME, told},
+    options,
+};
 use howdah::{
     base::progress::Silent,
     recover::{
@@ -18,10 +20,6 @@ use howdah::{
             verify::{Depth, Report, Wrong, verify},
         },
     },
-};
-use support::{
-    archived::{Archived, NAME, told},
-    options,
 };
 
 /// Six archived segments with a commit in each, as they are and as `cp` would keep them.

@@ -1,15 +1,16 @@
 //! Bad days of a server, seen through the whole engine: what is shown of them, and how soon.
 #![allow(clippy::expect_used, clippy::print_stdout, reason = "a test, which says what it measured")]
 
-mod support;
-#[path = "support/watching.rs"]
-mod watching;
-
 use std::{
     net::{SocketAddr, TcpStream},
     time::Duration,
 };
 
+use crate::support::watching::{
+    LIMIT, SLACK, Watched, alert, check, fresh, live, our_backend, plan, problem, role, rpo, state,
+    system_identifier, watcher,
+};
+use crate::support::{cluster, cluster_with, database::target};
 use howdah::{
     cluster::{Cluster, Server, Stop, Via},
     watch::snapshot::{
@@ -17,12 +18,7 @@ use howdah::{
         LinkState, PoolKind, Role, Snapshot,
     },
 };
-use support::{cluster, cluster_with, database::target};
 use tokio::task::block_in_place;
-use watching::{
-    LIMIT, SLACK, Watched, alert, check, fresh, live, our_backend, plan, problem, role, rpo, state,
-    system_identifier, watcher,
-};
 
 /// Word on screen after a stop or a kill.
 const SEEN_DOWN: Duration = Duration::from_secs(1);

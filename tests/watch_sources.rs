@@ -2,12 +2,7 @@
 //! through the whole engine and by `howdah status`.
 #![allow(clippy::expect_used, clippy::print_stdout, reason = "a test, which says what it measured")]
 
-mod support;
-#[path = "support/bouncer.rs"]
-mod support_bouncer;
-#[path = "support/watching.rs"]
-mod watching;
-
+use crate::support;
 use std::{
     collections::BTreeSet,
     process::{Command, Stdio},
@@ -18,6 +13,8 @@ use std::{
     time::Duration,
 };
 
+use crate::support::bouncer::Bouncer;
+use crate::support::watching::{LIMIT, SLACK, Watched, alert, fresh, live, plan, watcher};
 use howdah::{
     base::clock::Clock,
     resilience::conninfo::{Environment, Settings},
@@ -26,13 +23,11 @@ use howdah::{
         sources::{address::Endpoint, pgbouncer},
     },
 };
-use support_bouncer::Bouncer;
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::{TcpListener, TcpStream},
     task::block_in_place,
 };
-use watching::{LIMIT, SLACK, Watched, alert, fresh, live, plan, watcher};
 
 const GOOD: &str = "HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nConnection: close\r\n\r\n\
     db_connection_pool_size{database=\"app\",state=\"inuse\"} 3\n\

@@ -2,16 +2,18 @@
 //! the whole engine.
 #![allow(clippy::expect_used, clippy::print_stdout, reason = "a test, which says what it measured")]
 
-mod support;
-#[path = "support/watching.rs"]
-mod watching;
-
+use crate::support;
 use std::{
     path::{Path, PathBuf},
     process::Command,
     time::Duration,
 };
 
+use crate::support::watching::{
+    LIMIT, SLACK, Watched, alert, check, live, our_backend, plan, problem, role, rpo, state,
+    system_identifier, watcher,
+};
+use crate::support::{cluster, cluster_with, connect};
 use howdah::{
     base::process::{self, Signal},
     cluster::{
@@ -21,12 +23,7 @@ use howdah::{
     resilience::conninfo::{self, Settings},
     watch::snapshot::{AlertState, CheckState, Known, LinkState, Role, Severity, Snapshot},
 };
-use support::{cluster, cluster_with, connect};
 use tokio::task::block_in_place;
-use watching::{
-    LIMIT, SLACK, Watched, alert, check, live, our_backend, plan, problem, role, rpo, state,
-    system_identifier, watcher,
-};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_archive_that_fails_is_an_alert_and_what_could_be_lost_grows() {

@@ -6,17 +6,26 @@ pub mod archived;
 pub mod backups;
 #[cfg(target_os = "linux")]
 pub mod black_hole;
+pub mod bouncer;
+pub mod bucket;
 pub mod caller;
 pub mod data;
 pub mod database;
+pub mod dump;
+pub mod guides;
+pub mod machine;
 pub mod mischief;
+pub mod oracle;
 pub mod physical;
 pub mod pty;
 pub mod readme;
 pub mod scene;
+pub mod sights;
 pub mod small_disk;
 pub mod tables;
 pub mod taking;
+pub mod tls;
+pub mod watching;
 
 use std::{
     path::PathBuf,

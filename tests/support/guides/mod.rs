@@ -7,8 +7,6 @@
     reason = "a helper that cannot help has failed the test"
 )]
 
-#[path = "../bouncer.rs"]
-pub mod bouncer;
 pub mod home;
 pub mod person;
 pub mod record;
