@@ -81,7 +81,7 @@ pub const CATALOGUE: &[Command] = &[
         .when(in_run),
     more("guide-todo", "TODO", "In a guide: write into its record what is still to be done.", &["t"], Action::GuideLine(Answering::Todo))
         .when(in_run),
-    more("guide-handover", "Handover note", "In a guide: show how it stands, for whoever takes over.", &["S"], Action::Handover)
+    more("guide-handover", "Handover note", "In a guide: show how it stands, for whoever takes over.", &["i"], Action::Handover)
         .when(has_run),
     more("guide-pause", "Rest", "In a guide: let it rest; nothing can be confirmed meanwhile.", &["p"], Action::GuideLine(Answering::Pause))
         .when(in_run),
