@@ -1,5 +1,6 @@
 //! Guides walked on real servers: a demo to walk on, a person who answers on a screen or by lines, and all ways
 //! through all guides with what must be true at their ends.
+#![allow(clippy::print_stdout, reason = "it prints how long each way took")]
 #![allow(dead_code, reason = "each test uses a part of it")]
 #![allow(
     clippy::expect_used,

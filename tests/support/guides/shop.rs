@@ -9,7 +9,8 @@ use howdah::{
 use tempfile::TempDir;
 use tokio::{runtime::Runtime, task::JoinHandle};
 
-use super::{PROGRAM, SOON, bouncer::Bouncer, printed};
+use super::{PROGRAM, SOON, printed};
+use crate::support::bouncer::Bouncer;
 use crate::support::{self, eventually};
 
 pub struct Shop {

@@ -1,5 +1,6 @@
 //! Snapshots of good and bad days, with values as they really occur. For the tests of the screens and the
 //! benchmark of drawing.
+#![allow(clippy::too_many_lines, reason = "a sight is one long value")]
 #![allow(unused_imports, reason = "each test looks at some of them")]
 
 mod bad;

@@ -458,7 +458,7 @@ fn a_confirmation_is_asked_for_until_it_is_whole() {
     let challenge = Some("prod/4821".into());
     let ask = Ask::Confirm { grade: Grade::Severe, challenge, since: Timestamp::UNIX_EPOCH };
     let page = Page {
-        site: crate::guide::page::Site::default(),
+        site: crate::guide::journal::Site::default(),
         pace: None,
         title: Text::default(),
         on: Text::default(),
