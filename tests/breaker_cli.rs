@@ -137,9 +137,9 @@ fn the_guide_gives_a_held_breaker_back(seat: &Seat) {
 }
 
 fn the_rollout_and_its_way_back_are_walked(seat: &Seat) {
-    // The first; only counts; seen; enabled; stays closed; back; only counts.
+    // The cluster; the first; only counts; seen; enabled; stays closed; back; only counts.
     let said =
-        seat.walk("breaker-rollout", "1\ny\ndeployed\n\ny\none good hour\n\n2\ny\ntoo strict\n");
+        seat.walk("breaker-rollout", "\n1\ny\ndeployed\n\ny\none good hour\n\n2\ny\ntoo strict\n");
     assert!(said.contains("who decides now: disabled  ok"), "{said}");
     assert!(said.contains("who decides now: auto  ok"), "{said}");
     assert_eq!(seat.breaker("api-1")["mode"], "disabled", "rolled back");

@@ -267,7 +267,7 @@ fn disk_filling(seat: &Seat) {
         .expect("ran");
     let why = String::from_utf8_lossy(&alone.stderr);
     assert!(why.contains("asks for two people") && !alone.status.success(), "{why}");
-    let answers = [("Who keeps the room?", "1"), ("Which slot?", "1")];
+    let answers = [("Which disk?", "1"), ("Who keeps the room?", "1"), ("Which slot?", "1")];
     let said = std::thread::scope(|scope| {
         scope.spawn(|| confirm_as_berta(seat));
         seat.walk("disk-filling", &answers)
