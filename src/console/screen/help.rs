@@ -2,12 +2,12 @@
 
 use ratatui::layout::Rect;
 
-use super::{Layout, Ui};
+use super::{Layout, Ui, scrolled};
 use crate::console::{
     model::Entry,
     theme::Meaning,
     view::Sight,
-    widget::{Canvas, Line, Popup, piece, popup, popup_width, wrap},
+    widget::{Canvas, Line, piece, popup_width, wrap},
 };
 
 /// Cells for the keys of a command.
@@ -23,22 +23,7 @@ pub fn draw(
 ) {
     let wide = popup_width(area, 92);
     let lines = lines(ui.entries, usize::from(wide.saturating_sub(4)));
-    let height = (lines.len() as u16).saturating_add(2).min(area.height);
-    let shown = usize::from(height.saturating_sub(2));
-    let first = usize::from(sight.state.scroll).min(lines.len().saturating_sub(shown));
-    let hidden = lines.len().saturating_sub(first + shown);
-    let mut foot = Line::new();
-    if hidden > 0 {
-        foot.push(piece(format!(" {} {hidden} more ", sight.glyphs.down()), Meaning::Text));
-    } else if first > 0 {
-        foot.push(piece(" end ", Meaning::Muted));
-    }
-    let window = Popup { title: "Help".to_owned(), width: wide, height, foot };
-    let inner = popup(canvas, area, &window);
-    layout.overlay = (inner.height, lines.len() as u16);
-    for (y, line) in (inner.top()..inner.bottom()).zip(lines.iter().skip(first)) {
-        canvas.line(Rect { y, height: 1, ..inner }, line);
-    }
+    scrolled::draw(canvas, sight, area, layout, ("Help", wide), &lines);
 }
 
 fn lines(entries: &[Entry], width: usize) -> Vec<Line> {

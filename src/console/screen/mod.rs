@@ -12,6 +12,7 @@ mod palette;
 mod pane;
 mod question;
 mod recovery;
+mod scrolled;
 mod shelf;
 mod silence;
 mod sources;

@@ -2,14 +2,14 @@
 
 use ratatui::layout::Rect;
 
-use super::{Layout, Ui};
+use super::{Layout, Ui, scrolled};
 use crate::{
     base::exec::quoted,
     console::{
         model::Question,
         theme::Meaning,
         view::Sight,
-        widget::{Canvas, Line, Popup, piece, popup, popup_width, wrap},
+        widget::{Canvas, Line, piece, popup_width, wrap},
     },
 };
 
@@ -24,20 +24,8 @@ pub fn draw(
     let Some(question) = &sight.state.question else { return };
     let wide = popup_width(area, 84);
     let lines = lines(ui, question, usize::from(wide.saturating_sub(4)));
-    let height = (lines.len() as u16).saturating_add(2).min(area.height);
-    let title = question.errand.title().to_owned();
-    let shown = usize::from(height.saturating_sub(2));
-    let first = usize::from(sight.state.scroll).min(lines.len().saturating_sub(shown));
-    let hidden = lines.len().saturating_sub(first + shown);
-    let mut foot = Line::new();
-    if hidden > 0 {
-        foot.push(piece(format!(" {} {hidden} more ", sight.glyphs.down()), Meaning::Text));
-    }
-    let inner = popup(canvas, area, &Popup { title, width: wide, height, foot });
-    layout.overlay = (inner.height, lines.len() as u16);
-    for (y, line) in (inner.top()..inner.bottom()).zip(lines.iter().skip(first)) {
-        canvas.line(Rect { y, height: 1, ..inner }, line);
-    }
+    let title = question.errand.title();
+    scrolled::draw(canvas, sight, area, layout, (title, wide), &lines);
 }
 
 fn lines(ui: &Ui<'_>, question: &Question, room: usize) -> Vec<Line> {
