@@ -139,3 +139,26 @@ fn the_table_of_rooms_in_the_crates_documentation_names_every_room() {
         assert!(lib.contains(&format!("`{room}`")), "{room} is not in the table");
     }
 }
+
+/// A file that is not declared is not built, and none of its tests would ever run.
+#[test]
+fn every_file_of_tests_is_part_of_the_program() {
+    let tests = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests");
+    let program = fs::read_to_string(tests.join("all.rs")).expect("readable");
+    let declared: BTreeSet<&str> = program
+        .lines()
+        .filter_map(|line| line.strip_prefix("mod ")?.strip_suffix(';'))
+        .filter(|name| *name != "support")
+        .collect();
+    let files: Vec<PathBuf> = fs::read_dir(&tests)
+        .expect("a folder")
+        .map(|entry| entry.expect("an entry").path())
+        .filter(|path| path.extension().is_some_and(|extension| extension == "rs"))
+        .collect();
+    let there: BTreeSet<&str> = files
+        .iter()
+        .filter_map(|path| path.file_stem()?.to_str())
+        .filter(|name| *name != "all")
+        .collect();
+    assert_eq!(declared, there);
+}
