@@ -281,6 +281,8 @@ create role {MONITOR} login password '{}' in role pg_monitor;
 create role {APPLICATION} login password '{}';
 create database {DATABASE} owner {APPLICATION};
 \connect {DATABASE}
+grant select on pg_file_settings to {MONITOR};
+grant execute on function pg_show_all_file_settings() to {MONITOR};
 set role {APPLICATION};
 begin;
 create table branches (bid int primary key, balance bigint not null default 0) with (fillfactor = 10);

@@ -13,7 +13,7 @@ use super::{
     beat::Beat,
     checks::{self, ParseError, derived},
     server::{self, Assignment, Watcher},
-    snapshot::Snapshot,
+    snapshot::{LinkState, Snapshot},
     sources::{
         Reading,
         address::Endpoint,
@@ -140,16 +140,13 @@ pub fn start(plan: Plan, clock: &Clock) -> Result<Watch, ParseError> {
     }
     let kept = plan.repository.into_iter().chain(plan.jobs).chain(plan.silences);
     for keeper in kept.chain(plan.engines) {
-        let (mut first, run) =
-            (snapshots.clone(), keeper::run(keeper, clock.clone(), line.clone()));
-        tokio::spawn(async move {
-            let _ = timeout(HEAD_START, first.changed()).await;
-            run.await;
-        });
+        let source = keeper::run(keeper, clock.clone(), line.clone());
+        tokio::spawn(after_first_facts(snapshots.clone(), source));
     }
     let (data, data_told) = watch::channel(None);
     if let Some(plan) = plan.disks {
-        tokio::spawn(disks::run(plan, data_told, clock.clone(), line.clone()));
+        let source = disks::run(plan, data_told, clock.clone(), line.clone());
+        tokio::spawn(after_first_facts(snapshots.clone(), source));
     }
     let inbox = Inbox { server: server_in, readings: reading_in, orders: orders_in };
     // Kept, so that a target without endpoints does not look like one whose sources ended.
@@ -162,6 +159,15 @@ pub fn start(plan: Plan, clock: &Clock) -> Result<Watch, ParseError> {
         cancel.clone(),
     ));
     Ok(Watch { snapshots, orders, cancel })
+}
+
+async fn after_first_facts(
+    mut sights: watch::Receiver<Arc<Snapshot>>,
+    source: impl Future<Output = ()>,
+) {
+    let live = |sight: &Arc<Snapshot>| sight.link.state == LinkState::Live;
+    let _ = timeout(HEAD_START, sights.wait_for(live)).await;
+    source.await;
 }
 
 struct Inbox {
