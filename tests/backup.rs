@@ -233,8 +233,8 @@ fn what_cannot_work_is_refused_before_it_is_begun() {
 
     let whole = take(&logical(Wish::Database(None)), &cluster, &repository);
     let other = support::cluster_with(&[]);
-    // Copies of one template share their identifier: the manifest is made to be of another, in a repository
-    // of the time before there were claims.
+    // Copies of one template share their identifier, and the first of them is no copy: the manifest is made to be
+    // of a third, in a repository of the time before there were claims.
     let key = repository.backup_key(&whole.id).and_then(|key| key.join("manifest.json"));
     let key = key.expect("a name");
     let mut foreign = whole.clone();
@@ -244,7 +244,8 @@ fn what_cannot_work_is_refused_before_it_is_begun() {
     repository.storage().remove(&claim).expect("removed");
     let refusal = refused(&logical(Wish::Database(None)), &target(&other, Via::Unix));
     assert_eq!(refusal.kind, Kind::Refused, "{refusal}");
-    assert!(refusal.to_string().contains(&whole.cluster.system_identifier.to_string()));
+    let id = other.psql("SELECT system_identifier FROM pg_control_system()").expect("asked");
+    assert!(refusal.to_string().contains(&id), "{id}: {refusal}");
     for entry in repository.backups().expect("listed") {
         assert!(matches!(entry.state, State::Failed(_) | State::Complete { .. }), "{entry:?}");
     }
