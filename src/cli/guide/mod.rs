@@ -30,7 +30,7 @@ use crate::{
         library,
         machine::{TWO_PEOPLE, why_stopped},
         plain::{Left, walk},
-        run::{Card, Run, Runs},
+        run::{Card, Run, Runs, Seen},
         spec::Kind,
         state::{Input, Over, Phase},
         told,
@@ -146,6 +146,12 @@ pub fn runs() -> Result<Runs, Failure> {
 pub fn catch_up(config: &Config, who: &Who) -> Result<Result<(), Text>, Failure> {
     let ledger = setup::ledger_of(config, who.clone())?;
     Ok(told::catch_up(&runs()?, &ledger, who))
+}
+
+/// The job that a run waits for, if one runs.
+pub fn job_of(run: &Seen) -> Option<crate::jobs::Job> {
+    let Phase::Acting { job, .. } = &run.state.phase else { return None };
+    setup::jobs().ok()?.get(&job.parse().ok()?).ok()
 }
 
 /// What went wrong with a guide, as an end of this program.

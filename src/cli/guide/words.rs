@@ -5,7 +5,7 @@ use std::{fmt::Write as _, thread, time::Duration};
 
 use clap::Args;
 
-use super::{ENDS, runs, wrong};
+use super::{ENDS, job_of, runs, wrong};
 use crate::{
     base::clock::Clock,
     cli::{Cli, Exit, Failure, say, setup},
@@ -14,7 +14,7 @@ use crate::{
         plain::in_line,
         record::Record,
         run::{Run, Runs, Untaken},
-        state::{Input, Phase},
+        state::Input,
     },
 };
 
@@ -78,12 +78,7 @@ fn written(mut run: Run) -> Result<(), Failure> {
 pub(super) fn handover(run: &str) -> Result<Exit, Failure> {
     let runs = runs()?;
     let seen = found(&runs, run)?;
-    let job = match &seen.state.phase {
-        Phase::Acting { job, .. } => {
-            job.parse().ok().and_then(|id| setup::jobs().ok()?.get(&id).ok())
-        }
-        _ => None,
-    };
+    let job = job_of(&seen);
     let mut out = String::new();
     for line in handover::note(&seen.id, &seen.card, &seen.state, job.as_ref()) {
         // Writing to a string cannot fail.

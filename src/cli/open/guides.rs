@@ -188,11 +188,7 @@ fn sheet(view: &View) -> Sheet {
 }
 
 fn looked_on(seen: &Seen) -> Sheet {
-    let job = match &seen.state.phase {
-        Phase::Acting { job, .. } => job.parse().ok(),
-        _ => None,
-    };
-    let job = job.and_then(|id| setup::jobs().ok()?.get(&id).ok());
+    let job = guide::job_of(seen);
     Sheet {
         run: seen.id.as_str().into(),
         page: page(&seen.card, &seen.state, job.as_ref()),

@@ -9,7 +9,9 @@ use std::time::Duration;
 use clap::{Args, Subcommand, ValueEnum};
 
 use self::desk::Desk;
-use super::{Cli, Exit, Failure, args, restore::json as as_json, say, setup, target};
+use super::{
+    Cli, Exit, Failure, args, restore::json as as_json, say, seat::ListArgs, setup, target,
+};
 use crate::watch::snapshot::Severity;
 
 /// What can be done with silences.
@@ -43,16 +45,6 @@ pub struct AddArgs {
     #[arg(long, value_name = "LEVEL")]
     pub up_to: Option<Level>,
     /// Print the silence as JSON
-    #[arg(long)]
-    pub json: bool,
-}
-
-/// What `silence list` takes.
-#[derive(Args, Clone, Debug)]
-pub struct ListArgs {
-    /// A target of the configuration, a connection URL, or a keyword string
-    pub target: Option<String>,
-    /// Print them as JSON
     #[arg(long)]
     pub json: bool,
 }

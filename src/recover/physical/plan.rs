@@ -17,7 +17,7 @@ use super::{
     unpack::Places,
 };
 use crate::{
-    base::{digest::mark, progress::Observer, units},
+    base::{digest::mark, disk, progress::Observer, units},
     cluster::Binaries,
     recover::{
         Fault, Kind, Result,
@@ -265,10 +265,9 @@ fn room(manifest: &Manifest, folder: &Path) -> Result<(u64, u64)> {
 /// Bytes that an ordinary account may still write where a folder is, or would be made.
 pub fn free(folder: &Path) -> Result<u64> {
     let existing = existing(folder);
-    let about = rustix::fs::statvfs(existing).map_err(|error| {
-        Fault::io(format!("cannot look at '{}'", existing.display()))(error.into())
-    })?;
-    Ok(about.f_bavail.saturating_mul(about.f_frsize))
+    let room = disk::room(existing)
+        .map_err(Fault::io(format!("cannot look at '{}'", existing.display())))?;
+    Ok(room.free)
 }
 
 fn existing(folder: &Path) -> &Path {

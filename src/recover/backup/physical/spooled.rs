@@ -25,6 +25,7 @@ use crate::{
             sweep::SPOOL,
         },
         base_backup::{Members, label::tablespace_map},
+        physical::plan::free,
         repository::{
             key::Key,
             manifest::{File, Role},
@@ -60,10 +61,7 @@ impl Spool {
         private_folder(&folder)
             .map_err(Fault::io(format!("cannot make the spool folder '{}'", folder.display())))?;
         let spool = Self { folder: folder.join(run.id.as_str()), ours: wanted.is_none() };
-        let about = rustix::fs::statvfs(&folder).map_err(|error| {
-            Fault::io(format!("cannot look at '{}'", folder.display()))(error.into())
-        })?;
-        let free = about.f_bavail.saturating_mul(about.f_frsize);
+        let free = free(&folder)?;
         let place = Text::from(folder.to_string_lossy().as_ref());
         preflight::enough(&place, Some(free), needed, "for archives on their way")?;
         Ok(spool)
