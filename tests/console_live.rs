@@ -16,6 +16,7 @@ use std::{process::Command, time::Duration};
 use crate::support::{
     eventually,
     pty::{Robot, Seen},
+    slack,
 };
 use howdah::{
     base::process,
@@ -25,8 +26,6 @@ use howdah::{
 use rustix::process::Signal;
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_howdah");
-/// What a machine that does other things, too, may add to a promised time.
-const SLACK: Duration = Duration::from_millis(600);
 /// After a server's return.
 const BACK: Duration = Duration::from_millis(700);
 /// From a key to its frame: half of all, and each.
@@ -54,7 +53,7 @@ fn is_live(seen: &Seen) -> bool {
 
 fn assert_within(what: &str, took: Duration, promised: Duration) {
     println!("{what}: {took:.0?} (promised {promised:?})");
-    assert!(took <= promised + SLACK, "{what}: {took:?}, promised {promised:?}");
+    assert!(took <= promised + slack(), "{what}: {took:?}, promised {promised:?}");
 }
 
 #[test]

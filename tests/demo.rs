@@ -15,7 +15,7 @@ use std::{
     time::Duration,
 };
 
-use crate::support::eventually;
+use crate::support::{busy, eventually};
 use howdah::{
     base::process,
     cluster::{Cluster, ClusterError},
@@ -91,7 +91,7 @@ fn it_starts_quickly_with_everything_in_place() {
     let demo = Demo::start(&options(&notes)).expect("a demo");
     let took = start.elapsed();
     println!("started in {took:?}");
-    assert!(took < Duration::from_secs(5) * load_factor(), "{took:?}");
+    assert!(took < Duration::from_secs(5) * busy(), "{took:?}");
 
     let target = demo.target();
     assert_eq!(target.apps.iter().map(|app| &*app.name).collect::<Vec<_>>(), ["api-1", "api-2"]);
@@ -125,14 +125,6 @@ fn it_starts_quickly_with_everything_in_place() {
 fn files_below(folder: &Path) -> usize {
     let entries = fs::read_dir(folder).expect("listed").flatten();
     entries.map(|e| if e.path().is_dir() { files_below(&e.path()) } else { 1 }).sum()
-}
-
-/// Compares as many busy processes per core as there may be: the figure is for an idle machine.
-fn load_factor() -> u32 {
-    let load = fs::read_to_string("/proc/loadavg").unwrap_or_default();
-    let load: f64 = load.split(' ').next().and_then(|one| one.parse().ok()).unwrap_or(1.0);
-    let cores = std::thread::available_parallelism().map_or(1, usize::from);
-    1 + (load / cores as f64) as u32
 }
 
 fn assert_money_is_kept(cluster: &Cluster) {
@@ -310,8 +302,12 @@ impl Holder {
             let list = line[key].as_array().expect("a list");
             list.iter().map(|n| n.as_i64().expect("a number") as i32).collect()
         };
-        let pids: Vec<i32> = numbers("helpers").into_iter().chain(numbers("server")).collect();
-        assert!(pids.iter().all(|&pid| process::alive(pid)), "{pids:?}");
+        let (helpers, mut server) = (numbers("helpers"), numbers("server"));
+        assert!(helpers.iter().all(|&pid| process::alive(pid)), "{helpers:?}");
+        // A worker of autovacuum has its own end.
+        server.retain(|&pid| process::alive(pid));
+        assert!(server.len() > 5, "{server:?}");
+        let pids = helpers.into_iter().chain(server).collect();
         Self { child, folder: line["folder"].as_str().expect("a folder").into(), pids }
     }
 
@@ -339,7 +335,7 @@ fn nothing_survives_the_kill_of_its_owner() {
         let notes = notes();
         let holder = Holder::start(&notes);
         assert!(process::signal(holder.own_pid(), signal));
-        assert_gone(&holder.folder, &holder.pids, Duration::from_secs(5));
+        assert_gone(&holder.folder, &holder.pids, Duration::from_secs(5) * busy());
         assert_eq!(
             fs::read_dir(notes.path().join("demo")).expect("listed").count(),
             0,
@@ -359,7 +355,7 @@ fn nothing_survives_even_when_the_server_hangs_and_the_terminal_goes() {
     process::signal(holder.pids[0], process::Signal::INT);
     assert!(process::alive(holder.pids[0]));
     assert!(process::signal(holder.own_pid(), process::Signal::KILL));
-    assert_gone(&holder.folder, &holder.pids, Duration::from_secs(5));
+    assert_gone(&holder.folder, &holder.pids, Duration::from_secs(5) * busy());
 }
 
 #[test]

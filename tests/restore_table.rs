@@ -311,7 +311,9 @@ fn what_a_killed_restore_has_left_is_named_and_removed_by_the_next() {
     let other = stage.target().database("app").expect("a session");
     other.run(&format!("BEGIN; CREATE SCHEMA {SIDE}")).expect("begun");
     let mut child = command(&stage, &[&words[..], &apply].concat()).spawn().expect("started");
-    let waits = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'";
+    // Its own workers wait for each other, too, in the scratch database.
+    let waits =
+        "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = 'app'";
     support::eventually("it waits", Duration::from_secs(30), || stage.on(waits) == "1");
     child.kill().expect("killed");
     child.wait().expect("ended");

@@ -7,10 +7,10 @@ use std::{
 };
 
 use crate::support::watching::{
-    LIMIT, SLACK, Watched, alert, check, fresh, live, our_backend, plan, problem, role, rpo, state,
+    LIMIT, Watched, alert, check, fresh, live, our_backend, plan, problem, role, rpo, state,
     system_identifier, watcher,
 };
-use crate::support::{cluster, cluster_with, database::target};
+use crate::support::{cluster, cluster_with, database::target, slack};
 use howdah::{
     cluster::{Cluster, Server, Stop, Via},
     watch::snapshot::{
@@ -156,8 +156,8 @@ async fn falls_and_returns(
     let (sight, _) = watched.until("live again", LIMIT, live).await;
     let back = sight.link.since.since(started);
     println!("{what}: seen after {seen:?}, live {back:?} after the start");
-    assert!(seen <= SEEN_DOWN + SLACK, "{what}: {seen:?}");
-    assert!(back <= BACK + SLACK, "{what}: {back:?}");
+    assert!(seen <= SEEN_DOWN + slack(), "{what}: {seen:?}");
+    assert!(back <= BACK + slack(), "{what}: {back:?}");
     watched.until("no alert", LIMIT, |sight| alert(sight, "server_unreachable").is_none()).await;
 }
 
@@ -183,7 +183,7 @@ async fn a_server_that_is_stopped_or_killed_is_seen_at_once_and_so_is_its_return
         .await;
     println!("restart: live {took:?} after it; attempts {}", sight.link.attempt);
     // Who answers is asked with the connection, and shown with its first answer.
-    assert!(took <= BACK + SLACK, "{took:?}");
+    assert!(took <= BACK + slack(), "{took:?}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -223,8 +223,8 @@ async fn a_hung_server_is_told_and_goes_on_over_the_same_connection() {
         let (sight, _) = watched.until("live again", LIMIT, live).await;
         let back = sight.link.since.since(resumed);
         println!("hang of {hang:?}: seen after {seen:?}, live {back:?} after it");
-        assert!(seen <= SEEN_HUNG + SLACK, "{seen:?}");
-        assert!(back <= BACK + SLACK, "{back:?}");
+        assert!(seen <= SEEN_HUNG + slack(), "{seen:?}");
+        assert!(back <= BACK + slack(), "{back:?}");
         if hang < Duration::from_secs(5) {
             assert_eq!(our_backend(&cluster), ours, "the same connection");
         }
@@ -287,7 +287,7 @@ async fn without_a_free_slot_an_ordinary_role_is_told_and_a_superuser_gets_in() 
     drop(taken);
     let (_, took) = watched.until("live by itself", LIMIT, live).await;
     println!("{attempts} refused attempts in 6 s; live {took:?} after the slots were free");
-    assert!(took < Duration::from_secs(2) + SLACK, "{took:?}");
+    assert!(took < Duration::from_secs(2) + slack(), "{took:?}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -305,7 +305,7 @@ async fn a_changed_password_or_pg_hba_is_told_with_a_remedy_and_heals_by_itself(
     assert!(problem(&named.0).0.contains("administrator"), "{:?}", problem(&named.0));
     let (sight, _) = watched.until("refused", LIMIT, |s| state(s, LinkState::Refused)).await;
     let seen = sight.link.since.since(ended);
-    assert!(seen < SEEN_DOWN + SLACK, "{seen:?}");
+    assert!(seen < SEEN_DOWN + slack(), "{seen:?}");
     let (words, remedy) = problem(&sight);
     assert!(words.contains("does not take the password of"), "{words}");
     assert!(remedy.contains("password"), "{remedy}");
@@ -313,7 +313,7 @@ async fn a_changed_password_or_pg_hba_is_told_with_a_remedy_and_heals_by_itself(
     cluster.psql("alter role watcher password 'w'").expect("changed back");
     let (_, took) = watched.until("live by itself", LIMIT, live).await;
     println!("password: refused after {seen:?}, live {took:?} after it was right again");
-    assert!(took < Duration::from_secs(2) + SLACK, "{took:?}");
+    assert!(took < Duration::from_secs(2) + slack(), "{took:?}");
 
     let path = cluster.data_dir().join("pg_hba.conf");
     let rules = std::fs::read_to_string(path).expect("readable");
@@ -326,7 +326,7 @@ async fn a_changed_password_or_pg_hba_is_told_with_a_remedy_and_heals_by_itself(
     block_in_place(|| cluster.write_hba(&rules)).expect("written");
     let (_, took) = watched.until("live by itself", LIMIT, live).await;
     println!("pg_hba: live {took:?} after it was right again");
-    assert!(took < Duration::from_secs(2) + SLACK, "{took:?}");
+    assert!(took < Duration::from_secs(2) + slack(), "{took:?}");
 }
 
 /// The first false green: most views show a weak role less instead of refusing it.

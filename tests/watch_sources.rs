@@ -13,8 +13,8 @@ use std::{
     time::Duration,
 };
 
-use crate::support::bouncer::Bouncer;
-use crate::support::watching::{LIMIT, SLACK, Watched, alert, fresh, live, plan, watcher};
+use crate::support::watching::{LIMIT, Watched, alert, fresh, live, plan, watcher};
+use crate::support::{bouncer::Bouncer, slack};
 use howdah::{
     base::clock::Clock,
     resilience::conninfo::{Environment, Settings},
@@ -186,7 +186,7 @@ async fn a_breaker_that_is_open_for_longer_than_we_watch_shows_its_true_age() {
     let mut watched = Watched::start(plan);
     let old = |sight: &Snapshot| alert(sight, "server_unreachable").is_some();
     let (sight, took) = watched.until("no server", LIMIT, old).await;
-    assert!(took < Duration::from_secs(4) + SLACK, "not since the epoch of a clock: {took:?}");
+    assert!(took < Duration::from_secs(4) + slack(), "not since the epoch of a clock: {took:?}");
     let silent =
         alert(&sight, "server_unreachable").and_then(|alert| alert.value).expect("a value");
     assert!((2.0..30.0).contains(&silent), "silent for {silent} s");
@@ -244,7 +244,7 @@ async fn a_bouncer_is_watched_beside_its_server() {
     let killed = watched.now();
     let (sight, _) = watched.until("old", LIMIT, |sight| !fresh(sight, "bouncer")).await;
     let took = sight.at.since(killed);
-    assert!(took < Duration::from_secs(4) + SLACK, "{took:?}");
+    assert!(took < Duration::from_secs(4) + slack(), "{took:?}");
     assert!(live(&sight) && pools(&sight), "the server is well, and what was known stays");
 }
 

@@ -10,10 +10,10 @@ use std::{
 };
 
 use crate::support::watching::{
-    LIMIT, SLACK, Watched, alert, check, live, our_backend, plan, problem, role, rpo, state,
+    LIMIT, Watched, alert, check, live, our_backend, plan, problem, role, rpo, state,
     system_identifier, watcher,
 };
-use crate::support::{cluster, cluster_with, connect};
+use crate::support::{cluster, cluster_with, connect, slack};
 use howdah::{
     base::process::{self, Signal},
     cluster::{
@@ -229,7 +229,7 @@ async fn a_standby_here_saves_nothing_and_its_promotion_is_seen_at_once() {
     };
     let (sight, took) = watched.until("promoted", LIMIT, promoted).await;
     println!("promotion shown after {took:?}");
-    assert!(took <= Duration::from_secs(2) + SLACK, "{took:?}");
+    assert!(took <= Duration::from_secs(2) + slack(), "{took:?}");
     assert!(!sight.identity.value().expect("known").read_only);
     let checks = |sight: &Snapshot| {
         check(sight, "wal_receiver_down").is_none()
@@ -351,8 +351,8 @@ fn a_network_that_swallows_everything_is_told_and_heals() {
                 let (sight, _) = watched.until("live again", LIMIT, live).await;
                 let back = sight.link.since.since(healed);
                 println!("black hole of {lasts:?}: seen after {seen:?}, named {took:?} later, live {back:?} after it");
-                assert!(seen <= Duration::from_millis(2500) + SLACK, "{seen:?}");
-                assert!(back <= Duration::from_millis(700), "{back:?}");
+                assert!(seen <= Duration::from_millis(2500) + slack(), "{seen:?}");
+                assert!(back <= Duration::from_millis(700) + slack(), "{back:?}");
             }
         });
         },

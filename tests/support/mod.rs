@@ -64,6 +64,20 @@ pub async fn connect(cluster: &Cluster, via: Via) -> tokio_postgres::Client {
     client
 }
 
+/// How many times as long as on an idle machine something may take now: one, and one more for each process
+/// that wants a core and has to share it.
+pub fn busy() -> u32 {
+    let load = std::fs::read_to_string("/proc/loadavg").unwrap_or_default();
+    let load: f64 = load.split(' ').next().and_then(|one| one.parse().ok()).unwrap_or(1.0);
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    1 + ((load / cores as f64) as u32).min(5)
+}
+
+/// What this machine may add now to a promised time.
+pub fn slack() -> Duration {
+    Duration::from_millis(500) * busy()
+}
+
 /// Waits until `done`, or fails the test after `limit`. Returns how long it took.
 #[expect(clippy::disallowed_methods, reason = "tests measure with the real clock")]
 #[track_caller]

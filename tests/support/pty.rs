@@ -20,7 +20,7 @@ use rustix::{
 use tempfile::TempDir;
 
 /// How long a wait may take before the test fails.
-pub const PATIENCE: Duration = Duration::from_secs(10);
+pub const PATIENCE: Duration = Duration::from_secs(30);
 
 /// A program in a pseudo-terminal.
 pub struct Robot {

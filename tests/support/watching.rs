@@ -15,8 +15,6 @@ use howdah::{
 };
 use tokio::time::timeout;
 
-/// What a loaded machine may add to what is promised.
-pub const SLACK: Duration = Duration::from_millis(800);
 /// Longest wait for what has no figure of its own.
 pub const LIMIT: Duration = Duration::from_secs(20);
 
