@@ -2,7 +2,14 @@
 
 #![allow(clippy::expect_used, reason = "helpers of tests fail by panicking")]
 
-use std::{fmt::Write as _, sync::Arc, time::Duration};
+use std::{
+    fmt::Write as _,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
 
 use howdah::{
     base::{clock::Clock, secret::Secret},
@@ -13,7 +20,7 @@ use howdah::{
             address::{Auth, Endpoint},
             endpoint,
             pace::Line,
-            scrape::{ScrapeError, scrape},
+            scrape::{ScrapeError, Scraped, Scraper},
         },
     },
 };
@@ -72,6 +79,10 @@ async fn says(words: &'static str) -> Endpoint {
     .await
 }
 
+async fn scrape(endpoint: &Endpoint) -> Result<Scraped, ScrapeError> {
+    Scraper::new(Arc::new(endpoint.clone())).scrape().await
+}
+
 async fn fails(endpoint: &Endpoint) -> ScrapeError {
     let patience = endpoint.answer_within + Duration::from_secs(2);
     let error =
@@ -94,6 +105,41 @@ async fn a_good_answer_is_read_whatever_its_type_and_framing() {
         assert_eq!(scraped.body, b"x 1\n", "{answer}");
         assert!(!scraped.open_metrics);
     }
+}
+
+/// A connection serves many questions, and a new one takes its place when the other side has closed it:
+/// while it was idle, or just when the next question came.
+#[tokio::test]
+async fn a_connection_is_kept_and_replaced_when_it_was_closed() {
+    const ANSWER: &[u8] = b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nx 1\n";
+    let connections = Arc::new(AtomicUsize::new(0));
+    let count = Arc::clone(&connections);
+    let endpoint = listen(move |mut stream, _| {
+        let first = count.fetch_add(1, Ordering::SeqCst) == 0;
+        async move {
+            let mut asked = [0; 1024];
+            for _ in 0..3 {
+                let _ = stream.write_all(ANSWER).await;
+                if stream.read(&mut asked).await.unwrap_or(0) == 0 {
+                    return;
+                }
+            }
+            // The fourth question gets no answer on the first connection, the third is the last elsewhere.
+            if !first {
+                let _ = stream.write_all(ANSWER).await;
+            }
+        }
+    })
+    .await;
+    let mut scraper = Scraper::new(Arc::new(endpoint));
+    let mut seen = Vec::new();
+    for _ in 0..9 {
+        assert_eq!(scraper.scrape().await.expect("an answer").body, b"x 1\n");
+        seen.push(connections.load(Ordering::SeqCst));
+        // So that a closed connection is known to be closed.
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    assert_eq!(seen, [1, 1, 1, 2, 2, 2, 2, 3, 3]);
 }
 
 #[tokio::test]

@@ -8,7 +8,7 @@ use super::{
     exposition_text::{Exposition, parse_wanted},
     interpret::{Interpretation, Memory, Now, interpret},
     pace::{Line, Look, keep_asking},
-    scrape::{Scraped, scrape},
+    scrape::{Scraped, Scraper},
 };
 use crate::{
     base::{
@@ -30,6 +30,7 @@ pub async fn run(endpoint: Endpoint, clock: Clock, line: Line) {
 
 struct Watch {
     endpoint: Arc<Endpoint>,
+    scraper: Scraper,
     clock: Clock,
     memory: Arc<Memory>,
     asked: Stamp,
@@ -39,7 +40,7 @@ struct Watch {
 impl Look for Watch {
     async fn look(&mut self) -> Reading {
         self.asked = self.clock.now();
-        match scrape(&self.endpoint).await {
+        match self.scraper.scrape().await {
             Err(error) => {
                 let problem = error.problem(&self.endpoint);
                 Reading::failed(self.source(Some(problem), None, 0))
@@ -51,11 +52,12 @@ impl Look for Watch {
 
 impl Watch {
     fn new(endpoint: Endpoint, clock: Clock) -> Self {
-        let memory = Arc::default();
+        let endpoint = Arc::new(endpoint);
         Self {
-            endpoint: Arc::new(endpoint),
+            scraper: Scraper::new(Arc::clone(&endpoint)),
+            endpoint,
             clock,
-            memory,
+            memory: Arc::default(),
             asked: Stamp::default(),
             last_good: None,
         }

@@ -1,9 +1,8 @@
-//! One question to a metrics endpoint, bounded in time and in size.
+//! Questions to a metrics endpoint, each bounded in time and in size, over one connection while both sides keep it.
 
 use std::{
     io,
     path::{Path, PathBuf},
-    pin::pin,
     sync::{
         Arc, OnceLock,
         atomic::{AtomicUsize, Ordering},
@@ -16,10 +15,10 @@ use http_body_util::{BodyExt, Empty};
 use hyper::{
     Request, Response, StatusCode,
     body::Incoming,
-    client::conn::http1,
+    client::conn::http1::{self, SendRequest},
     header::{
-        ACCEPT, ACCEPT_ENCODING, AUTHORIZATION, CONNECTION, CONTENT_ENCODING, CONTENT_TYPE, HOST,
-        HeaderMap, HeaderName, LOCATION, USER_AGENT,
+        ACCEPT, ACCEPT_ENCODING, AUTHORIZATION, CONTENT_ENCODING, CONTENT_TYPE, HOST, HeaderMap,
+        HeaderName, LOCATION, USER_AGENT,
     },
 };
 use hyper_util::rt::TokioIo;
@@ -30,6 +29,7 @@ use rustls::{
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     net::{TcpStream, lookup_host},
+    task::JoinSet,
     time::timeout,
 };
 use tokio_rustls::TlsConnector;
@@ -180,26 +180,111 @@ impl ScrapeError {
     }
 }
 
-/// Asks an endpoint once. Waits no longer than its deadlines and keeps no more than its limit.
-///
-/// # Errors
-/// Says what went wrong.
-pub async fn scrape(endpoint: &Endpoint) -> Result<Scraped, ScrapeError> {
-    let progress = Progress::default();
-    let work = async {
+/// Who asks one endpoint. A connection for each question would cost both sides more than the question.
+#[derive(Debug)]
+pub struct Scraper {
+    endpoint: Arc<Endpoint>,
+    /// The connection over which the last answer came, whole.
+    kept: Option<Line>,
+}
+
+impl Scraper {
+    /// Asks that endpoint; nothing is connected yet.
+    pub const fn new(endpoint: Arc<Endpoint>) -> Self {
+        Self { endpoint, kept: None }
+    }
+
+    /// Asks once. Waits no longer than the endpoint's deadlines and keeps no more than its limit.
+    ///
+    /// # Errors
+    /// Says what went wrong.
+    pub async fn scrape(&mut self) -> Result<Scraped, ScrapeError> {
+        let (endpoint, kept) = (Arc::clone(&self.endpoint), self.kept.take());
+        let progress = Progress::default();
+        let work = converse(&endpoint, kept, &progress);
+        let answer = timeout(endpoint.answer_within, work).await.unwrap_or_else(|_| {
+            let after = endpoint.answer_within;
+            Err(match (progress.connected.load(Ordering::Relaxed), progress.got()) {
+                (0, _) => ScrapeError::ConnectTimeout(after),
+                (_, 0) => ScrapeError::NoAnswer(after),
+                (_, got) => ScrapeError::Slow { after, got },
+            })
+        });
+        answer.map(|(scraped, line)| {
+            self.kept = Some(line);
+            scraped
+        })
+    }
+}
+
+/// A connection that speaks HTTP.
+#[derive(Debug)]
+struct Line {
+    sender: SendRequest<Empty<Bytes>>,
+    /// What carries its bytes; it ends with the line.
+    _carrier: JoinSet<()>,
+}
+
+impl Line {
+    async fn open(endpoint: &Endpoint) -> Result<Self, ScrapeError> {
         let stream = timeout(endpoint.connect_within, connect(endpoint)).await;
         let stream = stream.map_err(|_| ScrapeError::ConnectTimeout(endpoint.connect_within))??;
-        progress.connected.store(1, Ordering::Relaxed);
-        converse(endpoint, stream, &progress).await
-    };
-    timeout(endpoint.answer_within, work).await.unwrap_or_else(|_| {
-        let after = endpoint.answer_within;
-        Err(match (progress.connected.load(Ordering::Relaxed), progress.got()) {
-            (0, _) => ScrapeError::ConnectTimeout(after),
-            (_, 0) => ScrapeError::NoAnswer(after),
-            (_, got) => ScrapeError::Slow { after, got },
-        })
-    })
+        let (sender, connection) = http1::Builder::new()
+            .max_buf_size(MAX_HEAD)
+            .handshake(TokioIo::new(stream))
+            .await
+            .map_err(|error| not_http(&error))?;
+        let mut carrier = JoinSet::new();
+        carrier.spawn(async move {
+            // The answer, or its absence, tells what became of it.
+            let _ = connection.await;
+        });
+        Ok(Self { sender, _carrier: carrier })
+    }
+
+    async fn ask(
+        &mut self,
+        request: Request<Empty<Bytes>>,
+        max_bytes: usize,
+        progress: &Progress,
+    ) -> Result<Scraped, ScrapeError> {
+        let response = self.sender.send_request(request).await.map_err(|error| not_http(&error))?;
+        check(&response)?;
+        read(response, max_bytes, progress).await
+    }
+}
+
+/// Bytes that are no HTTP are one thing, a connection that ends or breaks another.
+fn not_http(error: &hyper::Error) -> ScrapeError {
+    if error.is_parse() || error.is_parse_too_large() {
+        ScrapeError::NotHttp(error.to_string())
+    } else {
+        ScrapeError::Broken(0)
+    }
+}
+
+/// Asks over the kept line, or over a new one.
+async fn converse(
+    endpoint: &Endpoint,
+    kept: Option<Line>,
+    progress: &Progress,
+) -> Result<(Scraped, Line), ScrapeError> {
+    let request = request(endpoint).await?;
+    let connected = &progress.connected;
+    if let Some(mut line) = kept
+        && line.sender.ready().await.is_ok()
+    {
+        connected.store(1, Ordering::Relaxed);
+        match line.ask(request.clone(), endpoint.max_bytes, progress).await {
+            // The other side closed it while nothing was asked, as servers do with idle connections.
+            Err(ScrapeError::Broken(0)) => connected.store(0, Ordering::Relaxed),
+            answer => return answer.map(|scraped| (scraped, line)),
+        }
+    }
+    let mut line = Line::open(endpoint).await?;
+    connected.store(1, Ordering::Relaxed);
+    let scraped = line.ask(request, endpoint.max_bytes, progress).await?;
+    Ok((scraped, line))
 }
 
 /// How far a scrape came, for the words of its failure.
@@ -279,42 +364,6 @@ fn tls_config(roots: Vec<CertificateDer<'static>>) -> Result<Arc<ClientConfig>, 
     Ok(Arc::new(config.with_root_certificates(store).with_no_client_auth()))
 }
 
-async fn converse(
-    endpoint: &Endpoint,
-    stream: Box<dyn Stream>,
-    progress: &Progress,
-) -> Result<Scraped, ScrapeError> {
-    // Bytes that are no HTTP are one thing, a connection that ends or breaks another.
-    let not_http = |error: hyper::Error| {
-        if error.is_parse() || error.is_parse_too_large() {
-            ScrapeError::NotHttp(error.to_string())
-        } else {
-            ScrapeError::Broken(0)
-        }
-    };
-    let (mut sender, connection) = http1::Builder::new()
-        .max_buf_size(MAX_HEAD)
-        .handshake(TokioIo::new(stream))
-        .await
-        .map_err(not_http)?;
-    let request = request(endpoint).await?;
-    let ask = async {
-        let response = sender.send_request(request).await.map_err(not_http)?;
-        check(&response)?;
-        read(response, endpoint.max_bytes, progress).await
-    };
-    // The connection ends by itself when it has delivered everything: the answer decides.
-    let carry = async {
-        let _ = connection.await;
-        std::future::pending().await
-    };
-    let (ask, carry) = (pin!(ask), pin!(carry));
-    tokio::select! {
-        answer = ask => answer,
-        never = carry => never,
-    }
-}
-
 async fn request(endpoint: &Endpoint) -> Result<Request<Empty<Bytes>>, ScrapeError> {
     let mut request = Request::get(&*endpoint.path)
         .header(HOST, endpoint.authority())
@@ -323,8 +372,7 @@ async fn request(endpoint: &Endpoint) -> Result<Request<Empty<Bytes>>, ScrapeErr
             ACCEPT,
             "text/plain;version=0.0.4,application/openmetrics-text;version=1.0.0;q=0.5,*/*;q=0.1",
         )
-        .header(ACCEPT_ENCODING, "identity")
-        .header(CONNECTION, "close");
+        .header(ACCEPT_ENCODING, "identity");
     if let Some(value) = endpoint.auth.header().await? {
         request = request.header(AUTHORIZATION, value);
     }
