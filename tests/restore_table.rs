@@ -339,13 +339,19 @@ fn what_a_killed_restore_has_left_is_named_and_removed_by_the_next() {
     assert!(code == 77 && told.contains("mine"), "{code} {told}");
     stage.on("DROP VIEW public.mine");
 
+    // Killed between its making and its comment; of the other one nobody can know that yet.
+    stage.on("CREATE DATABASE howdah_scratch_20261125_020000_123");
+    let now = stage.on("SELECT to_char(now() AT TIME ZONE 'UTC', 'YYYYMMDD_HH24MISS_MS')");
+    stage.on(&format!("CREATE DATABASE howdah_scratch_{now}"));
     let (code, plan, told) = call(&stage, &[&words[..], &remove].concat());
     assert_eq!(code, 0, "{told}");
-    assert_eq!(plan.matches("removes    ").count(), 2, "{plan}");
-    assert_eq!(stage.on(scratches), "1", "that was a plan");
+    assert_eq!(plan.matches("removes    ").count(), 3, "{plan}");
+    assert!(plan.contains("howdah_scratch_20261125_020000_123', empty"), "{plan}");
+    assert_eq!(stage.on(scratches), "3", "that was a plan");
     let (code, said, told) = call(&stage, &[&words[..], &remove, &apply].concat());
     assert_eq!(code, 0, "{said}{told}");
-    assert_eq!(stage.on(scratches), "0");
+    assert_eq!(stage.on(scratches), "1");
+    stage.on(&format!("DROP DATABASE howdah_scratch_{now}"));
     assert_eq!(stage.rows(&format!("{SIDE}.orders")), stage.rows("shop.orders"));
 }
 

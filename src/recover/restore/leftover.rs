@@ -1,8 +1,9 @@
 //! What a restore of tables that was killed has left on the server: recognised by what it wrote down about itself,
-//! in the comment of what it made.
+//! in the comment of what it made, or by the moment in its name.
 //!
 //! | what | when it is left |
 //! |---|---|
+//! | a scratch database without a comment | killed between its making and its comment, for which PostgreSQL has no one transaction |
 //! | a scratch database | killed before the tables were in their side schema |
 //! | a side schema | killed behind that, before it was told; or not killed at all, and not looked at since |
 
@@ -28,7 +29,8 @@ const SCRATCH: &str = "howdah_scratch_";
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Leftover {
     what: What,
-    made: Made,
+    /// By whom; `None` when it was killed before it could say so.
+    made: Option<Made>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -43,13 +45,12 @@ impl fmt::Display for Leftover {
             What::Scratch(name) => ("scratch database", name),
             What::Side(name) => ("schema", name),
         };
-        let Made { restore, by } = &self.made;
-        let (name, since) = (Text::foreign(name), by.since.strftime("%Y-%m-%d %H:%M:%SZ"));
-        write!(
-            f,
-            "the {what} '{name}', made by the restore {restore} of {since}, whose process {} is gone",
-            by.process.pid
-        )
+        write!(f, "the {what} '{}', ", Text::foreign(name))?;
+        let Some(Made { restore, by }) = &self.made else {
+            return f.write_str("empty: its restore was killed just when it had made it");
+        };
+        let (since, pid) = (by.since.strftime("%Y-%m-%d %H:%M:%SZ"), by.process.pid);
+        write!(f, "made by the restore {restore} of {since}, whose process {pid} is gone")
     }
 }
 
@@ -57,7 +58,9 @@ impl Leftover {
     /// Removes it.
     pub fn remove(&self, target: &Target, session: &Session) -> Result<()> {
         match &self.what {
-            What::Scratch(name) => target.drop_own(name),
+            What::Scratch(name) if self.made.is_some() => target.drop_own(name),
+            // Nobody knows of a session in it, so none is ended for it.
+            What::Scratch(name) => session.run(&format!("DROP DATABASE {}", identifier(name))),
             What::Side(name) => session.run(&format!("DROP SCHEMA {} CASCADE", identifier(name))),
         }
     }
@@ -84,15 +87,23 @@ pub(super) fn sign(target: &Target, scratch: &str, made: &Made) -> Result<()> {
     target.session.run(&format!("COMMENT ON DATABASE {} IS {comment}", identifier(scratch)))
 }
 
-/// The scratch databases whose process is gone.
+/// The scratch databases whose process is gone, and those that were not signed within ten minutes: it is a
+/// matter of milliseconds.
 pub(super) fn scratches(target: &Target) -> Result<Vec<Leftover>> {
-    let sql = "SELECT datname::text, pg_catalog.shobj_description(oid, 'pg_database') \
+    let sql = "SELECT datname::text, pg_catalog.shobj_description(oid, 'pg_database'), \
+                      CASE WHEN datname ~ '_\\d{8}_\\d{6}_\\d{3}$' THEN \
+                          to_timestamp(right(datname, 19), 'YYYYMMDD_HH24MISS_MS')::timestamp AT TIME ZONE 'UTC' \
+                            < now() - interval '10 minutes' ELSE false END \
                FROM pg_catalog.pg_database WHERE starts_with(datname::text, $1) ORDER BY 1";
     let rows = target.session.query(sql, &[&SCRATCH])?;
     let left = rows.iter().filter_map(|row| {
-        let made: Made = serde_json::from_str(&row.get::<_, Option<String>>(1)?).ok()?;
         let what = What::Scratch(row.get(0));
-        (made.by.fate() == Fate::Gone).then_some(Leftover { what, made })
+        let made: Option<Made> = match row.get::<_, Option<String>>(1) {
+            Some(comment) => Some(serde_json::from_str(&comment).ok()?),
+            None => None,
+        };
+        let gone = made.as_ref().map_or(row.get(2), |made| made.by.fate() == Fate::Gone);
+        gone.then_some(Leftover { what, made })
     });
     Ok(left.collect())
 }
@@ -111,7 +122,7 @@ pub(super) fn side(session: &Session, schema: &str) -> Result<Found> {
         }
         Fate::Elsewhere => Found::Taken(format!("made by the restore {restore}: {by}")),
         Fate::Gone => {
-            let left = Leftover { what: What::Side(schema.to_owned()), made };
+            let left = Leftover { what: What::Side(schema.to_owned()), made: Some(made) };
             match user(session, schema)? {
                 None => Found::Left(left),
                 Some(user) => Found::Taken(format!("{left}; {user} was made of it since")),
