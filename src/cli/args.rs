@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
+use super::late::Late;
 use crate::base::clock::{Clock, Timestamp, parse_moment};
 
 /// The operator's seat on a PostgreSQL cluster.
@@ -49,60 +50,60 @@ pub struct Cli {
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Print what the console would show, without a screen; exits like a monitoring plug-in
-    Status(StatusArgs),
+    Status(Late<StatusArgs>),
     /// Take backups, list them, let old ones go
-    Backup(super::backup::BackupArgs),
+    Backup(Late<super::backup::BackupArgs>),
     /// Show circuit breakers of applications; let one pass or refuse everything for a while
     #[command(subcommand)]
-    Breaker(Box<super::breaker::BreakerCommand>),
+    Breaker(Late<super::breaker::BreakerCommand>),
     /// Look whether a backup is what it was, and keep the outcome
-    Verify(super::verify::VerifyArgs),
+    Verify(Late<super::verify::VerifyArgs>),
     /// Bring back what was backed up; shows a plan unless told to --apply it
     #[command(subcommand)]
-    Restore(Box<super::restore::RestoreCommand>),
+    Restore(Late<super::restore::RestoreCommand>),
     /// Open the console on a throw-away cluster with real applications and real load
-    Demo(DemoArgs),
+    Demo(Late<DemoArgs>),
     /// Restore a backup into a scratch cluster, look at it, measure, and keep the proof
-    Prove(super::prove::ProveArgs),
+    Prove(Late<super::prove::ProveArgs>),
     /// Print what could be brought back now; exits like a monitoring plug-in
-    Recoverable(super::recoverable::RecoverableArgs),
+    Recoverable(Late<super::recoverable::RecoverableArgs>),
     /// Show what runs detached and what became of it; attach, cancel, remove
-    Jobs(JobsArgs),
+    Jobs(Late<JobsArgs>),
     /// Be walked through a restore, or another guide, step by step
     #[command(subcommand)]
-    Guide(super::guide::GuideCommand),
+    Guide(Late<super::guide::GuideCommand>),
     /// List, check, verify and restore what pgBackRest, Barman or WAL-G keep of a target
     #[command(subcommand)]
-    Engine(super::engine::EngineCommand),
+    Engine(Late<super::engine::EngineCommand>),
     /// Show, verify or export the ledger of all that was changed
     #[command(subcommand)]
-    Ledger(LedgerCommand),
+    Ledger(Late<LedgerCommand>),
     /// Show the databases of a target's PgBouncer; pause one for a while
     #[command(subcommand)]
-    Pgbouncer(Box<super::pgbouncer::PgbouncerCommand>),
+    Pgbouncer(Late<super::pgbouncer::PgbouncerCommand>),
     /// See a server from outside when it may answer nobody; let one go on that a signal has stopped
     #[command(subcommand)]
-    Server(Box<super::server::ServerCommand>),
+    Server(Late<super::server::ServerCommand>),
     /// List sessions and who waits for whom; cancel or end one
     #[command(subcommand)]
-    Session(Box<super::session::SessionCommand>),
+    Session(Late<super::session::SessionCommand>),
     /// Let an alert wake nobody for a while, with a reason; list and end silences
     #[command(subcommand)]
-    Silence(Box<super::silence::SilenceCommand>),
+    Silence(Late<super::silence::SilenceCommand>),
     /// List replication slots and the WAL that they keep; drop one that nobody uses
     #[command(subcommand)]
-    Slot(Box<super::slot::SlotCommand>),
+    Slot(Late<super::slot::SlotCommand>),
     /// Tell where the room of a server goes, who keeps it, and the safest first act
-    Space(super::space::SpaceArgs),
+    Space(Late<super::space::SpaceArgs>),
     /// Make, check or describe the repository that keeps backups, WAL and proofs
     #[command(subcommand)]
-    Repo(RepoCommand),
+    Repo(Late<RepoCommand>),
     /// Show where the configuration is, what is in force, or an example
     #[command(subcommand)]
-    Config(ConfigCommand),
+    Config(Late<ConfigCommand>),
     /// The WAL archive: archive, fetch, verify, find what was lost
     #[command(subcommand)]
-    Wal(Box<super::wal::WalCommand>),
+    Wal(Late<super::wal::WalCommand>),
     /// Print the table of commands and keys
     Keys,
     /// Print a completion script for a shell
@@ -339,7 +340,8 @@ mod tests {
         let cli = parse(&["host=db dbname=app", "--theme", "mono"]).expect("a target");
         assert_eq!(cli.target.as_deref(), Some("host=db dbname=app"));
         let cli = parse(&["demo", "incident", "hang", "--config", "x"]).expect("an incident");
-        assert!(matches!(cli.command, Some(Command::Demo(DemoArgs { command: Some(_), .. }))));
+        let Some(Command::Demo(demo)) = cli.command else { panic!("{cli:?}") };
+        assert!(matches!(demo.command, Some(DemoCommand::Incident { .. })));
         let cli = parse(&["--config", "x", "config", "check"]).expect("an option before");
         assert!(cli.target.is_none() && cli.command.is_some());
         assert!(parse(&["status", "--within", "5"]).is_err());

@@ -1,13 +1,11 @@
 //! `howdah completions` and `howdah man`.
 
-use clap::CommandFactory as _;
-
-use super::{Cli, Exit, Failure, say};
+use super::{Cli, Exit, Failure, late::whole, say};
 
 /// Prints a completion script.
 pub fn completions(shell: clap_complete::Shell) -> Result<Exit, Failure> {
     let mut script = Vec::new();
-    clap_complete::generate(shell, &mut Cli::command(), "howdah", &mut script);
+    clap_complete::generate(shell, &mut whole::<Cli>(), "howdah", &mut script);
     say(&String::from_utf8_lossy(&script))?;
     Ok(Exit::Ok)
 }
@@ -15,7 +13,7 @@ pub fn completions(shell: clap_complete::Shell) -> Result<Exit, Failure> {
 /// Prints the manual page.
 pub fn man() -> Result<Exit, Failure> {
     let mut page = Vec::new();
-    clap_mangen::Man::new(Cli::command())
+    clap_mangen::Man::new(whole::<Cli>())
         .render(&mut page)
         .map_err(|error| Failure::new(Exit::Failure, error))?;
     say(&String::from_utf8_lossy(&page))?;

@@ -17,6 +17,7 @@ mod histories;
 mod jobs;
 mod keeper;
 mod keys;
+mod late;
 mod ledger;
 mod open;
 mod pgbouncer;
@@ -102,7 +103,7 @@ fn dispatch(cli: &Cli) -> Result<Exit, Failure> {
         Some(Command::Silence(what)) => silence::run(cli, what),
         Some(Command::Slot(what)) => slot::run(cli, what),
         Some(Command::Space(options)) => space::run(cli, options),
-        Some(Command::Config(what)) => config::run(cli, *what),
+        Some(Command::Config(what)) => config::run(cli, **what),
         Some(Command::Wal(command)) => wal::run(cli, command),
         Some(Command::Keys) => keys::run(cli),
         Some(Command::Completions { shell }) => complete::completions(*shell),
