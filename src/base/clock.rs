@@ -53,6 +53,11 @@ impl Stamp {
     }
 }
 
+/// The wall time from one moment to another; zero when the clock was set back meanwhile.
+pub fn passed(from: Timestamp, to: Timestamp) -> Duration {
+    to.duration_since(from).try_into().unwrap_or(Duration::ZERO)
+}
+
 /// A clock that can be read: the system's, or one that a test moves by hand. Cheap to clone.
 #[derive(Clone, Debug, Default)]
 pub struct Clock(Option<Arc<TestTime>>);

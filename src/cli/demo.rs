@@ -39,7 +39,7 @@ pub fn run(cli: &Cli, options: &DemoArgs) -> Result<Exit, Failure> {
             let incident: Incident =
                 name.parse().map_err(|error| Failure::new(Exit::Usage, error))?;
             inject_running(incident).map_err(unavailable)?;
-            say(&format!("{incident}: done\n"))?;
+            say(&format!("{incident}: done: {}\n", incident.description()))?;
             Ok(Exit::Ok)
         }
         Some(DemoCommand::Remove) => {

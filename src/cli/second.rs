@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use super::{Cli, Exit, Failure, record::unrecorded, setup};
 use crate::base::{
     config::Config,
-    ledger::{Act, Target},
+    ledger::{Act, Target, Who},
     text::{Text, clean},
 };
 
@@ -48,17 +48,14 @@ impl SecondArgs {
                 "this target asks for two people: --second NAME, or a guide and `howdah guide second`; alone in \
                  the night: --break-glass WHY; nothing was touched",
             ),
-            (Some(second), ..) if person(&second) == person(&setup::who(cli).in_words()) => {
+            (Some(second), ..)
+                if Who::person(&second) == Who::person(&setup::who(cli).in_words()) =>
+            {
                 refused("the second has to be another person than who acts; nothing was touched")
             }
             (second, ..) => Ok(json!(second)),
         }
     }
-}
-
-/// The name alone: `anna` of `anna (postgres)`.
-fn person(words: &str) -> &str {
-    words.split(" (").next().unwrap_or_default().trim()
 }
 
 /// Goes on alone: with a record of its own before anything is touched, and a word that nobody overlooks.

@@ -100,7 +100,9 @@ fn run(tool: &Tool, good: &[i32], cancel: &Cancel) -> Option<Ran> {
         _ if exit.is_some_and(|code| good.contains(&code)) => Ok(()),
         Err(ExecError::Failed { messages, .. }) if !messages.is_empty() => {
             let ours = |line: &Text| line.strip_prefix("howdah: ").unwrap_or(line).to_owned();
-            let said: Vec<String> = messages.iter().map(ours).collect();
+            // Where a person finds the options of a command is no help in the middle of a guide.
+            let helps = |line: &&Text| !line.starts_with("For more information, try");
+            let said: Vec<String> = messages.iter().filter(helps).map(ours).collect();
             Err(with_code(&said.join(" "), exit))
         }
         Err(ExecError::Failed { code: Some(_), .. }) if !printed.is_empty() => {
@@ -117,4 +119,21 @@ fn run(tool: &Tool, good: &[i32], cancel: &Cancel) -> Option<Ran> {
 fn with_code(said: &str, code: Option<i32>) -> Text {
     let code = code.map(|code| format!(" (exit code {code})")).unwrap_or_default();
     Text::one_line(&format!("{said}{code}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_look_that_does_not_end_is_ended_and_said() {
+        let clock = Clock::system();
+        let began = clock.now();
+        let hangs = Tool::new("sleep").arg("60");
+        let ran = run_within(&hangs, &[0], &Cancel::new(), Duration::from_millis(300));
+        let why = ran.expect("an answer").end.expect_err("it was ended");
+        assert!(why.contains("did not end within"), "{why}");
+        let took = clock.now().since(began);
+        assert!(took < Duration::from_secs(30), "it took {took:?}");
+    }
 }

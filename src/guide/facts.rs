@@ -45,6 +45,11 @@ impl Seen {
     pub fn well(&self) -> bool {
         self.facts.iter().all(|fact| fact.well != Some(false))
     }
+
+    /// True when it may be taken as it is: nothing is wrong, or what is wrong is what the look is there for.
+    pub fn may_be_taken(&self, look: Option<&Look>) -> bool {
+        self.well() || look.is_some_and(|look| look.diagnosis)
+    }
 }
 
 /// Reads the facts and the choices of a look.
@@ -60,19 +65,25 @@ pub fn all(facts: &[Fact], printed: &Value) -> Vec<Observed> {
 
 /// Reads one fact.
 pub fn observe(fact: &Fact, printed: &Value) -> Observed {
-    let value = find(printed, &fact.at).map(|word| match fact.last {
+    let found = find(printed, &fact.at);
+    let exact = match &found {
+        Some(Value::Null) => fact.null.clone(),
+        found => found.as_ref().map(word),
+    };
+    let exact = exact.map(|word| match fact.last {
         Some(last) => word.chars().skip(word.chars().count().saturating_sub(last)).collect(),
         None => word,
     });
-    let number = value.as_ref().and_then(|word| word.parse::<f64>().ok());
+    let number = exact.as_ref().and_then(|word| word.parse::<f64>().ok());
     // What is not known is not well.
     let well = fact.is_judged().then(|| {
-        value.is_some()
-            && fact.good.as_ref().is_none_or(|good| good.iter().any(|g| Some(g) == value.as_ref()))
+        exact.is_some()
+            && fact.good.as_ref().is_none_or(|good| good.iter().any(|g| Some(g) == exact.as_ref()))
             && fact.at_most.is_none_or(|most| number.is_some_and(|n| n <= most))
             && fact.at_least.is_none_or(|least| number.is_some_and(|n| n >= least))
     });
-    let value = value.map(|word| Text::one_line(&clean(&word)));
+    let shown = found.as_ref().and_then(short).or(exact);
+    let value = shown.map(|word| Text::one_line(&clean(&word)));
     Observed { name: fact.name.clone(), label: fact.label.clone(), value, well }
 }
 
@@ -93,20 +104,35 @@ fn offers(from: &From, printed: &Value) -> Vec<Offer> {
         .collect()
 }
 
-/// What stands at a place, as a word. Null is nothing.
-fn find(printed: &Value, at: &str) -> Option<String> {
+/// What stands at a place.
+fn find(printed: &Value, at: &str) -> Option<Value> {
     if let Some(list) = at.strip_suffix("/#") {
-        return Some(printed.pointer(list)?.as_array()?.len().to_string());
+        return Some(printed.pointer(list)?.as_array()?.len().into());
     }
-    let found = match at.split_once("/-") {
-        Some((list, rest)) => printed.pointer(list)?.as_array()?.last()?.pointer(rest),
-        None => printed.pointer(at),
-    };
-    match found? {
-        Value::Null => None,
-        Value::String(word) => Some(word.clone()),
-        other => Some(other.to_string()),
+    match at.split_once("/-") {
+        Some((list, rest)) => pointed(printed.pointer(list)?.as_array()?.last()?, rest),
+        None => pointed(printed, at),
     }
+}
+
+/// What a pointer points at; null in what is null as a whole.
+fn pointed(printed: &Value, at: &str) -> Option<Value> {
+    let whole = || at.rmatch_indices('/').find_map(|(end, _)| printed.pointer(&at[..end]));
+    printed.pointer(at).or_else(|| whole().filter(|whole| whole.is_null())).cloned()
+}
+
+fn word(found: &Value) -> String {
+    match found {
+        Value::String(word) => word.clone(),
+        other => other.to_string(),
+    }
+}
+
+/// A fraction as a person reads it: no finer than a thousandth, unless it is smaller. It is judged as it is.
+fn short(found: &Value) -> Option<String> {
+    let value = found.as_f64().filter(|_| found.is_f64())?;
+    let rounded = (value * 1000.0).round() / 1000.0;
+    (rounded != 0.0).then(|| rounded.to_string())
 }
 
 #[cfg(test)]
@@ -124,6 +150,7 @@ mod tests {
             at_most: None,
             at_least: None,
             last: None,
+            null: None,
         }
     }
 
@@ -131,10 +158,11 @@ mod tests {
     fn facts_stand_where_the_pointer_says() {
         let printed =
             json!({ "id": "7654321", "lag": 3.5, "none": null, "list": [{ "a": 1 }, { "a": 2 }] });
-        assert_eq!(find(&printed, "/list/-/a").as_deref(), Some("2"));
-        assert_eq!(find(&printed, "/list/#").as_deref(), Some("2"));
-        assert_eq!(find(&printed, "/none"), None);
-        assert_eq!(find(&printed, "/gone"), None);
+        let value = |at: &str| observe(&fact(at), &printed).value;
+        assert_eq!(value("/list/-/a").as_deref(), Some("2"));
+        assert_eq!(value("/list/#").as_deref(), Some("2"));
+        assert_eq!(value("/none"), None);
+        assert_eq!(value("/gone"), None);
         let tail = observe(&Fact { last: Some(4), ..fact("/id") }, &printed);
         assert_eq!(tail.value.expect("told").as_str(), "4321");
     }
@@ -144,11 +172,31 @@ mod tests {
         let printed = json!({ "lag": 3.5, "state": "on" });
         let well = |fact: Fact| observe(&fact, &printed).well;
         assert_eq!(well(fact("/lag")), None, "nobody judges it");
+        // Null may be a word of its own; what is not there is not known.
+        let held = |at: &str| Fact { null: Some("nobody".into()), ..fact(at) };
+        let value = |fact: Fact| observe(&fact, &json!({ "by": null, "to": {} })).value;
+        assert_eq!(value(held("/by")).as_deref(), Some("nobody"));
+        assert_eq!(value(held("/by/name")).as_deref(), Some("nobody"));
+        assert_eq!(value(held("/to/name")), None);
+        assert_eq!(value(held("/gone")), None);
+        assert_eq!(value(fact("/by")), None);
         assert_eq!(well(Fact { at_most: Some(4.0), ..fact("/lag") }), Some(true));
         assert_eq!(well(Fact { at_most: Some(3.0), ..fact("/lag") }), Some(false));
         assert_eq!(well(Fact { at_most: Some(3.0), ..fact("/gone") }), Some(false));
         assert_eq!(well(Fact { good: Some(vec!["on".into()]), ..fact("/state") }), Some(true));
         assert_eq!(well(Fact { at_least: Some(1.0), ..fact("/state") }), Some(false));
+    }
+
+    #[test]
+    fn a_fraction_is_shown_to_the_thousandth_and_judged_as_it_is() {
+        let printed = json!([0.084_709_594, 60.0, 0.000_04, 0.0504]);
+        let shown = |at| observe(&fact(at), &printed).value.expect("told").to_string();
+        let all = ["/0", "/1", "/2", "/3"].map(shown);
+        assert_eq!(all, ["0.085", "60", "4e-5", "0.05"]);
+        assert_eq!(
+            observe(&Fact { at_most: Some(0.05), ..fact("/3") }, &printed).well,
+            Some(false)
+        );
     }
 
     #[test]

@@ -58,13 +58,9 @@ fn clocks(card: &Card) -> Vec<Line> {
 
 /// What was done, what was left out or failed, and what was remarked.
 fn tried(card: &Card, state: &State) -> Vec<Line> {
-    let title = |step: usize| {
-        let title = card.guide.steps.get(step).map_or("", |step| step.title.as_str());
-        state.values.fill(title)
-    };
     let mut lines = Vec::new();
     for answer in &state.answers {
-        let (at, title) = (page::time(answer.at), title(answer.step));
+        let (at, title) = (page::time(answer.at), card.title(answer.step, &state.values));
         match &answer.how {
             How::Done(job) => {
                 lines.push(Line::Done(format!("{at} {title}: done by job {job}").into()));

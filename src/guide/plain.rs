@@ -146,6 +146,7 @@ fn question(page: &Page) -> String {
         return ":go to go on: ".to_owned();
     }
     match &page.ask {
+        Ask::Accept(_) if !page.well => ":again, or :skip WHY > ".to_owned(),
         Ask::Accept(words) => format!("Enter: {words} > "),
         Ask::Choose(options) => format!("1-{} > ", options.len()),
         Ask::Enter(default) if default.is_empty() => "> ".to_owned(),

@@ -59,6 +59,13 @@ pub struct Card {
     pub common: Vec<String>,
 }
 
+impl Card {
+    /// The line of a step, with the values of a run in it; empty where there is no such step.
+    pub fn title(&self, step: usize, values: &Values) -> String {
+        self.guide.steps.get(step).map_or_else(String::new, |step| values.fill(&step.title))
+    }
+}
+
 /// All runs of one user.
 #[derive(Clone, Debug)]
 pub struct Runs {
@@ -196,6 +203,11 @@ impl Runs {
 
     /// All runs, the latest first. One that cannot be understood is an error of its own.
     pub fn list(&self) -> Result<Vec<Result<Seen, GuideError>>, GuideError> {
+        Ok(self.ids()?.iter().map(|id| self.look(id)).collect())
+    }
+
+    /// The names of all runs, the latest first.
+    pub(super) fn ids(&self) -> Result<Vec<String>, GuideError> {
         let entries = match fs::read_dir(&self.folder) {
             Ok(entries) => entries,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
@@ -205,7 +217,7 @@ impl Runs {
             entries.flatten().filter_map(|entry| entry.file_name().into_string().ok()).collect();
         ids.retain(|id| self.folder.join(id).join(CARD).is_file());
         ids.sort_by(|a, b| b.cmp(a));
-        Ok(ids.iter().map(|id| self.look(id)).collect())
+        Ok(ids)
     }
 
     /// The run that a word means: its name, or `last`.
@@ -214,8 +226,8 @@ impl Runs {
             self.folder_of(word)?;
             return Ok(word.to_owned());
         }
-        let newest = self.list()?.into_iter().flatten().next();
-        newest.map(|run| run.id).ok_or_else(|| GuideError::NoRun(word.into()))
+        let newest = self.ids()?.into_iter().find(|id| self.look(id).is_ok());
+        newest.ok_or_else(|| GuideError::NoRun(word.into()))
     }
 
     fn folder_of(&self, id: &str) -> Result<PathBuf, GuideError> {

@@ -6,6 +6,8 @@ use super::{GuideError, criterion::Criterion};
 
 /// The most steps between two pause points (Gawande, "The Checklist Manifesto": five to nine items).
 pub const CHUNK: usize = 9;
+/// The most words in one part: what is read in 90 s, at 200 words a minute.
+pub const WORDS: usize = 300;
 /// What is typed to confirm an act of moderate weight.
 pub const YES: &str = "y";
 /// Cells that the line of a step may have: it stands whole at 80 columns.
@@ -186,6 +188,9 @@ pub struct Fact {
     /// Only its last so many characters: of a system identifier.
     #[serde(default)]
     pub last: Option<usize>,
+    /// What it means that the command says null, where that is known; without it, the value is not known.
+    #[serde(default)]
+    pub null: Option<String>,
 }
 
 /// What the person does at a step.
@@ -311,7 +316,7 @@ impl Guide {
         if !word(&self.id) {
             return Err("its id is not made of small letters and hyphens".to_owned());
         }
-        let mut in_chunk = 0;
+        let (mut in_chunk, mut read) = (0, 0);
         for (at, step) in self.steps.iter().enumerate() {
             if !word(&step.id) {
                 return Err(format!("step '{}': not small letters and hyphens", step.id));
@@ -320,6 +325,13 @@ impl Guide {
                 return Err(format!("two steps are called '{}'", step.id));
             }
             in_chunk = if step.chunk.is_some() { 1 } else { in_chunk + 1 };
+            read = if step.chunk.is_some() { 0 } else { read } + step.words();
+            if read > WORDS {
+                return Err(format!(
+                    "step '{}': more than {WORDS} words in one part: nobody reads them in 90 s",
+                    step.id
+                ));
+            }
             if in_chunk > CHUNK {
                 return Err(format!("step '{}': more than {CHUNK} steps in one part", step.id));
             }
@@ -334,6 +346,18 @@ impl Guide {
 }
 
 impl Step {
+    /// Words that a person reads before it is done.
+    fn words(&self) -> usize {
+        let words = |text: &str| text.split_whitespace().count();
+        let told: usize = self.say.iter().map(|line| words(line)).sum();
+        let asked = match &self.kind {
+            Kind::Choose { options, .. } => options.iter().map(|choice| words(&choice.label)).sum(),
+            Kind::Act { silence, undo, .. } => words(silence) + undo.as_deref().map_or(0, words),
+            Kind::Accept {} | Kind::Enter { .. } => 0,
+        };
+        words(&self.title) + told + asked
+    }
+
     fn check(&self, behind: &[&str]) -> Result<(), String> {
         if let Some(Look { wait: Some(wait), facts, .. }) = &self.look {
             if !(1..=WAIT).contains(wait) {
@@ -389,6 +413,9 @@ mod tests {
             |n: usize| format!("[[step]]\nid = 's-{}'\ntitle = 't'\ndo = 'accept'\n", letters(n));
         let many: String = (0..10).map(accept).collect();
         assert!(refused(&format!("{HEAD}{many}")).contains("more than 9 steps"));
+        let say = |words: usize| accept(0) + &format!("say = ['{}']\n", "a ".repeat(words));
+        assert!(Guide::parse(&format!("{HEAD}{}", say(299))).is_ok());
+        assert!(refused(&format!("{HEAD}{}", say(300))).contains("more than 300 words"));
         let twice = accept(0).repeat(2);
         assert!(refused(&format!("{HEAD}{twice}")).contains("two steps are called 's-a'"));
         let act = "[[step]]\nid = 'x'\ntitle = 't'\ndo = 'act'\ncommand = ['a']\napply = ['--apply']\ngrade = 'severe'\nbudget = 9\nsilence = 'none'\n";

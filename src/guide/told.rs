@@ -8,7 +8,7 @@ use serde_json::json;
 use super::{
     GuideError,
     error::io,
-    run::{Run, Runs},
+    run::{Run, Runs, Seen},
     state::{Over, Phase},
 };
 use crate::base::{
@@ -73,13 +73,16 @@ pub fn catch_up(runs: &Runs, ledger: &Ledger, who: &ledger::Who) -> Result<(), T
     Ok(())
 }
 
+/// Only what bears no mark is read: with the years that is little of all that was walked.
 fn untold(runs: &Runs) -> Result<Vec<String>, GuideError> {
-    let over =
-        |run: &super::run::Seen| matches!(run.state.phase, Phase::Over(_)) && run.driver.is_none();
+    let mut ids = runs.ids()?;
+    ids.retain(|id| !runs.folder().join(id).join(TOLD).exists());
     // What cannot be read is told where runs are listed.
-    let seen = runs.list()?.into_iter().flatten();
-    let untold = seen.filter(|run| over(run) && !runs.folder().join(&run.id).join(TOLD).exists());
-    Ok(untold.map(|run| run.id).collect())
+    ids.retain(|id| {
+        let over = |run: Seen| matches!(run.state.phase, Phase::Over(_)) && run.driver.is_none();
+        runs.look(id).is_ok_and(over)
+    });
+    Ok(ids)
 }
 
 /// The runs whose end the ledger has.

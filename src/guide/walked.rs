@@ -6,7 +6,11 @@ use super::{
     run::Seen,
     state::{How, Over, Phase},
 };
-use crate::base::{clock::Timestamp, text::Text, units};
+use crate::base::{
+    clock::{self, Timestamp},
+    text::Text,
+    units,
+};
 
 /// A list that nobody has walked for so long is not trusted any more.
 pub const OLD: Duration = Duration::from_hours(90 * 24);
@@ -51,8 +55,7 @@ fn walked(run: &Seen) -> Option<Walked> {
 impl Walked {
     /// How long ago.
     pub fn age(&self, now: Timestamp) -> Duration {
-        let age = now.duration_since(self.at);
-        if age.is_negative() { Duration::ZERO } else { age.unsigned_abs() }
+        clock::passed(self.at, now)
     }
 
     /// True when that is too long ago.

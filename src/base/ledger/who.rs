@@ -46,6 +46,12 @@ impl Who {
         }
     }
 
+    /// The person alone of [`Who::in_words`], `anna` of `anna (postgres, ssh 203.0.113.7)`: another terminal
+    /// does not make another person.
+    pub fn person(words: &str) -> &str {
+        words.split(" (").next().unwrap_or_default().trim()
+    }
+
     /// In few words: `anna (postgres, sudo by anna, ssh 203.0.113.7)`.
     pub fn in_words(&self) -> String {
         let mut known = Vec::new();

@@ -114,13 +114,7 @@ fn sheet(
         put(canvas, line);
     }
     let hidden = (body.len() as u16).saturating_sub(first + room);
-    let more = if hidden > 0 {
-        let lines = if hidden == 1 { "line" } else { "lines" };
-        vec![piece(format!("{hidden} more {lines}: page-down"), Meaning::Muted)]
-    } else {
-        Words::new()
-    };
-    put(canvas, &more);
+    put(canvas, &elsewhere(first, hidden));
     // The question stands at the bottom, always in the same place.
     let first = area.bottom().saturating_sub(asks.lines.len() as u16).max(area.top());
     for (y, (nth, line)) in (first..area.bottom()).zip(asks.lines.iter().enumerate()) {
@@ -135,6 +129,20 @@ fn sheet(
             layout.selection = Some(Position { x: row.x, y });
         }
     }
+}
+
+/// How many lines stand above and below what is in sight, and the key that shows them.
+fn elsewhere(above: u16, below: u16) -> Words {
+    let lines = |many: u16, word: &str, key: &str| {
+        let lines = if many == 1 { "line" } else { "lines" };
+        format!("{many} {word} {lines}: {key}")
+    };
+    let words = match (above, below) {
+        (0, 0) => return Words::new(),
+        (_, 1..) => lines(below, "more", "page-down"),
+        _ => lines(above, "earlier", "page-up"),
+    };
+    vec![piece(words, Meaning::Muted)]
 }
 
 /// The part and the step; and, whatever else has to go, on which machine and on what.
@@ -175,6 +183,9 @@ fn asked(
     match &sheet.seat {
         Seat::Ours => {}
         Seat::Theirs(driver) => {
+            if let Some(rests) = &page.rests {
+                asked.lines.push(vec![piece(rests.to_string(), Meaning::Warning)]);
+            }
             let words = format!("{driver} drives this run; you look on");
             asked.lines.push(vec![piece(words, Meaning::Warning)]);
             return asked;
@@ -224,9 +235,8 @@ fn asked(
         ]),
         Ask::Accept(words) => asked.lines.push(key(words.to_string())),
         Ask::Choose(options) if options.is_empty() => {
-            asked
-                .lines
-                .push(vec![piece("there is nothing to choose; r looks again", Meaning::Warning)]);
+            let words = "there is nothing to choose; r looks again, b goes back";
+            asked.lines.push(vec![piece(words, Meaning::Warning)]);
         }
         Ask::Choose(options) => {
             let chosen = sight.state.guides.choice.min(options.len() - 1);
@@ -241,13 +251,19 @@ fn asked(
                 format!("takes it: {} of {}; up and down choose", chosen + 1, options.len());
             asked.lines.push(key(which));
         }
+        Ask::Enter(default) if default.is_empty() => asked.lines.push(key("to type it".to_owned())),
         Ask::Enter(default) => asked.lines.push(key(format!("to type it [{default}]"))),
         Ask::Confirm { grade: Grade::Mild, .. } => asked.lines.push(key("does it".to_owned())),
         Ask::Confirm { .. } => asked.lines.push(key("to confirm it".to_owned())),
         Ask::Failed => {
             asked.lines.push(key("once more; or b, o, x: back, leave out, end here".to_owned()));
         }
-        Ask::Over => asked.lines.push(key("to the guides".to_owned())),
+        Ask::Over => {
+            let record = format!("howdah guide export {}", sheet.run);
+            let line = [piece("its record: ", Meaning::Muted), piece(record, Meaning::Key)];
+            asked.lines.extend(wrap_line(&line, cells));
+            asked.lines.push(key("to the guides".to_owned()));
+        }
     }
     asked
 }
@@ -340,9 +356,11 @@ fn hanging(words: &str, cells: usize) -> Vec<String> {
         return vec![words.to_owned()];
     }
     let indent = words.len() - words.trim_start().len();
-    let gap = words[indent..].find("  ").map(|gap| indent + gap);
-    let begins = gap.and_then(|gap| Some(gap + words[gap..].find(|c| c != ' ')?)).unwrap_or(0);
-    let (label, rest) = words.split_at(if begins * 2 < cells { begins } else { 0 });
+    // `ok  repository  it is there` has two labels: the words begin behind the last gap in the left half.
+    let gaps = words.match_indices("  ").map(|(gap, _)| gap).filter(|gap| *gap >= indent);
+    let begin = |gap: usize| Some(gap + words[gap..].find(|c| c != ' ')?);
+    let begins = gaps.filter_map(begin).take_while(|at| at * 2 < cells).last().unwrap_or(0);
+    let (label, rest) = words.split_at(begins);
     let lines = wrap(rest, cells.saturating_sub(width(label)));
     let label_of = |nth| if nth == 0 { label.to_owned() } else { " ".repeat(width(label)) };
     lines.into_iter().enumerate().map(|(nth, line)| label_of(nth) + &line).collect()
@@ -358,6 +376,10 @@ mod tests {
         assert_eq!(
             hanging("  undo   nothing is lost by it", 20),
             ["  undo   nothing is", "         lost by it"]
+        );
+        assert_eq!(
+            hanging("ok  files  none is wrong in it  at all", 24),
+            ["ok  files  none is wrong", "           in it at all"]
         );
         assert_eq!(hanging("one line without a label", 12), ["one line", "without a", "label"]);
     }

@@ -170,7 +170,8 @@ fn frame(
     if area.height >= 9
         && let Some(banner) = link::banner(live)
     {
-        let room = Rect { y: top, height: 4, ..area };
+        // Where it leaves the panes enough, it is said to its end.
+        let room = Rect { y: top, height: if area.height < 24 { 4 } else { 5 }, ..area };
         top += header::banner(canvas, &banner, link::word(live).tone, room);
     }
     Rect { y: top, height: bottom.saturating_sub(top), ..area }

@@ -6,7 +6,7 @@ use super::Layout;
 use crate::{
     base::clock::Timestamp,
     console::{
-        model::Shelf,
+        model::{Offered, Shelf, Waiting},
         theme::Meaning,
         view::Sight,
         widget::{Canvas, Line as Words, piece, wrap},
@@ -26,7 +26,7 @@ pub fn draw(
     layout: &mut Layout,
 ) {
     let (shelf, choice) = (&sight.state.guides.shelf, sight.state.guides.choice);
-    let lines = rows(shelf, wall);
+    let lines = rows(shelf, wall, area.width.into());
     let foot = foot(shelf, choice, wall, usize::from(area.width));
     let shown = area.height.saturating_sub(foot.len() as u16);
     let chosen = lines.iter().position(|(_, at)| *at == Some(choice)).unwrap_or(0);
@@ -47,10 +47,11 @@ pub fn draw(
 }
 
 /// The rows: runs that wait, then the guides, each with its age; with their places among what can be chosen.
-fn rows(shelf: &Shelf, wall: Timestamp) -> Vec<(Words, Option<usize>)> {
+fn rows(shelf: &Shelf, wall: Timestamp, cells: usize) -> Vec<(Words, Option<usize>)> {
     let mut lines: Vec<(Words, Option<usize>)> = Vec::new();
     if let Some(trouble) = &shelf.trouble {
-        lines.push((vec![piece(trouble.to_string(), Meaning::Warning)], None));
+        let words = wrap(trouble, cells).into_iter();
+        lines.extend(words.map(|line| (vec![piece(line, Meaning::Warning)], None)));
     }
     if !shelf.runs.is_empty() {
         lines.push((vec![piece("Begun, and not over", Meaning::Title)], None));
@@ -59,8 +60,8 @@ fn rows(shelf: &Shelf, wall: Timestamp) -> Vec<(Words, Option<usize>)> {
         let began = run.began.strftime("%m-%d %H:%M");
         let mut line = vec![piece(format!("{began} {} ", run.on), Meaning::Muted)];
         line.push(match (&run.driver, &run.gone) {
-            (Some(driver), _) => piece(format!("driven by {driver} "), Meaning::Warning),
-            (None, Some(_)) => piece("GONE: Enter, x ends it ", Meaning::Warning),
+            (Some(_), _) => piece("DRIVEN ", Meaning::Warning),
+            (None, Some(_)) => piece("GONE ", Meaning::Warning),
             (None, None) => piece("waits ", Meaning::Text),
         });
         line.push(piece(run.title.to_string(), Meaning::Strong));
@@ -86,16 +87,32 @@ fn rows(shelf: &Shelf, wall: Timestamp) -> Vec<(Words, Option<usize>)> {
     lines
 }
 
-/// What the chosen guide is for, and who walked it last.
+/// What the chosen guide is for, and who walked it last; where the chosen run stands, and what Enter does with it.
 fn foot(shelf: &Shelf, choice: usize, wall: Timestamp, cells: usize) -> Vec<Words> {
-    let guide = choice.checked_sub(shelf.runs.len()).and_then(|at| shelf.guides.get(at));
-    let Some(guide) = guide else { return Vec::new() };
+    let (first, second) = match (shelf.runs.get(choice), choice.checked_sub(shelf.runs.len())) {
+        (Some(run), _) => stands(run),
+        (None, Some(at)) if let Some(guide) = shelf.guides.get(at) => meant(guide, wall),
+        _ => return Vec::new(),
+    };
+    let first = wrap(&first, cells).into_iter().map(|line| (line, Meaning::Text));
+    let second = wrap(&second, cells).into_iter().map(|line| (line, Meaning::Muted));
+    let lines = first.chain(second).map(|(line, meaning)| vec![piece(line, meaning)]);
+    std::iter::once(Words::new()).chain(lines).collect()
+}
+
+fn meant(guide: &Offered, wall: Timestamp) -> (String, String) {
     let last = match &guide.walked {
         Some(walked) => format!("On this target {}.", walked.in_words(wall)),
         None => "On this target nobody has walked it to its end yet.".to_owned(),
     };
-    let about = wrap(&guide.about, cells).into_iter().map(|line| (line, Meaning::Text));
-    let last = wrap(&last, cells).into_iter().map(|line| (line, Meaning::Muted));
-    let lines = about.chain(last).map(|(line, meaning)| vec![piece(line, meaning)]);
-    std::iter::once(Words::new()).chain(lines).collect()
+    (guide.about.to_string(), last)
+}
+
+fn stands(run: &Waiting) -> (String, String) {
+    let next = match (&run.driver, &run.gone) {
+        (Some(driver), _) => format!("{driver} drives it: Enter looks on."),
+        (None, Some(gone)) => format!("{gone}: Enter, then x ends it."),
+        (None, None) => "Nobody drives it: Enter goes on with it.".to_owned(),
+    };
+    (format!("It stands at: {}", run.step), next)
 }

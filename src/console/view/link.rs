@@ -75,7 +75,10 @@ pub fn banner(sight: &Sight<'_>) -> Option<Banner> {
         LinkState::Refused => format!("{place} answers and will not let us in"),
         LinkState::Live | LinkState::Down => format!("no connection to {place}"),
     });
-    let mut help: Vec<String> = told(|problem| &problem.remedy).into_iter().collect();
+    // A remedy may be half a sentence, or a question.
+    let sentence =
+        |words: String| if words.ends_with(['.', '?', '!']) { words } else { words + "." };
+    let mut help: Vec<String> = told(|problem| &problem.remedy).map(sentence).into_iter().collect();
     if let Some(wait) = next_try(sight) {
         help.push(format!(
             "Next try in {} (attempt {}).",

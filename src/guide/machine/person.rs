@@ -6,7 +6,7 @@ use super::{
     way::{act_words, answered, enter_again, observed, to},
 };
 use crate::{
-    base::text::Text,
+    base::{ledger::Who, text::Text},
     guide::{
         spec::{Grade, Guide, Kind, Step, YES},
         state::{Act, Answer, Event, How, Input, Phase, Plan, State},
@@ -45,8 +45,7 @@ pub(super) fn persons(
             if step.kind != (Kind::Accept {}) {
                 return refuse("an answer is asked for");
             }
-            let diagnosis = step.look.as_ref().is_some_and(|look| look.diagnosis);
-            if !next.seen.well() && !diagnosis {
+            if !next.seen.may_be_taken(step.look.as_ref()) {
                 return refuse(
                     "what was observed is not as it has to be: look again, or leave it out with a reason",
                 );
@@ -150,7 +149,7 @@ fn second(mut next: State, step: &Step, mark: &str, event: &Event) -> Result<Sta
     let Phase::Seconding { plan, first, since } = next.phase.clone() else {
         return refuse("there is nothing that waits for a second person");
     };
-    if person(&event.by) == person(&first) {
+    if Who::person(&event.by) == Who::person(&first) {
         return refuse(format!("{first} has confirmed it: the second has to be another person"));
     }
     if plan.hash != mark {
@@ -162,11 +161,6 @@ fn second(mut next: State, step: &Step, mark: &str, event: &Event) -> Result<Sta
     let words = vec!["--second".to_owned(), event.by.to_string()];
     next.values.set_words("second", words);
     start(next, step, plan, Some(event.by.clone()))
-}
-
-/// Of `anna (root, ssh 203.0.113.7)` the name: another terminal does not make another person.
-fn person(by: &Text) -> &str {
-    by.split(" (").next().unwrap_or_default()
 }
 
 fn start(mut next: State, step: &Step, plan: Plan, second: Option<Text>) -> Result<State, Refusal> {

@@ -11,32 +11,38 @@ use crate::{
     },
 };
 
-/// What was done and what was not, at the end.
+/// What was not done and what was, at the end. What is not as the list has it comes first: a long account is not read
+/// to its end at night.
 pub(super) fn account(card: &Card, state: &State) -> Vec<Line> {
-    let mut lines = Vec::new();
+    let open = state.acts.iter().filter(|act| !matches!(act.end, Some(Ok(()))));
+    let mut lines: Vec<Line> = open.map(|act| left(card, state, act)).collect();
+    lines.extend(state.overruled.iter().map(|one| overruled(card, one)));
+    if matches!(state.phase, Phase::Over(Over::Aborted(_))) && state.acts.is_empty() {
+        lines.push(Line::Say(Text::ours("nothing was begun: all is as it was")));
+    }
     for answer in &state.answers {
-        let Some(step) = card.guide.steps.get(answer.step) else { continue };
         let how = match &answer.how {
-            How::Observed | How::Asserted => answer.how.word().to_owned(),
+            How::Observed => answer.how.word().to_owned(),
+            How::Asserted => "asserted, not observed".to_owned(),
             How::Chosen(label) => label.to_string(),
             How::Entered => answer.values.first().map(|(_, v)| v.clone()).unwrap_or_default(),
             How::Done(job) => format!("done by job {job}"),
             How::Skipped(why) => format!("left out: {why}"),
         };
-        let title = state.values.fill(&step.title);
+        let title = card.title(answer.step, &state.values);
         let act = state.acts.iter().rfind(|act| act.step == answer.step);
         let second = act.and_then(|act| act.second.as_ref());
         let second = second.map(|by| format!(", confirmed by {by}, too")).unwrap_or_default();
-        lines.push(Line::Done(format!("{} {title}: {how}{second}", time(answer.at)).into()));
+        let words = format!("{} {title}: {how}{second}", time(answer.at)).into();
+        lines.push(match &answer.how {
+            How::Skipped(_) => Line::Bad(words),
+            // Nobody observed it: no tick.
+            How::Asserted => Line::Say(words),
+            _ => Line::Done(words),
+        });
         lines.extend(facts(&answer.seen));
     }
-    lines.extend(state.overruled.iter().map(|one| overruled(card, one)));
     lines.extend(state.remarks.iter().map(remark));
-    let open = state.acts.iter().filter(|act| !matches!(act.end, Some(Ok(()))));
-    lines.extend(open.map(|act| left(card, state, act)));
-    if matches!(state.phase, Phase::Over(Over::Aborted(_))) && state.acts.is_empty() {
-        lines.push(Line::Say(Text::ours("nothing was begun: all is as it was")));
-    }
     lines
 }
 
@@ -56,8 +62,7 @@ pub fn remark(remark: &Remark) -> Line {
 }
 
 pub fn left(card: &Card, state: &State, act: &Act) -> Line {
-    let title = card.guide.steps.get(act.step).map_or("", |step| step.title.as_str());
-    let title = state.values.fill(title);
+    let title = card.title(act.step, &state.values);
     Line::Bad(match (&act.end, &act.job) {
         (Some(Err(why)), _) => format!("not done: {title}: {why}").into(),
         (_, Some(job)) => format!(
@@ -70,4 +75,58 @@ pub fn left(card: &Card, state: &State, act: &Act) -> Line {
 
 pub fn time(at: Timestamp) -> String {
     at.strftime("%H:%M:%SZ").to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+    use crate::{
+        base::{clock::Clock, ledger::Who},
+        guide::{library, state::Answer, values::Values},
+    };
+
+    #[test]
+    fn what_was_not_done_comes_first_and_only_what_was_observed_or_done_is_ticked() {
+        let at = Clock::test().wall();
+        let guide = library::guide(Path::new("/nowhere"), "restore").expect("ours");
+        let card = Card {
+            guide,
+            values: Values::default(),
+            began: at,
+            who: Who::current(None),
+            host: "ops1".into(),
+            on: "prod".into(),
+            budget: None,
+            common: Vec::new(),
+        };
+        let mut state = machine::begin(&card.guide, Values::default(), at);
+        let hows = [How::Observed, How::Asserted, How::Skipped("it is down".into())];
+        state.answers = hows
+            .into_iter()
+            .enumerate()
+            .map(|(step, how)| Answer {
+                step,
+                how,
+                values: Vec::new(),
+                seen: Vec::new(),
+                by: "anna".into(),
+                at,
+            })
+            .collect();
+        state.phase = Phase::Over(Over::Aborted("enough".into()));
+        let lines = account(&card, &state);
+        assert_eq!(lines[0], Line::Say("nothing was begun: all is as it was".into()));
+        let [Line::Done(_), Line::Say(asserted), Line::Bad(left_out)] = &lines[1..] else {
+            panic!("{lines:?}")
+        };
+        assert!(asserted.ends_with("asserted, not observed"), "{asserted}");
+        assert!(left_out.ends_with("left out: it is down"), "{left_out}");
+
+        state.acts =
+            vec![Act { step: 3, job: None, end: Some(Err("no room".into())), second: None }];
+        let lines = account(&card, &state);
+        assert!(matches!(&lines[0], Line::Bad(why) if why.starts_with("not done: ")), "{lines:?}");
+    }
 }

@@ -26,11 +26,10 @@ pub fn page(card: &Card, state: &State, job: Option<&Job>) -> Page {
         Some(step) if !matches!(state.phase, Phase::Over(_)) => asked(card, state, step, job),
         _ => (account(card, state), Ask::Over),
     };
-    let line = match (&state.phase, step) {
-        (Phase::Over(Over::Finished), _) => "Finished".to_owned(),
-        (Phase::Over(Over::Aborted(why)), _) => format!("Ended before its end: {why}"),
-        (_, Some(step)) => state.values.fill(&step.title),
-        (_, None) => String::new(),
+    let line = match &state.phase {
+        Phase::Over(Over::Finished) => "Finished".to_owned(),
+        Phase::Over(Over::Aborted(why)) => format!("Ended before its end: {why}"),
+        _ => card.title(state.at, &state.values),
     };
     let chunk = card.guide.steps[..(state.at + 1).min(card.guide.steps.len())]
         .iter()
@@ -51,7 +50,7 @@ pub fn page(card: &Card, state: &State, job: Option<&Job>) -> Page {
         began: card.began,
         budget: card.budget,
         pace: step.and_then(|step| pace(state, step)),
-        well: state.seen.well(),
+        well: step.is_none_or(|step| state.seen.may_be_taken(step.look.as_ref())),
         rests: state.paused.as_ref().map(|rest| {
             let note =
                 if rest.note.is_empty() { String::new() } else { format!(": {}", rest.note) };
@@ -63,8 +62,7 @@ pub fn page(card: &Card, state: &State, job: Option<&Job>) -> Page {
 fn asked(card: &Card, state: &State, step: &Step, job: Option<&Job>) -> (Vec<Line>, Ask) {
     let mut body = Vec::new();
     if let Some(Answer { how: How::Done(_), seen, step, .. }) = state.answers.last() {
-        let done = card.guide.steps.get(*step).map_or("", |step| step.title.as_str());
-        body.push(Line::Done(format!("done: {}", state.values.fill(done)).into()));
+        body.push(Line::Done(format!("done: {}", card.title(*step, &state.values)).into()));
         body.extend(facts(seen));
     }
     let words = step.say.iter().map(|words| Line::Say(state.values.fill(words).into()));
@@ -157,10 +155,7 @@ fn stopped(
     lines.push(Line::Say(Text::ours("To go on all the same, leave it out with a reason.")));
     lines.extend(body);
     let label = |decision| match decision {
-        Decision::Out(at) => {
-            let title = card.guide.steps.get(at).map_or("", |step| step.title.as_str());
-            format!("Take the way out: {}", state.values.fill(title)).into()
-        }
+        Decision::Out(at) => format!("Take the way out: {}", card.title(at, &state.values)).into(),
         Decision::EndJob => Text::ours("End the job"),
         Decision::Look => Text::ours("Look once more, and go on if it is well"),
     };
@@ -269,4 +264,40 @@ pub fn acting(id: &str, job: Option<&Job>) -> Vec<Line> {
         lines.push(Line::Say(in_words(progress).into()));
     }
     lines
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+    use crate::{
+        base::{clock::Clock, ledger::Who},
+        guide::{library, values::Values},
+    };
+
+    /// The first page of one of ours whose look found something wrong.
+    fn unwell(guide: &str) -> Page {
+        let at = Clock::test().wall();
+        let card = Card {
+            guide: library::guide(Path::new("/nowhere"), guide).expect("ours"),
+            values: Values::default(),
+            began: at,
+            who: Who::current(None),
+            host: "ops1".into(),
+            on: "prod".into(),
+            budget: None,
+            common: Vec::new(),
+        };
+        let mut state = machine::begin(&card.guide, Values::default(), at);
+        state.phase = Phase::Asking;
+        state.seen.facts = vec![Observed { well: Some(false), ..Observed::default() }];
+        page(&card, &state, None)
+    }
+
+    #[test]
+    fn what_is_wrong_may_be_taken_only_where_it_is_what_the_step_looks_for() {
+        assert!(unwell("breaker").well, "the database may be ill: that is what is asked");
+        assert!(!unwell("wal-check").well, "another role is another server");
+    }
 }

@@ -17,7 +17,10 @@ use super::{
     spec::{Grade, YES},
     state::CriterionId,
 };
-use crate::base::{clock::Timestamp, text::Text};
+use crate::base::{
+    clock::{self, Timestamp},
+    text::Text,
+};
 
 /// A page.
 #[derive(Clone, Debug, PartialEq)]
@@ -50,7 +53,8 @@ pub struct Page {
     pub pace: Option<Pace>,
     /// It rests: since when, by whom, why.
     pub rests: Option<Text>,
-    /// What was looked at is as it has to be. What is not, is not accepted: it is looked at again, or left out.
+    /// What was looked at may be taken. What is not as it has to be is looked at again, or left out, unless the step
+    /// is there to find just that.
     pub well: bool,
 }
 
@@ -68,8 +72,7 @@ pub struct Pace {
 impl Pace {
     /// How long it has run at that moment.
     pub fn taken(&self, now: Timestamp) -> Duration {
-        let taken = now.duration_since(self.since);
-        if taken.is_negative() { Duration::ZERO } else { taken.unsigned_abs() }
+        clock::passed(self.since, now)
     }
 
     /// True when it takes longer than it should.

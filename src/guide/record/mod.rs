@@ -200,10 +200,7 @@ fn answers(card: &Card, state: &State) -> Vec<Told> {
 
 /// What was not done as the list has it: left out, failed, gone on with in spite of a criterion.
 fn deviations(card: &Card, state: &State) -> Vec<Text> {
-    let title = |step: usize| {
-        let title = card.guide.steps.get(step).map_or("", |step| step.title.as_str());
-        state.values.fill(title)
-    };
+    let title = |step: usize| card.title(step, &state.values);
     let skipped = state.answers.iter().filter_map(|answer| match &answer.how {
         How::Skipped(why) => {
             Some(format!("left out by {}: {}: {why}", answer.by, title(answer.step)))

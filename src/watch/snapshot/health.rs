@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::base::{
     clock::{Stamp, Timestamp},
+    ledger::Who,
     text::Text,
 };
 
@@ -156,7 +157,7 @@ impl Silence {
 
     /// Who silenced it, by name alone: `ann` of `ann (postgres, ssh 203.0.113.7)`.
     pub fn person(&self) -> &str {
-        self.by.split(" (").next().unwrap_or_default()
+        Who::person(&self.by)
     }
 }
 

@@ -144,7 +144,7 @@ impl Person {
             nth.parse::<usize>().ok().map(|_| words.to_owned())
         };
         let ask = match question {
-            ask if ask.starts_with("Enter: ") => Ask::Accept,
+            ask if ask.starts_with("Enter: ") || ask.starts_with(":again, or ") => Ask::Accept,
             ask if ask.starts_with("Enter does it") => Ask::Mild,
             ask if ask.starts_with("y does it") => Ask::Moderate,
             ask if ask.starts_with(":again, ") => Ask::Failed,

@@ -21,6 +21,9 @@ use crate::{
 /// Rows that it takes: marks, bar, ends, and two of words.
 pub const ROWS: u16 = 5;
 
+/// What moves the cursor.
+const HINT: &str = " left and right pick a moment, R restores to it ";
+
 /// Writes the title.
 pub fn title(canvas: &mut Canvas<'_>, sight: &Sight<'_>, edge: Rect) {
     let mut line = vec![piece(" WAL timeline ", Meaning::Title)];
@@ -28,7 +31,12 @@ pub fn title(canvas: &mut Canvas<'_>, sight: &Sight<'_>, edge: Rect) {
         let words = format!("STALE {} ", crate::base::units::age(old));
         line.push(piece(words, Meaning::Warning));
     }
-    canvas.line(edge, &line);
+    let taken = usize::from(canvas.line(edge, &line).saturating_sub(edge.x));
+    if line_of_time(sight.snapshot).is_some_and(|line| !line.bases.is_empty())
+        && taken + HINT.len() < usize::from(edge.width)
+    {
+        canvas.line_right(edge, &[piece(HINT, Meaning::Muted)]);
+    }
 }
 
 /// Draws it into `area`; with few rows the words come first, then the bar, then marks and ends.
