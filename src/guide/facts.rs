@@ -82,7 +82,9 @@ pub fn observe(fact: &Fact, printed: &Value) -> Observed {
             && fact.at_most.is_none_or(|most| number.is_some_and(|n| n <= most))
             && fact.at_least.is_none_or(|least| number.is_some_and(|n| n >= least))
     });
-    let shown = found.as_ref().and_then(short).or(exact);
+    // Where it is wrong by a hair, the hair is shown.
+    let rounded = found.as_ref().filter(|_| well != Some(false)).and_then(short);
+    let shown = rounded.or(exact);
     let value = shown.map(|word| Text::one_line(&clean(&word)));
     Observed { name: fact.name.clone(), label: fact.label.clone(), value, well }
 }
@@ -192,11 +194,9 @@ mod tests {
         let printed = json!([0.084_709_594, 60.0, 0.000_04, 0.0504]);
         let shown = |at| observe(&fact(at), &printed).value.expect("told").to_string();
         let all = ["/0", "/1", "/2", "/3"].map(shown);
-        assert_eq!(all, ["0.085", "60", "4e-5", "0.05"]);
-        assert_eq!(
-            observe(&Fact { at_most: Some(0.05), ..fact("/3") }, &printed).well,
-            Some(false)
-        );
+        assert_eq!(all, ["0.085", "60", "0.00004", "0.05"]);
+        let judged = observe(&Fact { at_most: Some(0.05), ..fact("/3") }, &printed);
+        assert_eq!((judged.well, judged.value.as_deref()), (Some(false), Some("0.0504")));
     }
 
     #[test]
