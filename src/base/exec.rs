@@ -32,6 +32,8 @@ use super::{
 const GRACE: Duration = Duration::from_secs(5);
 /// How often a running tool is looked at.
 const LOOK: Duration = Duration::from_millis(20);
+/// How long a tool that has closed its messages usually takes until it has ended.
+const LAST_BREATH: Duration = Duration::from_millis(1);
 /// Lines of a tool's messages that are kept for an error.
 const KEPT_LINES: usize = 200;
 
@@ -174,6 +176,8 @@ impl Tool {
             stdin: child.stdin.take(),
             stdout: child.stdout.take(),
             messages,
+            waiting: Vec::new(),
+            closed: false,
             kept: Vec::new(),
             child,
             cancel: cancel.clone(),
@@ -234,6 +238,10 @@ pub struct Running {
     /// What it prints.
     pub stdout: Option<ChildStdout>,
     messages: mpsc::Receiver<String>,
+    /// Lines that came during a pause.
+    waiting: Vec<String>,
+    /// It says nothing any more.
+    closed: bool,
     kept: Vec<Text>,
     child: Child,
     cancel: Cancel,
@@ -251,7 +259,8 @@ impl Running {
 
     /// Hands over the lines of its messages that came since the last call, without waiting.
     pub fn listen(&mut self, heard: &mut dyn FnMut(&Text)) {
-        while let Ok(line) = self.messages.try_recv() {
+        let waiting = std::mem::take(&mut self.waiting);
+        for line in waiting.into_iter().chain(self.messages.try_iter()) {
             let line = Text::from(line);
             heard(&line);
             if self.kept.len() == KEPT_LINES {
@@ -272,6 +281,28 @@ impl Running {
         Ok(self.ended.is_some())
     }
 
+    /// Waits a little before it is looked at again, and no longer than until it closes its messages: as a rule
+    /// it ends with that.
+    pub fn pause(&mut self) {
+        if self.closed {
+            thread::sleep(LOOK);
+            return;
+        }
+        let began = self.clock.now();
+        loop {
+            let left = LOOK.saturating_sub(self.clock.now().since(began));
+            match self.messages.recv_timeout(left) {
+                Ok(line) => self.waiting.push(line),
+                Err(mpsc::RecvTimeoutError::Timeout) => return,
+                Err(mpsc::RecvTimeoutError::Disconnected) => {
+                    self.closed = true;
+                    thread::sleep(LAST_BREATH);
+                    return;
+                }
+            }
+        }
+    }
+
     /// Waits for its end. Its output must have been read, or be read meanwhile by another thread.
     ///
     /// # Errors
@@ -281,8 +312,9 @@ impl Running {
         drop(self.stdin.take());
         while !self.ended()? {
             self.listen(heard);
-            thread::sleep(LOOK);
+            self.pause();
         }
+        self.listen(heard);
         // What it left behind in its group would hold the pipes open, and sessions on the server.
         self.signal(Signal::KILL);
         while let Ok(line) = self.messages.recv_timeout(GRACE) {
@@ -455,6 +487,14 @@ mod tests {
         let (out, heard) = run(&shell("echo out; printf 'a\\rb\\n\\033[31m' >&2"), &Cancel::new());
         assert_eq!(out.expect("ran"), b"out\n");
         assert_eq!(heard, ["a", "b", "^[[31m"], "control characters are made visible");
+    }
+
+    #[test]
+    fn a_tool_that_closes_its_messages_is_waited_for_all_the_same() {
+        let (out, heard) =
+            run(&shell("echo said >&2; exec 2>&-; sleep 0.1; echo out"), &Cancel::new());
+        assert_eq!(out.expect("ran"), b"out\n");
+        assert_eq!(heard, ["said"]);
     }
 
     #[test]

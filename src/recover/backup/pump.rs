@@ -6,7 +6,6 @@ use std::{
     process::ChildStdout,
     sync::atomic::{AtomicBool, AtomicU64, Ordering},
     thread,
-    time::Duration,
 };
 
 use rustix::{
@@ -18,9 +17,6 @@ use crate::{
     base::{cancel::Cancel, exec::Tool, text::Text},
     recover::{Fault, Kind, Result, repository::sealed::Sealing},
 };
-
-/// How often messages and progress are looked at.
-const LOOK: Duration = Duration::from_millis(20);
 
 /// The output of a tool, counted while it is read.
 pub struct Output<'a> {
@@ -123,7 +119,7 @@ pub fn pump<T: Send>(
                 // Nobody takes what it says any more.
                 running.end();
             }
-            thread::sleep(LOOK);
+            running.pause();
         }
         let finished = running.finish(&mut |line| lines.push(line.clone()));
         // It copies bytes and returns what goes wrong: it does not panic.

@@ -40,6 +40,11 @@ impl Program {
         Tool::new(&self.path)
     }
 
+    /// Another program, from the same folder.
+    pub fn beside(&self, name: &str) -> Tool {
+        Tool::new(self.path.with_file_name(name))
+    }
+
     /// Refuses a program that is older than the server (`server_version_num`): PostgreSQL's documentation
     /// of `pg_dump` and of `pg_basebackup` promises servers of the same or an earlier major version only.
     pub fn fits(&self, server: u32) -> Result<()> {
@@ -60,9 +65,6 @@ impl Program {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn the_version_is_read_as_each_packager_writes_it() {}
 
     #[test]
     fn an_older_program_is_refused_with_both_versions() {
