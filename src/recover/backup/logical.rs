@@ -2,7 +2,7 @@
 //! our inventory shares.
 
 use std::{
-    io::{BufReader, Read},
+    io::{BufRead, BufReader},
     sync::atomic::{AtomicBool, AtomicU64, Ordering},
     thread,
 };
@@ -174,7 +174,7 @@ fn sealed<T: Send>(
     run: &Run<'_>,
     tool: &Tool,
     key: &Key,
-    understand: impl FnOnce(&mut dyn Read) -> Result<T> + Send,
+    understand: impl FnOnce(&mut dyn BufRead) -> Result<T> + Send,
     look: &mut dyn FnMut(u64, &[Text]),
 ) -> Result<(Stored, T)> {
     let into = run.repository.seal_as(key, Compression::Zstd, run.threads)?;
@@ -192,7 +192,7 @@ fn sealed<T: Send>(
 }
 
 /// Reads a dump as it comes: its table of contents, and what stands in each block.
-fn read_dump(stream: &mut dyn Read) -> Result<(Toc, Tally)> {
+fn read_dump(stream: &mut dyn BufRead) -> Result<(Toc, Tally)> {
     let mut input = Input::new(stream);
     let toc = Toc::read(&mut input)?;
     let mut tally = Tally::default();
@@ -201,7 +201,7 @@ fn read_dump(stream: &mut dyn Read) -> Result<(Toc, Tally)> {
 }
 
 /// Reads the text of `pg_dumpall`, and looks whether it has its end.
-fn read_globals(stream: &mut dyn Read) -> Result<()> {
+fn read_globals(stream: &mut dyn BufRead) -> Result<()> {
     let mut text = Vec::new();
     stream.read_to_end(&mut text).map_err(Fault::io("cannot keep the globals"))?;
     globals_are_whole(&text).map_err(|why| Fault::new(Kind::Damaged, why))

@@ -1,6 +1,6 @@
 //! The data of a dump, read once from front to end.
 
-use std::{collections::BTreeMap, io::Read};
+use std::{collections::BTreeMap, io::BufRead};
 
 use super::{
     input::Input,
@@ -14,8 +14,6 @@ pub(super) const LARGE_OBJECTS: u8 = 3;
 /// Pieces are as long as a row, or a large object's read: 1 GB is PostgreSQL's limit of a value, and COPY's
 /// text of it may be longer.
 const PIECE_LIMIT: u64 = 8 << 30;
-/// Longer pieces are handed over in parts of this many bytes.
-const PART: usize = 1 << 18;
 
 /// Who is told what stands in the blocks.
 pub trait Sink {
@@ -38,9 +36,8 @@ pub trait Sink {
 /// # Errors
 /// [`Kind::Damaged`](crate::recover::Kind) when a block is cut off, belongs to no entry or comes twice, and when an entry's
 /// data are missing.
-pub fn walk<R: Read>(input: &mut Input<R>, toc: &Toc, sink: &mut dyn Sink) -> Result<()> {
+pub fn walk<R: BufRead>(input: &mut Input<R>, toc: &Toc, sink: &mut dyn Sink) -> Result<()> {
     let mut seen = std::collections::HashSet::new();
-    let mut buffer = vec![0; PART];
     while let Some(kind) = input.next_or_end()? {
         let id = small(input)?;
         let entry = toc
@@ -52,7 +49,7 @@ pub fn walk<R: Read>(input: &mut Input<R>, toc: &Toc, sink: &mut dyn Sink) -> Re
         match kind {
             ROWS => {
                 sink.begin(entry, false)?;
-                pieces(input, &mut buffer, sink)?;
+                pieces(input, sink)?;
             }
             LARGE_OBJECTS => {
                 sink.begin(entry, true)?;
@@ -63,7 +60,7 @@ pub fn walk<R: Read>(input: &mut Input<R>, toc: &Toc, sink: &mut dyn Sink) -> Re
                     }
                     // Written as a signed number: half of all numbers come below zero.
                     sink.object(oid as u32)?;
-                    pieces(input, &mut buffer, sink)?;
+                    pieces(input, sink)?;
                     sink.object_end()?;
                 }
             }
@@ -81,29 +78,26 @@ pub fn walk<R: Read>(input: &mut Input<R>, toc: &Toc, sink: &mut dyn Sink) -> Re
     }
 }
 
-fn pieces<R: Read>(input: &mut Input<R>, buffer: &mut [u8], sink: &mut dyn Sink) -> Result<()> {
+fn pieces<R: BufRead>(input: &mut Input<R>, sink: &mut dyn Sink) -> Result<()> {
     loop {
         let length = input.integer()?;
         if length == 0 {
             return Ok(());
         }
-        let mut left = match u64::try_from(length) {
-            Ok(length) if length <= PIECE_LIMIT => length as usize,
+        match u64::try_from(length) {
+            Ok(length) if length <= PIECE_LIMIT => {
+                input.hand_over(length, |bytes| sink.bytes(bytes))?;
+            }
             _ => return Err(input.damaged("a piece of data is too long")),
-        };
-        while left > 0 {
-            let part = left.min(buffer.len());
-            // `part` is at most the buffer's length.
-            let bytes = &mut buffer[..part];
-            input.fill(bytes)?;
-            sink.bytes(bytes)?;
-            left -= part;
         }
     }
 }
 
 /// What a dump holds, counted while it is read: rows and bytes for each table, large objects. Rows are
 /// counted only in a dump that `pg_dump` did not pack and whose rows are COPY's (not `--inserts`).
+///
+/// COPY writes one line for each row, and `pg_dump` the line `\.` behind the last one (`dumpTableData_copy` of
+/// pg_dump.c): a table without that line was not dumped to its end, see [`Count::ended`].
 #[derive(Debug, Default)]
 pub struct Tally {
     /// By the number of the `TABLE DATA` entry.
@@ -120,6 +114,8 @@ pub struct Count {
     pub rows: u64,
     /// Bytes, as the dump has them.
     pub bytes: u64,
+    /// The line that ends them was there.
+    pub ended: bool,
 }
 
 /// Where in the text of COPY the last byte stood.
@@ -158,8 +154,8 @@ impl Sink for Tally {
     }
 
     fn end(&mut self) -> Result<()> {
-        if let Some((id, count, _)) = self.now.take() {
-            self.tables.insert(id, count);
+        if let Some((id, count, line)) = self.now.take() {
+            self.tables.insert(id, Count { ended: line == Line::Over, ..count });
         }
         Ok(())
     }

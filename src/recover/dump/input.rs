@@ -1,6 +1,6 @@
 //! The format's bytes, integers, texts and offsets.
 
-use std::io::{self, Read};
+use std::io::{self, BufRead, Read as _};
 
 use crate::recover::{Fault, Kind, Result};
 
@@ -19,8 +19,8 @@ pub struct Input<R> {
     kept: Option<Vec<u8>>,
 }
 
-impl<R: Read> Input<R> {
-    /// Reads from `inner`, which should be buffered.
+impl<R: BufRead> Input<R> {
+    /// Reads from `inner`.
     pub fn new(inner: R) -> Self {
         Self { inner, position: 0, integer: 4, offset: 8, kept: None }
     }
@@ -61,6 +61,32 @@ impl<R: Read> Input<R> {
                 Err(error) => return Err(self.wrong(&error)),
             }
         }
+    }
+
+    /// Hands the next `length` bytes over in the parts in which they stand in the buffer: they are not copied,
+    /// and not kept.
+    pub(super) fn hand_over(
+        &mut self,
+        length: u64,
+        mut to: impl FnMut(&[u8]) -> Result<()>,
+    ) -> Result<()> {
+        let mut left = length;
+        while left > 0 {
+            let buffered = match self.inner.fill_buf() {
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                Err(error) => return Err(self.wrong(&error)),
+                Ok([]) => return Err(self.wrong(&io::ErrorKind::UnexpectedEof.into())),
+                Ok(buffered) => buffered,
+            };
+            let most = usize::try_from(left).unwrap_or(usize::MAX);
+            let part = buffered.get(..most).unwrap_or(buffered);
+            to(part)?;
+            let taken = part.len();
+            self.inner.consume(taken);
+            self.position += taken as u64;
+            left -= taken as u64;
+        }
+        Ok(())
     }
 
     pub(super) fn byte(&mut self) -> Result<u8> {

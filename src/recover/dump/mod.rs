@@ -16,7 +16,7 @@ pub mod input;
 pub mod seekable;
 pub mod toc;
 
-pub use blocks::{Sink, Tally, walk};
+pub use blocks::{Count, Sink, Tally, walk};
 pub use input::Input;
 pub use toc::{Entry, Header, Packed, Section, Toc};
 

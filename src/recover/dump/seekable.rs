@@ -6,7 +6,7 @@
 
 use std::{
     collections::HashMap,
-    io::{Read, Seek, SeekFrom, Write},
+    io::{BufRead, Seek, SeekFrom, Write},
 };
 
 use super::{
@@ -23,7 +23,7 @@ const PIECE: usize = 1 << 16;
 /// Copies the dump of `input`, whose table of contents was read, to `output`. Data of entries for which
 /// `wanted` is false stay behind; their entries stay, so that `pg_restore -L` must leave them out. Returns
 /// what was counted on the way, unwanted data included.
-pub fn write<R: Read, W: Write + Seek>(
+pub fn write<R: BufRead, W: Write + Seek>(
     input: &mut Input<R>,
     toc: &Toc,
     output: W,

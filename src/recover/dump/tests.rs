@@ -1,15 +1,19 @@
 //! Written dumps of each version, read back; and garbage, refused.
 
-use std::io::Cursor;
+use std::io::{BufReader, Cursor};
 
 use proptest::prelude::*;
 
 use super::{
-    Input, Section, Tally, Toc, seekable,
+    Count, Input, Section, Tally, Toc, seekable,
     toc::{OFFSET_NO_DATA, OFFSET_UNKNOWN},
     walk,
 };
-use crate::recover::Kind;
+use crate::recover::{
+    Kind,
+    repository::manifest::{Database, Relation},
+    verify::structure::compare_dump,
+};
 
 /// Writes a dump as `pg_dump` of a certain version does into a pipe.
 struct Writer {
@@ -54,7 +58,7 @@ impl Writer {
         self.text(Some("orders"));
         self.text(Some(desc));
         self.int(section);
-        for text in [Some("CREATE"), Some("DROP"), Some("COPY"), Some("shop"), None] {
+        for text in [Some("CREATE"), Some("DROP"), Some("COPY o FROM stdin;"), Some("shop"), None] {
             self.text(text);
         }
         if self.minor >= 14 {
@@ -81,13 +85,18 @@ impl Writer {
 
 /// A table with rows and a large object with a number above 2^31.
 fn dump(minor: u8, integer: u8, offset: u8) -> Vec<u8> {
+    dump_of(minor, integer, offset, &["1\ta\n", "2\tb\n", "\\.\n\n\n"])
+}
+
+/// The same with these pieces of rows.
+fn dump_of(minor: u8, integer: u8, offset: u8, rows: &[&str]) -> Vec<u8> {
     let mut it = Writer::new(minor, integer, offset, 3);
     it.entry(1, "TABLE", 2, OFFSET_NO_DATA, offset.into());
     it.entry(2, "TABLE DATA", 3, OFFSET_UNKNOWN, offset.into());
     it.entry(3, "BLOBS", 3, OFFSET_UNKNOWN, offset.into());
     it.bytes.push(1);
     it.int(2);
-    it.pieces(&["1\ta\n", "2\tb\n", "\\.\n\n\n"]);
+    it.pieces(rows);
     it.bytes.push(3);
     it.int(3);
     it.int((3_000_000_000_u32 as i32).into());
@@ -179,12 +188,65 @@ fn missing_and_repeated_data_are_damage() {
 }
 
 #[test]
+fn rows_without_the_line_that_ends_them_are_not_all() {
+    let orders = Relation {
+        schema: "shop".to_owned(),
+        name: "orders".to_owned(),
+        kind: 'r',
+        ..Relation::default()
+    };
+    let inventory = Database { relations: vec![orders], large_objects: 1, ..Database::default() };
+    let end = "\\.\n\n\n";
+    for (rows, told) in [
+        (&["1\ta\n", end][..], None),
+        (&[end], None),
+        (&["1\ta\n"], Some("break off after 1")),
+        // Not the end, but how COPY writes a value that looks like it.
+        (&["1\ta\n", "\\\\.\n", "\n\n"], Some("break off after 4")),
+        (&["1\ta\n", "2"], Some("break off after 1")),
+        (&[], Some("break off after 0")),
+    ] {
+        let (toc, tally) = read(&dump_of(14, 4, 8, rows)).expect("sound blocks");
+        let findings = compare_dump(&toc, &tally, &inventory);
+        assert_eq!(findings.len(), usize::from(told.is_some()), "{rows:?}: {findings:?}");
+        assert!(told.is_none_or(|told| findings[0].contains(told)), "{findings:?}");
+    }
+}
+
+#[test]
 fn a_later_version_is_refused_by_its_number() {
     let fault = read(&dump(17, 4, 8)).expect_err("unknown");
     assert!(fault.to_string().contains("1.17"), "{fault}");
 }
 
 proptest! {
+    #[test]
+    fn rows_are_the_same_whatever_stands_in_the_buffer_at_once(
+        lines in prop::collection::vec("(\\\\N|[a-z\t]{0,90}|\\\\\\\\\\.|a\\\\\\.)", 0..20),
+        pieces in prop::collection::vec(1_usize..100, 1..8),
+        room in 1_usize..200,
+        minor in 12_u8..=16,
+    ) {
+        let text = lines.iter().map(|line| format!("{line}\n")).collect::<String>() + "\\.\n\n\n";
+        let (mut rest, mut cut) = (text.as_str(), Vec::new());
+        for length in pieces.iter().cycle() {
+            let (piece, more) = rest.split_at(rest.len().min(*length));
+            if piece.is_empty() {
+                break;
+            }
+            cut.push(piece);
+            rest = more;
+        }
+        let bytes = dump_of(minor, 4, 8, &cut);
+        let mut input = Input::new(BufReader::with_capacity(room, &*bytes));
+        let toc = Toc::read(&mut input).expect("sound");
+        let mut tally = Tally::default();
+        walk(&mut input, &toc, &mut tally).expect("sound");
+        let (rows, bytes) = (lines.len() as u64, text.len() as u64);
+        prop_assert_eq!(tally.tables[&2], Count { rows, bytes, ended: true });
+        prop_assert_eq!(tally.large_objects, 1);
+    }
+
     #[test]
     fn garbage_is_refused_without_a_panic(
         bytes in prop::collection::vec(any::<u8>(), 0..400),

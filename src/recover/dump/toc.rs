@@ -1,6 +1,6 @@
 //! The header and the table of contents of a dump.
 
-use std::{collections::HashMap, io::Read, ops::Range};
+use std::{collections::HashMap, io::BufRead, ops::Range};
 
 use super::input::Input;
 use crate::recover::{Fault, Kind, Result};
@@ -113,7 +113,7 @@ impl Toc {
     ///
     /// # Errors
     /// [`Kind::Damaged`] for what is no dump, is of another format or version, or is cut off.
-    pub fn read<R: Read>(input: &mut Input<R>) -> Result<Self> {
+    pub fn read<R: BufRead>(input: &mut Input<R>) -> Result<Self> {
         input.keep();
         let header = read_header(input)?;
         let count = input.integer()?;
@@ -189,7 +189,7 @@ impl Entry {
     }
 }
 
-fn read_header<R: Read>(input: &mut Input<R>) -> Result<Header> {
+fn read_header<R: BufRead>(input: &mut Input<R>) -> Result<Header> {
     let mut magic = [0; 5];
     input.fill(&mut magic)?;
     if &magic != b"PGDMP" {
@@ -224,14 +224,14 @@ fn read_header<R: Read>(input: &mut Input<R>) -> Result<Header> {
 }
 
 /// Sizes of integers and offsets: those that machines have.
-fn sound_size<R: Read>(input: &mut Input<R>) -> Result<usize> {
+fn sound_size<R: BufRead>(input: &mut Input<R>) -> Result<usize> {
     match input.byte()? {
         size @ (2 | 4 | 8) => Ok(size.into()),
         size => Err(input.damaged(&format!("a number is said to have {size} bytes"))),
     }
 }
 
-fn read_entry<R: Read>(input: &mut Input<R>, version: (u8, u8)) -> Result<Entry> {
+fn read_entry<R: BufRead>(input: &mut Input<R>, version: (u8, u8)) -> Result<Entry> {
     let id = small(input)?;
     if id <= 0 {
         return Err(input.damaged(&format!("an entry has the number {id}")));
@@ -299,15 +299,15 @@ pub(super) fn number(value: i64, size: usize) -> Vec<u8> {
     bytes
 }
 
-fn text<R: Read>(input: &mut Input<R>) -> Result<String> {
+fn text<R: BufRead>(input: &mut Input<R>) -> Result<String> {
     Ok(input.text()?.unwrap_or_default())
 }
 
-pub(super) fn small<R: Read>(input: &mut Input<R>) -> Result<i32> {
+pub(super) fn small<R: BufRead>(input: &mut Input<R>) -> Result<i32> {
     let number = input.integer()?;
     i32::try_from(number).map_err(|_| input.damaged("a number is too large"))
 }
 
-fn oid<R: Read>(input: &mut Input<R>) -> Result<u32> {
+fn oid<R: BufRead>(input: &mut Input<R>) -> Result<u32> {
     text(input)?.parse().map_err(|_| input.damaged("an object's number is none"))
 }

@@ -11,7 +11,7 @@ use crate::{
     recover::{
         Fault, Kind, Result,
         base_backup::{BaseManifest, Members, compare},
-        dump::{Input, Tally, Toc, walk},
+        dump::{Count, Input, Packed, Tally, Toc, walk},
         repository::{
             manifest::{Database, File, Level, Method, Role},
             sealed,
@@ -170,7 +170,7 @@ pub fn compare_dump(toc: &Toc, tally: &Tally, inventory: &Database) -> Vec<Strin
                 defined.insert(name, entry.desc.as_str());
             }
             "TABLE DATA" => {
-                data.insert(name, tally.tables.get(&entry.id).copied());
+                data.insert(name, (entry, tally.tables.get(&entry.id).copied()));
             }
             _ => {}
         }
@@ -185,15 +185,17 @@ pub fn compare_dump(toc: &Toc, tally: &Tally, inventory: &Database) -> Vec<Strin
         if relation.kind != 'r' {
             continue;
         }
-        let Some(counted) = data.get(&name) else {
+        let Some((entry, Some(Count { rows: counted, ended, .. }))) = data.get(&name) else {
             findings.push(format!("it has no rows of {shown}, not even none"));
             continue;
         };
-        let counted = counted.map_or(0, |count| count.rows);
         if let Some(rows) = relation.rows
-            && rows != counted
+            && rows != *counted
         {
             findings.push(format!("it has {counted} rows of {shown} instead of {rows}"));
+        }
+        if !ended && toc.header.packed == Packed::No && entry.copy.starts_with("COPY ") {
+            findings.push(format!("its rows of {shown} break off after {counted}"));
         }
     }
     if tally.large_objects != inventory.large_objects {
