@@ -23,9 +23,11 @@ use crate::support::{
     archived::{Archived, NAME},
     data::{self, SHOP},
     database::target_at,
+    taking::counted_as_by,
 };
 use howdah::{
     cluster::{Binaries, Options, Via, free_port, server::end_all},
+    recover::repository::{catalogue::Entry, manifest::Method},
     resilience::{
         connect::connect,
         conninfo::{Environment, Settings},
@@ -194,6 +196,10 @@ impl Estate {
         self.kept(&["backup", "--physical"]);
         let listed = self.kept(&["backup", "list"]);
         assert!(listed.contains("logical") && listed.contains("physical"), "{listed}");
+        let taken = self.cluster.repository().backups().expect("listed");
+        let logical =
+            taken.iter().filter_map(Entry::manifest).find(|m| m.method == Method::Logical);
+        counted_as_by(&self.cluster, logical.expect("a backup"));
     }
 
     fn loses_a_table(&self) {

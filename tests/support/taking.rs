@@ -13,11 +13,13 @@ use howdah::{
     recover::{
         Repository,
         backup::{self, Compressor, Kinds, Request, Wish},
+        checkup::contents::rows_of,
         repository::{
             self,
             catalogue::State,
             manifest::{BackupId, Level, Manifest, Verification},
         },
+        session::{Session, identifier},
         verify::Verifier,
     },
 };
@@ -44,6 +46,21 @@ pub fn physical_by(compressor: Compressor) -> Request {
 pub fn take(request: &Request, server: &Server, repository: &Repository) -> Manifest {
     let settings = target(server, Via::Unix);
     backup::take(request, &settings, repository, &Silent::default()).expect("a backup")
+}
+
+/// The rows that a backup has of each table are those that the server counts.
+#[track_caller]
+pub fn counted_as_by(server: &Server, manifest: &Manifest) {
+    for database in &manifest.inventory.databases {
+        let settings = target(server, Via::Unix);
+        let session = Session::open_database(&settings, &database.name).expect("connected");
+        for relation in &database.relations {
+            let name = format!("{}.{}", identifier(&relation.schema), identifier(&relation.name));
+            let holds_rows = matches!(relation.kind, 'r' | 'm');
+            let rows = holds_rows.then(|| rows_of(&session, &name).expect("counted"));
+            assert_eq!(relation.rows, rows, "{name}");
+        }
+    }
 }
 
 /// All requests, by a word each.

@@ -37,7 +37,7 @@ pub struct RunArgs {
     /// All databases
     #[arg(long)]
     pub all: bool,
-    /// Do not count rows beside the dump: then their numbers are unknown
+    /// Do not ask for largest keys, nor count rows of materialized views: then they are unknown
     #[arg(long)]
     pub no_counts: bool,
     /// Let the checkpoint at the beginning take its time

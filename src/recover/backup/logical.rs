@@ -10,7 +10,7 @@ use std::{
 use serde_json::json;
 
 use super::{
-    count::count,
+    count,
     expect::{Expected, Times, large_objects_phase, told_as},
     inventory::{self, Found, Members},
     pump::{Tee, pump},
@@ -45,15 +45,18 @@ pub(super) struct Taken {
     pub tool: String,
 }
 
-/// Takes the databases, one after the other.
-pub(super) fn take(run: &Run<'_>, databases: &[String], counts: bool) -> Result<Taken> {
-    let session = Session::open(&run.settings)?;
+/// Takes the databases, one after the other. `session` is closed before the first of them.
+pub(super) fn take(
+    run: &Run<'_>,
+    session: Session,
+    databases: &[String],
+    counts: bool,
+) -> Result<Taken> {
     let dump = Program::find("pg_dump", session.version)?;
-    let dumpall = Program::find("pg_dumpall", session.version)?;
     dump.fits(session.version)?;
-    dumpall.fits(session.version)?;
     let mut inventory = inventory::cluster(&session)?;
-    let mut files = vec![globals(run, &session, &dumpall)?];
+    // Its version is not asked for: it refuses a server that is later than itself (pg_dumpall.c).
+    let mut files = vec![globals(run, &session, dump.beside("pg_dumpall"))?];
     drop(session);
     for name in databases {
         let (file, database) = one(run, &dump, name, counts)?;
@@ -63,9 +66,9 @@ pub(super) fn take(run: &Run<'_>, databases: &[String], counts: bool) -> Result<
     Ok(Taken { files, inventory, tool: dump.says })
 }
 
-fn globals(run: &Run<'_>, session: &Session, dumpall: &Program) -> Result<File> {
+fn globals(run: &Run<'_>, session: &Session, dumpall: Tool) -> Result<File> {
     let key = run.repository.backup_key(&run.id)?.join("globals.sql.zst")?;
-    let mut tool = connecting(dumpall.tool(), &run.settings, session.host(), None)
+    let mut tool = connecting(dumpall, &run.settings, session.host(), None)
         .args(["--globals-only", "--no-password", "--database"])
         // A name with `=` in it would be taken for a connection string.
         .arg(format!("dbname='{}'", conninfo_quoted(&run.settings.dbname)));
@@ -86,11 +89,12 @@ fn globals(run: &Run<'_>, session: &Session, dumpall: &Program) -> Result<File> 
     })
 }
 
-/// One database: our session exports its snapshot, and stays to read the inventory and to count.
+/// One database: our session exports its snapshot, and stays to read the inventory and what else a dump does
+/// not hold.
 fn one(run: &Run<'_>, dump: &Program, name: &str, counts: bool) -> Result<(File, Database)> {
     let session = Session::open_database(&run.settings, name)?;
-    // Sizes and definitions wait for tables that somebody has locked, as pg_dump does. A count is compiled for
-    // longer than it then takes.
+    // Sizes and definitions wait for tables that somebody has locked, as pg_dump does. A count of a view is
+    // compiled for longer than it then takes.
     session.run(&format!(
         "SET statement_timeout = 0; SET idle_in_transaction_session_timeout = 0; \
          SET lock_timeout = {LOCK_WAIT}; SET row_security = off; SET jit = off; \
@@ -107,12 +111,12 @@ fn one(run: &Run<'_>, dump: &Program, name: &str, counts: bool) -> Result<(File,
     let what = format!("dump the database {}", Text::foreign(name));
     let mut times = Times::new(&run.clock);
     let (stored, (toc, tally)) = run.step("dump", what, &run.files_cleanup(), || {
-        let (stopped, counted) = (AtomicBool::new(!counts), AtomicU64::new(0));
+        let (stopped, asked) = (AtomicBool::new(!counts), AtomicU64::new(0));
         let (dumped, unknown) = thread::scope(|scope| {
-            let counting = scope.spawn(|| {
+            let asking = scope.spawn(|| {
                 let stop = || stopped.load(Ordering::Relaxed) || run.observer.cancelled();
-                count(&session, &mut found, &stop, &|| {
-                    counted.fetch_add(1, Ordering::Relaxed);
+                count::ask(&session, &mut found, &stop, &|| {
+                    asked.fetch_add(1, Ordering::Relaxed);
                 })
             });
             let phase = Text::from(format!("dumping {}", Text::foreign(name)));
@@ -128,9 +132,9 @@ fn one(run: &Run<'_>, dump: &Program, name: &str, counts: bool) -> Result<(File,
             if dumped.is_err() {
                 stopped.store(true, Ordering::Relaxed);
             }
-            while !counting.is_finished() {
-                let done = counted.load(Ordering::Relaxed);
-                run.observer.progress(&Progress::items("counting rows: tables", done, None));
+            while !asking.is_finished() {
+                let done = asked.load(Ordering::Relaxed);
+                run.observer.progress(&Progress::items("asking for largest keys", done, None));
                 if dumped.is_err() || run.observer.cancelled() {
                     // A long count hears nothing: its session is ended on the server.
                     run.end_sessions();
@@ -138,7 +142,7 @@ fn one(run: &Run<'_>, dump: &Program, name: &str, counts: bool) -> Result<(File,
                 thread::sleep(std::time::Duration::from_millis(20));
             }
             // It only asks the server and fills in what it says.
-            let unknown = counting.join().unwrap_or_else(|_| Ok(Vec::new()));
+            let unknown = asking.join().unwrap_or_else(|_| Ok(Vec::new()));
             (dumped, unknown)
         });
         let (stored, read) = dumped?;
@@ -162,6 +166,7 @@ fn one(run: &Run<'_>, dump: &Program, name: &str, counts: bool) -> Result<(File,
         run.timed(large_objects_phase(name), seconds);
     }
     let Found { mut database, .. } = found;
+    count::rows(&mut database, &toc, &tally);
     for relation in &mut database.relations {
         relation.seconds = times.tables.get(&told_as(&relation.schema, &relation.name)).copied();
     }

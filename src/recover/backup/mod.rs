@@ -60,7 +60,8 @@ pub enum Kinds {
     Logical {
         /// Of what.
         wish: Wish,
-        /// Whether rows are counted in the dump's snapshot, too.
+        /// Whether the server is asked for largest keys and rows of materialized views, too. Rows of tables are
+        /// counted in the dump in any case.
         counts: bool,
     },
     /// By `pg_basebackup`.
@@ -168,9 +169,8 @@ fn taken(request: &Request, run: &mut Run<'_>) -> Result<Taken> {
             let databases = preflight::databases(&session, wish, &run.settings)?;
             let size = preflight::size(&session, &databases)?;
             preflight::room(run.repository, run.previous.as_ref(), size)?;
-            drop(session);
             let logical::Taken { files, inventory, tool } =
-                logical::take(run, &databases, *counts)?;
+                logical::take(run, session, &databases, *counts)?;
             Ok(Taken { files, wal: None, inventory, tool, origin })
         }
         Kinds::Physical { spread, spool, compressor } => {

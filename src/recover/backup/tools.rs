@@ -12,6 +12,8 @@ use crate::{
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Program {
     path: PathBuf,
+    /// Those that it was found among; none where it is left to `PATH`.
+    binaries: Option<Binaries>,
     /// As it names itself: `pg_dump (PostgreSQL) 15.18`.
     pub says: String,
     /// Its major version.
@@ -22,17 +24,15 @@ impl Program {
     /// Finds it for a server (`server_version_num`), beside the programs of that server's version or in `PATH`,
     /// and asks for its version.
     pub fn find(name: &str, server: u32) -> Result<Self> {
-        let path = match Binaries::for_server(server / 10_000) {
-            Ok(binaries) => binaries.program(name),
-            // A machine with the client's programs only will do.
-            Err(_) => PathBuf::from(name),
-        };
+        // A machine with the client's programs only will do.
+        let binaries = Binaries::for_server(server / 10_000).ok();
+        let path = place(binaries.as_ref(), name);
         let out = Tool::new(&path).arg("--version").run(&Cancel::new(), &mut |_| {})?;
         let says = String::from_utf8_lossy(&out).trim().to_owned();
         let major = major_of(&says).ok_or_else(|| {
             Fault::new(Kind::Unavailable, format!("'{name} --version' says '{says}': no version"))
         })?;
-        Ok(Self { path, says, major })
+        Ok(Self { path, binaries, says, major })
     }
 
     /// It, ready to be given arguments.
@@ -40,9 +40,9 @@ impl Program {
         Tool::new(&self.path)
     }
 
-    /// Another program, from the same folder.
+    /// Another program, from where this one was looked for.
     pub fn beside(&self, name: &str) -> Tool {
-        Tool::new(self.path.with_file_name(name))
+        Tool::new(place(self.binaries.as_ref(), name))
     }
 
     /// Refuses a program that is older than the server (`server_version_num`): PostgreSQL's documentation
@@ -62,6 +62,10 @@ impl Program {
     }
 }
 
+fn place(binaries: Option<&Binaries>, name: &str) -> PathBuf {
+    binaries.map_or_else(|| PathBuf::from(name), |binaries| binaries.program(name))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -69,7 +73,7 @@ mod tests {
     #[test]
     fn an_older_program_is_refused_with_both_versions() {
         let says = "pg_dump (PostgreSQL) 13.4".to_owned();
-        let program = Program { path: "pg_dump".into(), says, major: 13 };
+        let program = Program { path: "pg_dump".into(), binaries: None, says, major: 13 };
         program.fits(130_022).expect("the same");
         program.fits(120_001).expect("an earlier server");
         let fault = program.fits(150_018).expect_err("older").to_string();

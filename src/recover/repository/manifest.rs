@@ -274,7 +274,8 @@ pub struct Relation {
     pub unlogged: bool,
     /// Its size in bytes.
     pub size: u64,
-    /// Its rows, exactly, where they were counted in the backup's own snapshot.
+    /// Its rows, exactly, where they are known: a table's as they stood in the dump, a materialized view's as the
+    /// server counted them in the dump's snapshot.
     pub rows: Option<u64>,
     /// The largest value of a single-column primary key, as text, or a sequence's last value.
     pub last: Option<String>,
