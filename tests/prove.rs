@@ -79,6 +79,12 @@ fn a_proof_is_kept_with_what_was_measured_and_nothing_else_is_left() {
     let (code, out, said) = estate.run(&words);
     end_all(&back);
     assert_eq!(code, 0, "{out}{said}");
+    assert!(out.contains("takes      about ") && out.contains(", by a drill of 20"), "{out}");
+    let another = estate.path("another");
+    let another = another.to_str().expect("text");
+    let words = ["restore", "cluster", "--latest", "--into", another, "--port", port];
+    let (_, out, said) = estate.run(&words);
+    assert!(out.contains(", by a restore of 20"), "{out}{said}");
     let (code, out, said) = estate.run(&["recoverable"]);
     assert_eq!(code, 0, "{out}{said}");
     assert!(out.contains(" by a restore)") && out.contains("restores/"), "measured: {out}");

@@ -376,6 +376,7 @@ fn nothing_live_is_touched_and_a_plan_changes_nothing() {
         estate.run(&["restore", "cluster", "--to-time", &at, "--into", &new, "--port", "23999"]);
     assert_eq!(code, 0, "{said}");
     assert!(plan.contains("1 later commit that is in the archive"), "{plan}");
+    assert!(plan.contains("takes      not known"), "{plan}");
     assert!(plan.contains("Nothing was touched"), "{plan}");
     assert!(!estate.path("new").exists());
     assert_eq!(estate.sql("SELECT count(*) FROM marks"), "2");

@@ -5,8 +5,12 @@ use std::time::Duration;
 use serde::Serialize;
 
 use super::{
+    Result,
     proof::{Proof, Verdict},
-    repository::manifest::{Method, Phase},
+    repository::{
+        Repository,
+        manifest::{Method, Phase},
+    },
     restore::record::{Record, What},
     wal::segment::USUAL_SIZE,
 };
@@ -111,6 +115,27 @@ impl Measured {
         let grown = ratio(replay.max(USUAL_SIZE), self.replayed.max(USUAL_SIZE));
         let seconds = rest + copy * ratio(bytes, self.bytes) + run * grown;
         Duration::try_from_secs_f64(seconds).ok()
+    }
+}
+
+impl Repository {
+    /// The newest restore of a backup of that kind that was measured. Records that cannot be read measure
+    /// nothing.
+    pub fn newest_measured(&self, method: Method) -> Result<Option<Measured>> {
+        let proofs = self.proofs()?.into_iter().map(|key| (key, true));
+        let restores = self.storage().list(&self.restores_key()?)?.into_iter();
+        let mut records: Vec<_> =
+            proofs.chain(restores.map(|object| (object.key, false))).collect();
+        // Both are named after the moment when they began.
+        records.sort_by(|(one, _), (other, _)| other.file().cmp(one.file()));
+        let measured = records.into_iter().filter_map(|(key, proof)| {
+            if proof {
+                let read: Proof = self.read_json(&key).ok()?;
+                return Measured::of_proof(key.file(), &read);
+            }
+            Measured::of_restore(&self.read_json(&key).ok()?)
+        });
+        Ok(measured.into_iter().find(|measured| measured.method == method))
     }
 }
 

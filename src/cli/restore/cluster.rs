@@ -17,6 +17,7 @@ use crate::{
         ledger::Act,
         progress::Observer,
         text::clean,
+        units,
     },
     cli::{Cli, Exit, Failure, args::PlaceArgs, place, say, second::SecondArgs, setup, work},
     cluster::{Binaries, guard::Guard},
@@ -151,7 +152,7 @@ pub fn run(cli: &Cli, args: &ClusterArgs) -> Result<Exit, Failure> {
     let mut watch = Stopwatch::start();
     let plan = Plan::make(args.order(target)?, manifest, &*archive, &binaries, &*observer)?;
     watch.lap("check the WAL");
-    say(&(plan.words() + &named(&plan.mark())))?;
+    say(&(plan.words() + &takes(&repository, &plan)? + &named(&plan.mark())))?;
     agreed(args.plan.as_deref(), &plan.mark())?;
     if !args.apply {
         say(&format!("{ONLY_A_PLAN}\n"))?;
@@ -236,6 +237,22 @@ impl Deed<'_> {
         let exit = if failures.is_empty() { Exit::Ok } else { Exit::Failure };
         Ok((exit, json!({ "reached": reached, "times": times, "findings": failures })))
     }
+}
+
+/// How long it will take, by what was measured.
+fn takes(repository: &Repository, plan: &Plan) -> Result<String, Fault> {
+    let measured = repository.newest_measured(Method::Physical)?;
+    let size = plan.manifest.content_size();
+    let scaled = measured.and_then(|m| Some((m.scaled(size, plan.aim.replay)?, m)));
+    Ok(match scaled {
+        Some((time, m)) => {
+            let (time, by, at) = (units::span(time), m.by.words(), m.at.strftime("%Y-%m-%d"));
+            format!("takes      about {time}, by {by} of {at}\n")
+        }
+        None => {
+            "takes      not known: no restore of a cluster was made and found right yet\n".into()
+        }
+    })
 }
 
 /// Keeps what was measured: the next answer to how long a restore takes.
