@@ -79,28 +79,16 @@ pub fn time(at: Timestamp) -> String {
 
 #[cfg(test)]
 mod tests {
-    use std::path::Path;
-
-    use super::*;
+    use super::{super::of_ours, *};
     use crate::{
-        base::{clock::Clock, ledger::Who},
-        guide::{library, state::Answer, values::Values},
+        base::clock::Clock,
+        guide::{state::Answer, values::Values},
     };
 
     #[test]
     fn what_was_not_done_comes_first_and_only_what_was_observed_or_done_is_ticked() {
         let at = Clock::test().wall();
-        let guide = library::guide(Path::new("/nowhere"), "restore").expect("ours");
-        let card = Card {
-            guide,
-            values: Values::default(),
-            began: at,
-            who: Who::current(None),
-            host: "ops1".into(),
-            on: "prod".into(),
-            budget: None,
-            common: Vec::new(),
-        };
+        let card = of_ours("restore", at);
         let mut state = machine::begin(&card.guide, Values::default(), at);
         let hows = [How::Observed, How::Asserted, How::Skipped("it is down".into())];
         state.answers = hows

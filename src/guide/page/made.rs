@@ -268,27 +268,13 @@ pub fn acting(id: &str, job: Option<&Job>) -> Vec<Line> {
 
 #[cfg(test)]
 mod tests {
-    use std::path::Path;
-
-    use super::*;
-    use crate::{
-        base::{clock::Clock, ledger::Who},
-        guide::{library, values::Values},
-    };
+    use super::{super::of_ours, *};
+    use crate::{base::clock::Clock, guide::values::Values};
 
     /// The first page of one of ours whose look found something wrong.
     fn unwell(guide: &str) -> Page {
         let at = Clock::test().wall();
-        let card = Card {
-            guide: library::guide(Path::new("/nowhere"), guide).expect("ours"),
-            values: Values::default(),
-            began: at,
-            who: Who::current(None),
-            host: "ops1".into(),
-            on: "prod".into(),
-            budget: None,
-            common: Vec::new(),
-        };
+        let card = of_ours(guide, at);
         let mut state = machine::begin(&card.guide, Values::default(), at);
         state.phase = Phase::Asking;
         state.seen.facts = vec![Observed { well: Some(false), ..Observed::default() }];

@@ -190,3 +190,18 @@ impl Page {
         self
     }
 }
+
+/// A run of one of ours, for tests.
+#[cfg(test)]
+fn of_ours(guide: &str, began: Timestamp) -> super::run::Card {
+    super::run::Card {
+        guide: super::library::guide(std::path::Path::new("/nowhere"), guide).expect("ours"),
+        values: super::values::Values::default(),
+        began,
+        who: crate::base::ledger::Who::current(None),
+        host: "ops1".into(),
+        on: "prod".into(),
+        budget: None,
+        common: Vec::new(),
+    }
+}

@@ -174,13 +174,26 @@ impl Toc {
 }
 
 impl Entry {
-    /// `schema.name`, or the name alone, for people.
+    /// `schema.name`, or the name alone, for people; `TABLE schema.name` of what is said of a table.
     pub fn name(&self) -> String {
         if self.namespace.is_empty() {
-            self.tag.clone()
-        } else {
-            format!("{}.{}", self.namespace, self.tag)
+            return self.tag.clone();
         }
+        let kind = match self.desc.as_str() {
+            "COMMENT" | "SECURITY LABEL" | "ACL" => self.kind(),
+            _ => "",
+        };
+        format!("{kind}{}.{}", self.namespace, &self.tag[kind.len()..])
+    }
+
+    /// Of `MATERIALIZED VIEW sums` the words before the name. A name in capitals stands in quotes (`fmtId`).
+    fn kind(&self) -> &str {
+        let words = self.tag.split_inclusive(' ');
+        let capital = |word: &&str| {
+            word.trim_end().bytes().all(|byte| byte.is_ascii_uppercase()) && word.ends_with(' ')
+        };
+        let end: usize = words.take_while(capital).map(str::len).sum();
+        self.tag.get(..end).unwrap_or_default()
     }
 
     /// True for an entry whose data must stand somewhere in the dump.
