@@ -74,7 +74,10 @@ const RULES: [(u8, &str, Held); 24] = [
     (
         9,
         "the plan first, and no other",
-        ("tests/guide_machine.rs", "nothing_is_begun_that_was_not_confirmed"),
+        (
+            "tests/breaker_cli.rs",
+            "a_mode_is_planned_confirmed_met_by_calls_recorded_and_walked_through",
+        ),
     ),
     (
         10,
