@@ -238,7 +238,7 @@ pub struct Running {
     /// What it prints.
     pub stdout: Option<ChildStdout>,
     messages: mpsc::Receiver<String>,
-    /// Lines that came during a pause.
+    /// Lines that came while its end was waited for, and were not handed over yet.
     waiting: Vec<String>,
     /// It says nothing any more.
     closed: bool,
@@ -314,14 +314,12 @@ impl Running {
             self.listen(heard);
             self.pause();
         }
-        self.listen(heard);
         // What it left behind in its group would hold the pipes open, and sessions on the server.
         self.signal(Signal::KILL);
         while let Ok(line) = self.messages.recv_timeout(GRACE) {
-            let line = Text::from(line);
-            heard(&line);
-            self.kept.push(line);
+            self.waiting.push(line);
         }
+        self.listen(heard);
         let Some(status) = self.ended else { return Ok(()) };
         if status.code().is_some_and(|code| self.good.contains(&code)) {
             return Ok(());

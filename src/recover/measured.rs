@@ -128,14 +128,14 @@ impl Repository {
             proofs.chain(restores.map(|object| (object.key, false))).collect();
         // Both are named after the moment when they began.
         records.sort_by(|(one, _), (other, _)| other.file().cmp(one.file()));
-        let measured = records.into_iter().filter_map(|(key, proof)| {
+        let mut measured = records.into_iter().filter_map(|(key, proof)| {
             if proof {
                 let read: Proof = self.read_json(&key).ok()?;
                 return Measured::of_proof(key.file(), &read);
             }
             Measured::of_restore(&self.read_json(&key).ok()?)
         });
-        Ok(measured.into_iter().find(|measured| measured.method == method))
+        Ok(measured.find(|measured| measured.method == method))
     }
 }
 
