@@ -1,7 +1,7 @@
 //! Reads the tar archives of a base backup, and compares what is in them with PostgreSQL's own manifest.
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::{BTreeMap, BTreeSet, btree_map::Entry},
     io::{self, Read},
 };
 
@@ -33,33 +33,94 @@ pub struct Members {
     pub system_identifier: Option<u64>,
 }
 
+/// Where the members of an archive go while they are read, in its order.
+pub trait Destination {
+    /// A folder, by its path in the archive, with its permission bits.
+    ///
+    /// # Errors
+    /// Why it cannot be there.
+    fn folder(&mut self, path: &[u8], mode: u32) -> Result<()>;
+
+    /// A file begins, and what was begun before is whole.
+    ///
+    /// # Errors
+    /// Why it cannot be there.
+    fn file(&mut self, path: &[u8], mode: u32) -> Result<()>;
+
+    /// The next bytes of the file that began last.
+    ///
+    /// # Errors
+    /// Why they cannot be there.
+    fn bytes(&mut self, part: &[u8]) -> Result<()>;
+}
+
+/// For those who only look.
+struct Nowhere;
+
+impl Destination for Nowhere {
+    fn folder(&mut self, _: &[u8], _: u32) -> Result<()> {
+        Ok(())
+    }
+
+    fn file(&mut self, _: &[u8], _: u32) -> Result<()> {
+        Ok(())
+    }
+
+    fn bytes(&mut self, _: &[u8]) -> Result<()> {
+        Ok(())
+    }
+}
+
 impl Members {
     /// Reads one archive to its very end. `tablespace` is the number of the tablespace that it is of.
     ///
     /// # Errors
     /// [`Kind::Damaged`] when it is no sound archive; else what reading says.
     pub fn read(&mut self, archive: impl Read, tablespace: Option<u32>) -> Result<()> {
+        let prefix = tablespace.map(|oid| format!("pg_tblspc/{oid}/")).unwrap_or_default();
+        self.read_into(archive, &prefix, &mut Nowhere)
+    }
+
+    /// The same, and hands on what it reads: folders and files. Links are left out: those of `pg_tblspc` the
+    /// server makes itself, by `tablespace_map`, and a base backup has no others (`sendDir` in basebackup.c).
+    /// `prefix` is where below the data folder the archive belongs, with its slash.
+    ///
+    /// # Errors
+    /// [`Kind::Damaged`] when it is no sound archive; else what reading or the destination says.
+    pub fn read_into(
+        &mut self,
+        archive: impl Read,
+        prefix: &str,
+        to: &mut dyn Destination,
+    ) -> Result<()> {
         let mut archive = tar::Archive::new(archive);
         let mut buffer = vec![0; PART];
         for entry in archive.entries().map_err(|error| unreadable(&error))? {
             let mut entry = entry.map_err(|error| unreadable(&error))?;
-            if !entry.header().entry_type().is_file() {
-                continue;
-            }
             let path = entry.path_bytes();
-            let path = path.strip_prefix(b"./").unwrap_or(&path);
-            let path = match tablespace {
-                None => path.to_owned(),
-                Some(oid) => [format!("pg_tblspc/{oid}/").as_bytes(), path].concat(),
-            };
-            self.take(&mut entry, &path, &mut buffer)?;
+            let path = path.strip_prefix(b"./").unwrap_or(&path).to_owned();
+            let mode = entry.header().mode().map_err(|error| unreadable(&error))?;
+            match entry.header().entry_type() {
+                kind if kind.is_dir() => to.folder(&path, mode)?,
+                kind if kind.is_file() => {
+                    to.file(&path, mode)?;
+                    self.take(&mut entry, &[prefix.as_bytes(), &path].concat(), &mut buffer, to)?;
+                }
+                _ => {}
+            }
         }
         // Behind the end mark tar archives are filled up: that is to be read, too.
         io::copy(&mut archive.into_inner(), &mut io::sink()).map_err(|error| unreadable(&error))?;
         Ok(())
     }
 
-    fn take(&mut self, entry: &mut impl Read, path: &[u8], buffer: &mut [u8]) -> Result<()> {
+    fn take(
+        &mut self,
+        entry: &mut impl Read,
+        path: &[u8],
+        buffer: &mut [u8],
+        to: &mut dyn Destination,
+    ) -> Result<()> {
         let keep = matches!(
             path,
             b"backup_label" | b"tablespace_map" | b"backup_manifest" | b"global/pg_control"
@@ -81,6 +142,7 @@ impl Members {
             if wal.is_none() {
                 hasher.update(part);
             }
+            to.bytes(part)?;
         }
         if let Some(name) = wal {
             self.wal.insert(name, size);
@@ -99,9 +161,33 @@ impl Members {
             }
             _ => {}
         }
-        if self.files.insert(path.to_owned(), (size, hasher.finish())).is_some() {
-            return Err(Fault::new(Kind::Damaged, format!("'{}' is there twice", shown(path))));
+        self.add(path.to_owned(), (size, hasher.finish()))
+    }
+
+    fn add(&mut self, path: Vec<u8>, file: (u64, String)) -> Result<()> {
+        let twice = || Fault::new(Kind::Damaged, format!("'{}' is there twice", shown(&path)));
+        match self.files.entry(path.clone()) {
+            Entry::Occupied(_) => Err(twice()),
+            Entry::Vacant(place) => {
+                place.insert(file);
+                Ok(())
+            }
         }
+    }
+
+    /// Adds what another archive of the same backup holds.
+    ///
+    /// # Errors
+    /// [`Kind::Damaged`] when both hold the same file.
+    pub fn join(&mut self, other: Self) -> Result<()> {
+        for (path, file) in other.files {
+            self.add(path, file)?;
+        }
+        self.wal.extend(other.wal);
+        self.label = self.label.take().or(other.label);
+        self.tablespace_map = self.tablespace_map.take().or(other.tablespace_map);
+        self.manifest = self.manifest.take().or(other.manifest);
+        self.system_identifier = self.system_identifier.or(other.system_identifier);
         Ok(())
     }
 
@@ -199,6 +285,9 @@ fn shown(path: &[u8]) -> Text {
 
 /// The archive cannot be read on: tar tells its own findings without a system's error.
 fn unreadable(error: &io::Error) -> Fault {
+    if let Some(fault) = Fault::inside(error) {
+        return fault.clone();
+    }
     match error.kind() {
         io::ErrorKind::StorageFull => {
             Fault::io("cannot keep the archive")(io::Error::from(error.kind()))
@@ -213,7 +302,7 @@ fn unreadable(error: &io::Error) -> Fault {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{base::digest::sha256, recover::base_backup::manifest::Entry};
+    use crate::{base::digest::sha256, recover::base_backup::manifest};
 
     const SEGMENT: u64 = 16;
 
@@ -222,6 +311,7 @@ mod tests {
         for (path, bytes) in files {
             let mut header = tar::Header::new_ustar();
             header.set_size(bytes.len() as u64);
+            header.set_mode(0o600);
             builder.append_data(&mut header, path, *bytes).expect("written");
         }
         builder.into_inner().expect("finished")
@@ -237,7 +327,7 @@ mod tests {
             ("pg_wal/000000010000000000000003", &[0; 16]),
         ];
         let listed = files.iter().take(2).map(|(path, bytes)| {
-            let entry = Entry { size: bytes.len() as u64, sha256: Some(sha256(bytes)) };
+            let entry = manifest::Entry { size: bytes.len() as u64, sha256: Some(sha256(bytes)) };
             (path.as_bytes().to_owned(), entry)
         });
         let wal = vec![Range { timeline: 1, start: 0x20, end: 0x40 }];

@@ -11,6 +11,7 @@
 //! | [`fetchable`] | whether the server's account can bring WAL back |
 //! | [`plan`] | what would be done, before anything is |
 //! | [`unpack`] | a backup's files, checked, below a new folder |
+//! | `below` | files and folders below one place, and nowhere else |
 //! | `compare` | what was unpacked, held against PostgreSQL's own list |
 //! | [`configure`] | the settings of a restored cluster |
 //! | [`recovering`] | the server, from its start to its first write, asked and not believed |
@@ -23,6 +24,7 @@
 //! when no target is set, and `pg_ctl -w` returns 0 over a recovery that dies afterwards.
 
 pub mod archive;
+mod below;
 pub mod chain;
 mod compare;
 pub mod configure;

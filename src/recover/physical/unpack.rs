@@ -1,30 +1,29 @@
-//! A backup's files, checked, below a new folder. `tar` runs as the server's account, so that what it makes
-//! belongs to it; every byte passes both of its hashes on the way.
+//! A backup's files, checked, below a new folder: every byte passes the hashes of what is stored, of its content,
+//! and of its file in PostgreSQL's own list while it is written.
 
 use std::{
     collections::BTreeMap,
     fmt::Write as _,
     fs,
-    io::{self, Read, Write as _},
+    io::{self, Read},
     os::unix::fs::{DirBuilderExt as _, chown},
     path::{Path, PathBuf},
     sync::{
-        Mutex,
+        Mutex, MutexGuard, PoisonError,
         atomic::{AtomicU64, Ordering},
     },
     thread,
 };
 
-use super::{compare, configure::write_as};
+use super::{below::Below, compare, configure::write_as};
 use crate::{
-    base::{
-        exec::Tool,
-        progress::{Observer, Progress},
-    },
+    base::progress::{Observer, Progress},
     cluster::folder::Account,
     recover::{
         Fault, Kind, Repository, Result,
+        base_backup::Members,
         repository::{
+            key::Key,
             manifest::{File, Manifest, Role, lsn},
             sealed,
         },
@@ -72,58 +71,57 @@ pub fn unpack(
     observer: &dyn Observer,
 ) -> Result<Option<Fault>> {
     make_folder(&places.data, account)?;
-    let mut work: Vec<(&File, PathBuf)> = Vec::new();
+    let mut work = Vec::new();
     for file in &manifest.files {
-        match &file.role {
-            Role::Base => work.push((file, places.data.clone())),
+        let (place, prefix) = match &file.role {
+            Role::Base => (places.data.clone(), String::new()),
             Role::Tablespace { oid, .. } => {
                 let place = places.tablespaces.get(oid).ok_or_else(|| {
                     Fault::new(Kind::Failed, format!("there is no place for the tablespace {oid}"))
                 })?;
-                make_folder(place, account)?;
-                work.push((file, place.clone()));
+                (place.clone(), format!("pg_tblspc/{oid}/"))
             }
-            Role::Wal => {
-                let place = places.data.join("pg_wal");
-                make_folder(&place, account)?;
-                work.push((file, place));
-            }
-            Role::Globals | Role::Dump { .. } | Role::BackupManifest => {}
-        }
+            Role::Wal => (places.data.join("pg_wal"), "pg_wal/".to_owned()),
+            Role::Globals | Role::Dump { .. } | Role::BackupManifest => continue,
+        };
+        make_folder(&place, account)?;
+        work.push(Part { file, place, prefix });
     }
-    // The largest first, so that the last thread does not begin with it.
-    work.sort_by_key(|(file, _)| file.stored.content_size);
-    let total = work.iter().map(|(file, _)| file.stored.content_size).sum();
+    // The largest last, which is taken first.
+    work.sort_by_key(|part| part.file.stored.content_size);
+    let total = work.iter().map(|part| part.file.stored.content_size).sum();
     let meter = Meter { done: AtomicU64::new(0), total, observer };
-    let (queue, failed) = (Mutex::new(work), Mutex::new(None));
+    let (queue, unpacked) = (Mutex::new(work), Mutex::new(Ok(Members::default())));
     let threads = thread::available_parallelism().map_or(2, usize::from);
     thread::scope(|scope| {
         for _ in 0..threads {
             scope.spawn(|| {
                 loop {
                     let next = lock(&queue).pop();
-                    let Some((file, place)) = next.filter(|_| lock(&failed).is_none()) else {
-                        break;
+                    let Some(part) = next.filter(|_| lock(&unpacked).is_ok()) else { break };
+                    let members = part.extract(repository, account, &meter);
+                    let mut all = lock(&unpacked);
+                    let joined = match &mut *all {
+                        Ok(all) => members.and_then(|members| all.join(members)),
+                        Err(_) => Ok(()),
                     };
-                    if let Err(fault) = extract(repository, file, &place, account, &meter) {
-                        lock(&failed).get_or_insert(fault);
+                    if let Err(fault) = joined {
+                        *all = Err(fault);
                     }
                 }
             });
         }
     });
-    if let Some(fault) = failed.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner) {
-        return Err(fault);
-    }
+    let members = unpacked.into_inner().unwrap_or_else(PoisonError::into_inner)?;
     check(manifest, places)?;
-    let doubt = compare::with_list(repository, manifest, places)?;
+    let doubt = compare::with_list(repository, manifest, &members)?;
     point_tablespaces(manifest, places, account)?;
     Ok(doubt)
 }
 
-fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     // What a thread that panicked left is still a list, and a reason.
-    mutex.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 struct Meter<'a> {
@@ -155,47 +153,69 @@ pub fn make_folder(path: &Path, account: Option<&Account>) -> Result<()> {
     }
 }
 
-fn extract(
-    repository: &Repository,
-    file: &File,
-    place: &Path,
-    account: Option<&Account>,
-    meter: &Meter<'_>,
-) -> Result<()> {
-    let tool = Tool::new("tar")
-        .args(["-x", "-p", "-f", "-"])
-        .within(place)
-        .as_account(account.map(|account| (account.uid, account.gid)));
-    let mut content = repository.unseal(&file.stored)?;
-    let mut running = tool.start(meter.observer.cancel(), true)?;
-    let mut buffer = vec![0; 1 << 20];
-    let mut refused = None;
-    // Read to its end even when tar has had enough: only the end tells whether it was all as written.
-    loop {
-        if meter.observer.cancelled() {
-            running.end();
-            return Err(Fault::new(Kind::Cancelled, "unpacking the backup was cancelled"));
-        }
-        let read = match content.read(&mut buffer) {
-            Ok(0) => break,
-            Ok(read) => read,
-            Err(error) => {
-                running.end();
-                return Err(sealed::unreadable(&file.stored.key, &error));
-            }
+/// One archive, and where it goes.
+struct Part<'a> {
+    file: &'a File,
+    place: PathBuf,
+    /// Where below the data folder that is for PostgreSQL.
+    prefix: String,
+}
+
+impl Part<'_> {
+    fn extract(
+        &self,
+        repository: &Repository,
+        account: Option<&Account>,
+        meter: &Meter<'_>,
+    ) -> Result<Members> {
+        let mut content = Content {
+            inner: repository.unseal(&self.file.stored)?,
+            key: &self.file.stored.key,
+            meter,
+            fault: None,
         };
-        if let Some(stdin) = running.stdin.as_mut().filter(|_| refused.is_none()) {
-            refused = stdin.write_all(&buffer[..read]).err();
+        let mut below = Below::of(&self.place, account)?;
+        let mut members = Members::default();
+        let read = members.read_into(&mut content, &self.prefix, &mut below);
+        if read.as_ref().is_err_and(|fault| fault.kind == Kind::Damaged) {
+            // Bytes that are no archive are best told by what they are: not those that were written.
+            let _ = io::copy(&mut content, &mut io::sink());
         }
-        meter.add(read);
+        if let Some(fault) = content.fault {
+            return Err(fault);
+        }
+        read?;
+        if self.file.role == Role::Wal {
+            // pg_basebackup's own marks stand beside it, which the server has not listed.
+            members.files.clear();
+        }
+        Ok(members)
     }
-    running.finish(&mut |_| {})?;
-    match refused {
-        // Tar may close its input behind the archive's end mark.
-        Some(error) if error.kind() != io::ErrorKind::BrokenPipe => {
-            Err(Fault::io(format!("cannot unpack '{}'", file.stored.key))(error))
+}
+
+/// What an archive holds, counted on the way.
+struct Content<'a> {
+    inner: Box<dyn Read + Send>,
+    key: &'a Key,
+    meter: &'a Meter<'a>,
+    /// Why it cannot be read on.
+    fault: Option<Fault>,
+}
+
+impl Read for Content<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let read = if self.meter.observer.cancelled() {
+            Err(Fault::new(Kind::Cancelled, "unpacking the backup was cancelled"))
+        } else {
+            self.inner.read(buffer).map_err(|error| sealed::unreadable(self.key, &error))
+        };
+        match read {
+            Ok(read) => {
+                self.meter.add(read);
+                Ok(read)
+            }
+            Err(fault) => Err(self.fault.insert(fault).clone().into_io()),
         }
-        _ => Ok(()),
     }
 }
 
