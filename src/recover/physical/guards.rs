@@ -144,6 +144,11 @@ fn holds_tablespace(folder: &Path) -> bool {
 
 /// A port that nobody listens on, neither by TCP nor by a socket in the usual folders.
 pub fn free_port(port: u16) -> Result<()> {
+    let first = first_port();
+    if port < first {
+        return Err(Fault::new(Kind::Refused, format!("port {port} is not for a server's account"))
+            .remedy(format!("choose one from {first} on with --port")));
+    }
     let taken = TcpListener::bind(("127.0.0.1", port)).is_err()
         || ["/tmp", "/run/postgresql", "/var/run/postgresql"]
             .iter()
@@ -153,6 +158,14 @@ pub fn free_port(port: u16) -> Result<()> {
             .remedy("choose another one with --port"));
     }
     Ok(())
+}
+
+/// The first port that is not root's alone: servers do not run as root (`ip_unprivileged_port_start` in ip(7)).
+fn first_port() -> u16 {
+    fs::read_to_string("/proc/sys/net/ipv4/ip_unprivileged_port_start")
+        .ok()
+        .and_then(|text| text.trim().parse().ok())
+        .map_or(1024, |first: u16| first.max(1))
 }
 
 /// A stopped cluster's data folder, to be moved aside. Returns it without links.
@@ -233,9 +246,13 @@ mod tests {
     }
 
     #[test]
-    fn a_port_in_use_is_refused() {
+    fn a_port_in_use_or_of_root_alone_is_refused() {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
         let port = listener.local_addr().expect("bound").port();
         assert_eq!(free_port(port).expect_err("taken").kind, Kind::Refused);
+        for port in [0, first_port() - 1] {
+            let fault = free_port(port).expect_err("not for a server");
+            assert!(fault.to_string().contains("not for a server's account"), "{fault}");
+        }
     }
 }

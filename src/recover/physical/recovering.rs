@@ -269,8 +269,10 @@ impl Recovering {
     /// Ends recovery and waits until the server takes writes; returns once one was committed.
     pub fn promote(&self, session: &Session) -> Result<()> {
         if session.one("SELECT pg_is_in_recovery()", &[])?.get(0) {
-            // `pg_promote` waits for 60 s at most; the loop below goes on.
-            session.run("SELECT pg_promote(true, 60)").map_err(|fault| self.explained(fault))?;
+            session.run("SELECT pg_promote(false)").map_err(|fault| self.explained(fault))?;
+            // A paused recovery looks for that once a second (`recoveryPausesHere` in xlogrecovery.c), and
+            // is woken by this; refused when it has looked already.
+            let _ = session.run("SELECT pg_wal_replay_resume()");
         }
         while session.one("SELECT pg_is_in_recovery()", &[])?.get(0) {
             if !process::alive(self.pid) {
