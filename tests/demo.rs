@@ -30,7 +30,7 @@ const SOON: Duration = Duration::from_secs(30);
 fn options(notes: &TempDir) -> DemoOptions {
     DemoOptions {
         program: Some(PathBuf::from(BINARY)),
-        registry: Some(Registry::at(notes.path().join("demo"))),
+        registry: Some(Registry::at(notes.path().join("howdah/demo"))),
         ..DemoOptions::default()
     }
 }
@@ -227,6 +227,19 @@ fn a_second_terminal_finds_it_and_orderly_end_leaves_nothing() {
     assert!(!demo.cluster().running());
     Incident::Resume.inject(&found[0]).expect("started");
 
+    // By the demo's own configuration everything is found that the demo itself shows.
+    let howdah = |words: &[&str]| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_howdah"));
+        command.env("XDG_RUNTIME_DIR", notes.path()).env("XDG_STATE_HOME", notes.path());
+        let said = command.args(words).output().expect("howdah");
+        assert!(said.stdout.len() > 1, "{said:?}");
+        String::from_utf8(said.stdout).expect("text")
+    };
+    let config = howdah(&["demo", "config"]);
+    assert_eq!(Path::new(config.trim_end()), demo.handle().config());
+    let status = howdah(&["--config", config.trim_end(), "status"]);
+    assert!(["api-1", "api-2"].iter().all(|app| status.contains(app)), "{status}");
+
     let pids: Vec<i32> = demo.helpers().into_iter().chain(demo.cluster().pids()).collect();
     let folder = demo.cluster().folder().to_owned();
     assert!(demo.finish().expect("finished").is_none());
@@ -275,7 +288,7 @@ fn a_taken_port_is_told_at_once_and_leaves_nothing() {
         matches!(error, SandboxError::Cluster(ClusterError::PortTaken(p)) if p == port),
         "{error}"
     );
-    assert_eq!(fs::read_dir(notes.path().join("demo")).expect("listed").count(), 0);
+    assert_eq!(fs::read_dir(notes.path().join("howdah/demo")).expect("listed").count(), 0);
 }
 
 /// A process of its own that holds a demo.
@@ -289,7 +302,7 @@ impl Holder {
     fn start(notes: &TempDir) -> Self {
         let mut child = Command::new(BINARY)
             .arg("demo-hold")
-            .arg(notes.path().join("demo"))
+            .arg(notes.path().join("howdah/demo"))
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()
@@ -337,7 +350,7 @@ fn nothing_survives_the_kill_of_its_owner() {
         assert!(process::signal(holder.own_pid(), signal));
         assert_gone(&holder.folder, &holder.pids, Duration::from_secs(5) * busy());
         assert_eq!(
-            fs::read_dir(notes.path().join("demo")).expect("listed").count(),
+            fs::read_dir(notes.path().join("howdah/demo")).expect("listed").count(),
             0,
             "{signal:?}"
         );
@@ -348,7 +361,7 @@ fn nothing_survives_the_kill_of_its_owner() {
 fn nothing_survives_even_when_the_server_hangs_and_the_terminal_goes() {
     let notes = notes();
     let holder = Holder::start(&notes);
-    let demo = Registry::at(notes.path().join("demo")).running().remove(0);
+    let demo = Registry::at(notes.path().join("howdah/demo")).running().remove(0);
     Incident::Hang.inject(&demo).expect("hung");
     // What a closing terminal and Ctrl-C send reaches the helpers in vain: they have work to do.
     process::signal(holder.pids[0], process::Signal::HUP);
@@ -362,7 +375,7 @@ fn nothing_survives_even_when_the_server_hangs_and_the_terminal_goes() {
 fn what_is_left_when_owner_and_guard_are_killed_is_put_away_by_the_next() {
     let notes = notes();
     let holder = Holder::start(&notes);
-    let registry = Registry::at(notes.path().join("demo"));
+    let registry = Registry::at(notes.path().join("howdah/demo"));
     assert!(process::signal(holder.pids[0], process::Signal::KILL), "the guard");
     assert!(process::signal(holder.own_pid(), process::Signal::KILL));
     process::wait_gone(&[holder.pids[0], holder.own_pid()], SOON);

@@ -209,6 +209,8 @@ pub enum DemoCommand {
         /// Which one; without a name they are listed
         name: Option<String>,
     },
+    /// Print where the configuration of the demo that runs is: `howdah --config "$(howdah demo config)" status`
+    Config,
     /// Stop and remove the clusters that --keep has left
     Remove,
 }

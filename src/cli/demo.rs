@@ -42,6 +42,11 @@ pub fn run(cli: &Cli, options: &DemoArgs) -> Result<Exit, Failure> {
             say(&format!("{incident}: done: {}\n", incident.description()))?;
             Ok(Exit::Ok)
         }
+        Some(DemoCommand::Config) => {
+            let demo = Registry::usual().and_then(|registry| registry.newest());
+            say(&format!("{}\n", demo.map_err(unavailable)?.config().display()))?;
+            Ok(Exit::Ok)
+        }
         Some(DemoCommand::Remove) => {
             let count = remove_kept(&Registry::usual().map_err(unavailable)?);
             say(&format!("{count} removed\n"))?;

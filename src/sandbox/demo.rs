@@ -140,7 +140,7 @@ impl Demo {
         cluster.psql(&filling(&monitor_password, &app_password))?;
 
         let names = APPS.map(|(name, ..)| name);
-        settings_file::write(&cluster, &names)?;
+        settings_file::write(&cluster, &names, &[])?;
 
         let mut demo = Self {
             apps: Vec::new(),
@@ -177,6 +177,7 @@ impl Demo {
         for app in &mut demo.apps {
             handle.apps.push(app.endpoint()?);
         }
+        settings_file::write(&demo.cluster, &names, &handle.apps)?;
         demo.registry.write(&handle)?;
         demo.handle = handle;
         Ok(demo)
@@ -189,7 +190,7 @@ impl Demo {
             password: self.monitor_password.clone(),
             apps: self.handle.apps.clone(),
             repository: keeping::repository(self.cluster.folder()),
-            config: settings_file::file(self.cluster.folder()),
+            config: self.handle.config(),
         }
     }
 
@@ -228,7 +229,7 @@ impl Demo {
         apps.clear();
         // Without applications there is nothing to control; a file that still names them says that nobody
         // answers there.
-        let _ = settings_file::write(&cluster, &[]);
+        let _ = settings_file::write(&cluster, &[], &[]);
         let server = cluster.keep();
         registry.write(&DemoHandle { owner: None, apps: Vec::new(), ..handle })?;
         Ok(Some(Kept {

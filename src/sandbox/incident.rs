@@ -174,7 +174,7 @@ impl FromStr for Incident {
 
 /// Does `incident` to the demo that was started last on this machine by this user.
 pub fn inject_running(incident: Incident) -> Result<DemoHandle, SandboxError> {
-    let demo = Registry::usual()?.running().into_iter().next().ok_or(SandboxError::NoDemo)?;
+    let demo = Registry::usual()?.newest()?;
     incident.inject(&demo)?;
     Ok(demo)
 }

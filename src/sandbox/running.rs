@@ -9,7 +9,7 @@ use std::{
 use directories::ProjectDirs;
 use serde::{Deserialize, Serialize};
 
-use super::SandboxError;
+use super::{SandboxError, settings};
 use crate::{
     base::{process::Identity, secret::Secret},
     cluster::{ClusterError, Server, guard, server::write_private},
@@ -47,6 +47,11 @@ struct Note {
 }
 
 impl DemoHandle {
+    /// A configuration file with the demo as its target.
+    pub fn config(&self) -> PathBuf {
+        settings::file(&self.folder)
+    }
+
     /// Its server.
     pub fn server(&self) -> Result<Server, SandboxError> {
         Ok(Server::open(&self.folder)?)
@@ -111,6 +116,14 @@ impl Registry {
     /// Removes a demo's note. Nothing when there is none.
     pub fn forget(&self, sandbox: &Path) {
         let _ = fs::remove_file(self.path_of(sandbox));
+    }
+
+    /// The demo that was started last.
+    ///
+    /// # Errors
+    /// [`SandboxError::NoDemo`] when none runs.
+    pub fn newest(&self) -> Result<DemoHandle, SandboxError> {
+        self.running().into_iter().next().ok_or(SandboxError::NoDemo)
     }
 
     /// The demos that run, latest first. What is left of dead ones is put away on the way.

@@ -3,7 +3,7 @@
 
 use std::path::{Path, PathBuf};
 
-use super::{SandboxError, demo::DATABASE, keeping};
+use super::{SandboxError, demo::DATABASE, keeping, running::Endpoint};
 use crate::{
     base::paths::write_private,
     cluster::{Cluster, Via},
@@ -24,9 +24,9 @@ pub fn control(sandbox: &Path, app: &str) -> PathBuf {
     sandbox.join(format!("{app}.control"))
 }
 
-/// Writes it: one target, reached as superuser, with its repository and the control endpoints of its
-/// applications.
-pub fn write(cluster: &Cluster, apps: &[&str]) -> Result<(), SandboxError> {
+/// Writes it: one target, reached as superuser, with its repository, and of its applications the control
+/// endpoints, and where those that run already serve their metrics.
+pub fn write(cluster: &Cluster, apps: &[&str], serving: &[Endpoint]) -> Result<(), SandboxError> {
     let folder = cluster.folder();
     let passfile = folder.join(PASSFILE);
     let cannot = |path: &Path| SandboxError::io(format!("cannot write {}", path.display()));
@@ -50,6 +50,12 @@ pub fn write(cluster: &Cluster, apps: &[&str]) -> Result<(), SandboxError> {
     for app in apps {
         let door = format!("unix:{}", control(folder, app).display());
         text += &format!("{} = {}\n", quoted(app), quoted(&door));
+    }
+    if !serving.is_empty() {
+        text += &format!("\n[target.{}.metrics]\n", quoted(keeping::NAME));
+    }
+    for app in serving {
+        text += &format!("{} = {}\n", quoted(&app.name), quoted(&app.url));
     }
     let file = file(folder);
     write_private(&file, text.as_bytes()).map_err(cannot(&file))

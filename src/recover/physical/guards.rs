@@ -146,8 +146,11 @@ fn holds_tablespace(folder: &Path) -> bool {
 pub fn free_port(port: u16) -> Result<()> {
     let first = first_port();
     if port < first {
-        return Err(Fault::new(Kind::Refused, format!("port {port} is not for a server's account"))
-            .remedy(format!("choose one from {first} on with --port")));
+        return Err(Fault::new(
+            Kind::Refused,
+            format!("port {port} is not for a server's account"),
+        )
+        .remedy(format!("choose one from {first} on with --port")));
     }
     let taken = TcpListener::bind(("127.0.0.1", port)).is_err()
         || ["/tmp", "/run/postgresql", "/var/run/postgresql"]
