@@ -15,6 +15,7 @@ use howdah::{
     cluster::{Server, Via},
     recover::{
         Fault, Kind, Repository,
+        backup::{self, Kinds, Request},
         restore::{
             Source, Target, Which,
             database::{How, restore},
@@ -36,6 +37,15 @@ impl Stage {
         let home = tempfile::tempdir().expect("a folder");
         let repository = repository(&home.path().join("repo"));
         Self { server, repository, home }
+    }
+
+    /// A backup of one database, as the program takes it.
+    fn dump(&self, database: &str) -> Result<(), Fault> {
+        let mut settings = settings(&self.server, Via::Unix);
+        database.clone_into(&mut settings.dbname);
+        let wish = backup::Wish::Database(None);
+        let request = Request { kind: Kinds::Logical { wish, counts: true }, break_lock: false };
+        backup::take(&request, &settings, &self.repository, &Silent::default()).map(drop)
     }
 
     fn source(&self, database: &str) -> Source {
@@ -112,6 +122,48 @@ fn a_database_comes_back_as_it_was() {
     assert!(stage.plan("app", &wish("other")).seconds.is_some_and(|seconds| seconds > 0.0));
     let left = fs::read_dir(stage.home.path()).expect("read").count();
     assert_eq!(left, 1, "only the repository: what was unpacked is removed");
+}
+
+#[test]
+fn a_database_in_another_encoding_is_dumped_and_comes_back() {
+    let stage = Stage::new();
+    for (name, encoding, sql) in [
+        (
+            "latin",
+            "LATIN1",
+            "CREATE TABLE façade (id int PRIMARY KEY, prénom text); \
+             INSERT INTO façade SELECT n, 'éà' || n FROM generate_series(1, 100) n; \
+             COMMENT ON TABLE façade IS 'côté'; CREATE SEQUENCE numéro; \
+             CREATE MATERIALIZED VIEW vue_d_été AS SELECT * FROM façade",
+        ),
+        // Bytes of no encoding that we know, in what it holds.
+        (
+            "bytes",
+            "SQL_ASCII",
+            "CREATE TABLE t (x text); INSERT INTO t VALUES (E'\\xe9\\xe0'), ('plain')",
+        ),
+    ] {
+        let made = format!(
+            "CREATE DATABASE {name} ENCODING '{encoding}' LC_COLLATE 'C' LC_CTYPE 'C' TEMPLATE template0"
+        );
+        stage.server.psql(&made).expect("made");
+        on(&stage.server, name, &format!("SET client_encoding = 'UTF8'; {sql}"));
+        stage.dump(name).expect("taken");
+        let back = format!("{name}_back");
+        let record = stage.restore(name, &wish(&back)).expect("restored");
+        assert_eq!((record.findings, record.unchecked), (Vec::new(), Vec::new()));
+        let hash = "SELECT md5(string_agg(encode(t::text::bytea, 'hex'), '' ORDER BY t::text COLLATE \"C\")) FROM ";
+        let table = if encoding == "LATIN1" { "vue_d_été t" } else { "t" };
+        let sql = format!("SET client_encoding = 'UTF8'; {hash}{table}");
+        assert_eq!(on(&stage.server, &back, &sql), on(&stage.server, name, &sql), "{name}");
+    }
+    // A name that no session in UTF-8 can hear.
+    // CREATE TABLE "\xe9t" (x int)
+    let named = "DO $$ BEGIN EXECUTE convert_from('\\x435245415445205441424c452022e97422202878'::bytea, \
+                 'SQL_ASCII') || ' int)'; END $$";
+    on(&stage.server, "bytes", named);
+    let fault = stage.dump("bytes").expect_err("a name that is not UTF-8");
+    assert!(fault.to_string().contains("rename it, or take a physical"), "{fault}");
 }
 
 #[test]

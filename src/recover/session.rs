@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use tokio::runtime::{Builder, Runtime};
-use tokio_postgres::{Row, types::ToSql};
+use tokio_postgres::{Row, error::SqlState, types::ToSql};
 
 use super::{Fault, Kind, Result, repository::claim::Cluster};
 use crate::{
@@ -78,6 +78,14 @@ impl Session {
         &self.connection.host
     }
 
+    /// What makes `pg_dump` speak UTF-8 as this session does, so that the names in a dump are those that the
+    /// session hears. Nothing for a database in `SQL_ASCII`, whose bytes may be of any encoding and are not
+    /// converted (PostgreSQL docs, 24.3.4).
+    pub fn dump_encoding(&self) -> Result<Option<&'static str>> {
+        let encoding: String = self.one("SHOW server_encoding", &[])?.get(0);
+        Ok((encoding != "SQL_ASCII").then_some("--encoding=UTF8"))
+    }
+
     /// All rows of a query.
     pub fn query(&self, sql: &str, parameters: &[&(dyn ToSql + Sync)]) -> Result<Vec<Row>> {
         self.runtime
@@ -100,6 +108,10 @@ impl Session {
     }
 }
 
+/// What to do about bytes that are no UTF-8.
+const NOT_UTF8: &str = "this database is in SQL_ASCII, and a name in it is not UTF-8: rename it, or take a physical \
+                        backup, which takes bytes as they are";
+
 /// A failed statement with the server's own words, and the beginning of the statement.
 fn failed(sql: &str, error: &tokio_postgres::Error) -> Fault {
     let mut begin: String = sql.split_whitespace().collect::<Vec<_>>().join(" ");
@@ -112,8 +124,10 @@ fn failed(sql: &str, error: &tokio_postgres::Error) -> Fault {
             format!("the session broke during '{begin}': {error}"),
         );
     };
-    let hint = said.hint().map(str::to_owned);
-    let denied = *said.code() == tokio_postgres::error::SqlState::INSUFFICIENT_PRIVILEGE;
+    let hint = said.hint().map(str::to_owned).or_else(|| {
+        (*said.code() == SqlState::CHARACTER_NOT_IN_REPERTOIRE).then(|| NOT_UTF8.to_owned())
+    });
+    let denied = *said.code() == SqlState::INSUFFICIENT_PRIVILEGE;
     let kind = if denied { Kind::Refused } else { Kind::Failed };
     let fault = Fault::new(kind, format!("'{begin}': {} ({})", said.message(), said.code().code()));
     match hint {

@@ -101,6 +101,7 @@ impl Aside<'_> {
             .target
             .tool("pg_dump", scratch)
             .args(["--format=custom", "--compress=0", "--no-password", "--no-publications"])
+            .args(self.target.database(scratch)?.dump_encoding()?)
             .arg("--strict-names")
             .arg(format!("--schema={}", identifier(self.schema)));
         let written = |output: Output<'_>| -> Result<()> {
