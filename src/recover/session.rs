@@ -80,7 +80,7 @@ impl Session {
 
     /// What makes `pg_dump` speak UTF-8 as this session does, so that the names in a dump are those that the
     /// session hears. Nothing for a database in `SQL_ASCII`, whose bytes may be of any encoding and are not
-    /// converted (PostgreSQL docs, 24.3.4).
+    /// converted (PostgreSQL docs, "Automatic Character Set Conversion Between Server and Client").
     pub fn dump_encoding(&self) -> Result<Option<&'static str>> {
         let encoding: String = self.one("SHOW server_encoding", &[])?.get(0);
         Ok((encoding != "SQL_ASCII").then_some("--encoding=UTF8"))

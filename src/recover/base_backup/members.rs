@@ -165,9 +165,11 @@ impl Members {
     }
 
     fn add(&mut self, path: Vec<u8>, file: (u64, String)) -> Result<()> {
-        let twice = || Fault::new(Kind::Damaged, format!("'{}' is there twice", shown(&path)));
-        match self.files.entry(path.clone()) {
-            Entry::Occupied(_) => Err(twice()),
+        match self.files.entry(path) {
+            Entry::Occupied(there) => {
+                let what = format!("'{}' is there twice", shown(there.key()));
+                Err(Fault::new(Kind::Damaged, what))
+            }
             Entry::Vacant(place) => {
                 place.insert(file);
                 Ok(())
@@ -370,6 +372,22 @@ mod tests {
         let cut = whole.get(..700).expect("long enough");
         let fault = Members::default().read(cut, None).expect_err("cut");
         assert_eq!(fault.kind, Kind::Damaged, "{fault}");
+    }
+
+    #[test]
+    fn archives_of_one_backup_are_told_together_and_hold_no_file_twice() {
+        let (manifest, files) = sound();
+        let read = |files: &[_], tablespace| {
+            let mut members = Members::default();
+            members.read(archive(files).as_slice(), tablespace).expect("read");
+            members
+        };
+        let mut members = read(&files[..1], None);
+        members.join(read(&files[1..], None)).expect("different files");
+        assert_eq!(compare(&manifest, &members, SEGMENT), [""; 0]);
+        members.join(read(&files[1..2], Some(5))).expect("elsewhere");
+        let fault = members.join(read(&files[1..2], None)).expect_err("twice");
+        assert!(fault.to_string().contains("'base/1/2' is there twice"), "{fault}");
     }
 
     #[test]
