@@ -9,7 +9,7 @@ use std::{
 };
 
 use rustix::{
-    fs::{Gid, Mode, OFlags, Uid, fchmod, fchown, mkdirat, open, openat},
+    fs::{Gid, Mode, OFlags, RawMode, Uid, fchmod, fchown, mkdirat, open, openat},
     io::Errno,
 };
 
@@ -126,7 +126,8 @@ fn own(thing: impl AsFd, owner: Option<(Uid, Gid)>) -> rustix::io::Result<()> {
 
 /// The nine permission bits.
 fn permissions(mode: u32) -> Mode {
-    Mode::from_raw_mode(mode & 0o777)
+    // Nine bits fit whatever a system's mode is.
+    Mode::from_raw_mode((mode & 0o777) as RawMode)
 }
 
 impl Destination for Below {

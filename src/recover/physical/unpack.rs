@@ -1,5 +1,5 @@
-//! A backup's files, checked, below a new folder: every byte passes the hashes of what is stored, of its content,
-//! and of its file in PostgreSQL's own list while it is written.
+//! A backup's files, checked, below a new folder: while it is written every byte passes the hashes of what is
+//! stored and of its content, and each file but WAL segments its own, which PostgreSQL's list tells.
 
 use std::{
     collections::BTreeMap,
