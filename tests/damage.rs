@@ -149,7 +149,7 @@ const MADE_ANEW: &[(&str, &str)] = &[
     // A backup that has neither manifest nor reason is one that was killed: named, not missed.
 ];
 
-fn observe(scene: &Scene, kind: &Kind, which: &str, port: u16) -> Result<Outcome, String> {
+fn observe(scene: &Scene, kind: &Kind, which: &str) -> Result<Outcome, String> {
     let (name, method, place) = *kind;
     let copy = scene.copy();
     let (path, other) = place(&copy);
@@ -182,7 +182,7 @@ fn observe(scene: &Scene, kind: &Kind, which: &str, port: u16) -> Result<Outcome
     // What is emptied is cut off, for a restore, and what is swapped is another one's.
     if let Some(method) = method.filter(|_| ["bit flipped", "cut off", "deleted"].contains(&which))
     {
-        let (ended, words) = scene.restore(&copy, method, port);
+        let (ended, words) = scene.restore(&copy, method);
         if ended == Ended::Restored {
             return Err(format!("{case}: RESTORED\n{said}\n{words}"));
         }
@@ -203,7 +203,7 @@ fn each_damage_to_each_kind_of_file_is_named_and_nothing_older_is_lost() {
     assert_eq!(code, 0, "{said}");
     let (code, said) = run(&["prove"]);
     assert_eq!(code, 0, "{said}");
-    let (ended, said) = scene.restore(&scene.original(), Method::Logical, 23_980);
+    let (ended, said) = scene.restore(&scene.original(), Method::Logical);
     assert_eq!(ended, Ended::Restored, "{said}");
     let (code, said) = run(&["verify", "--all", "--level", "L3"]);
     assert_eq!(code, 0, "nothing is wrong yet: {said}");
@@ -213,11 +213,11 @@ fn each_damage_to_each_kind_of_file_is_named_and_nothing_older_is_lost() {
     let next = AtomicUsize::new(0);
     let seen = Mutex::new(Vec::new());
     std::thread::scope(|scope| {
-        for worker in 0..AT_ONCE {
+        for _ in 0..AT_ONCE {
             let (next, seen, scene, cases) = (&next, &seen, &scene, &cases);
             scope.spawn(move || {
                 while let Some((kind, which)) = cases.get(next.fetch_add(1, Ordering::Relaxed)) {
-                    let outcome = observe(scene, kind, which, 23_980 + worker as u16);
+                    let outcome = observe(scene, kind, which);
                     seen.lock().expect("not poisoned").push(outcome);
                 }
             });

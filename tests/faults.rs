@@ -382,7 +382,7 @@ struct Seen {
 }
 
 /// Verifies a copy with one fault in it, and tries to bring back what is damaged.
-fn observe(case: &Case, scene: &Scene, port: u16) -> Seen {
+fn observe(case: &Case, scene: &Scene) -> Seen {
     let copy = scene.copy();
     (case.inject)(scene, &copy);
     let mut wrong = Vec::new();
@@ -418,7 +418,7 @@ fn observe(case: &Case, scene: &Scene, port: u16) -> Seen {
             Of::Logical => Method::Logical,
             Of::Physical => Method::Physical,
         };
-        let (ended, said) = scene.restore(&copy, method, port);
+        let (ended, said) = scene.restore(&copy, method);
         if ended == Ended::Restored {
             wrong.push(format!("{}: {ended}\n{said}", case.kind));
         }
@@ -487,14 +487,13 @@ fn every_kind_of_fault_is_found_and_none_is_restored_in_silence() {
     let next = AtomicUsize::new(0);
     let seen: Mutex<Vec<Option<Seen>>> = Mutex::new(CASES.iter().map(|_| None).collect());
     std::thread::scope(|scope| {
-        for worker in 0..AT_ONCE {
+        for _ in 0..AT_ONCE {
             let (next, seen, scene) = (&next, &seen, &scene);
             scope.spawn(move || {
-                let port = 23_990 + worker as u16;
                 while let Some((at, case)) = Some(next.fetch_add(1, Ordering::Relaxed))
                     .and_then(|at| Some((at, CASES.get(at)?)))
                 {
-                    let found = observe(case, scene, port);
+                    let found = observe(case, scene);
                     seen.lock().expect("not poisoned")[at] = Some(found);
                 }
             });

@@ -136,6 +136,12 @@ fn a_database_in_another_encoding_is_dumped_and_comes_back() {
              COMMENT ON TABLE façade IS 'côté'; CREATE SEQUENCE numéro; \
              CREATE MATERIALIZED VIEW vue_d_été AS SELECT * FROM façade",
         ),
+        // A byte that UTF-8 has no equivalent for, which no session of ours may ask for.
+        (
+            "western",
+            "WIN1252",
+            "CREATE TABLE t (x text); INSERT INTO t VALUES (chr(129)), ('plain'); COMMENT ON TABLE t IS 'é'",
+        ),
         // Bytes of no encoding that we know, in what it holds.
         (
             "bytes",

@@ -78,10 +78,17 @@ impl Session {
         &self.connection.host
     }
 
-    /// What makes `pg_dump` speak UTF-8 as this session does, so that the names in a dump are those that the
-    /// session hears. Nothing for a database in `SQL_ASCII`, whose bytes may be of any encoding and are not
-    /// converted (PostgreSQL docs, "Automatic Character Set Conversion Between Server and Client").
-    pub fn dump_encoding(&self) -> Result<Option<&'static str>> {
+    /// What makes `pg_dump` speak UTF-8 as this session does, so that these names are in a dump what the session
+    /// hears. Nothing when all of them are ASCII: the database's own encoding takes every byte that it holds, of
+    /// which some have no equivalent. Nothing for a database in `SQL_ASCII`, whose bytes may be of any encoding and
+    /// are not converted (PostgreSQL docs, "Automatic Character Set Conversion Between Server and Client").
+    pub fn dump_encoding<'n>(
+        &self,
+        names: impl IntoIterator<Item = &'n str>,
+    ) -> Result<Option<&'static str>> {
+        if names.into_iter().all(str::is_ascii) {
+            return Ok(None);
+        }
         let encoding: String = self.one("SHOW server_encoding", &[])?.get(0);
         Ok((encoding != "SQL_ASCII").then_some("--encoding=UTF8"))
     }

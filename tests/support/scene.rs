@@ -12,7 +12,7 @@ use std::{
 
 use howdah::{
     base::digest::sha256,
-    cluster::{Stop, Via, server::end_all},
+    cluster::{Stop, Via, free_port, server::end_all},
     recover::{
         Repository, repository,
         repository::{
@@ -303,7 +303,8 @@ fn dumped(cluster: &Archived, argument: &str) -> Vec<u8> {
 impl Scene {
     /// Tries to bring back a whole copy from one backup: the shop into a database of its own, or the cluster
     /// to its last commit. How that ended, and what was said.
-    pub fn restore(&self, copy: &Copy, method: Method, port: u16) -> (Ended, String) {
+    pub fn restore(&self, copy: &Copy, method: Method) -> (Ended, String) {
+        let port = free_port().expect("a port");
         let (into, port) = (format!("back_{port}"), port.to_string());
         let folder = copy.beside("back");
         let id = match method {

@@ -69,7 +69,6 @@ pub(super) fn take(
 fn globals(run: &Run<'_>, session: &Session, dumpall: Tool) -> Result<File> {
     let key = run.repository.backup_key(&run.id)?.join("globals.sql.zst")?;
     let mut tool = connecting(dumpall, &run.settings, session.host(), None)
-        .args(session.dump_encoding()?)
         .args(["--globals-only", "--no-password", "--database"])
         // A name with `=` in it would be taken for a connection string.
         .arg(format!("dbname='{}'", conninfo_quoted(&run.settings.dbname)));
@@ -105,9 +104,11 @@ fn one(run: &Run<'_>, dump: &Program, name: &str, counts: bool) -> Result<(File,
     let mut found = inventory::database(&session, Members::LeftOut)?;
     let expected = Expected::of(&found.database, run.previous.as_ref());
     let key = run.repository.backup_key(&run.id)?.join(&format!("{}.dump.zst", escaped(name)))?;
+    let names = found.database.relations.iter().flat_map(|it| [it.schema.as_str(), &it.name]);
+    let encoding = session.dump_encoding(names)?;
     let tool = connecting(dump.tool(), &run.settings, session.host(), Some(name))
         .args(["-Fc", "-Z0", "--verbose", "--no-password"])
-        .args(session.dump_encoding()?)
+        .args(encoding)
         .arg(format!("--lock-wait-timeout={LOCK_WAIT}"))
         .arg(format!("--snapshot={snapshot}"));
     let what = format!("dump the database {}", Text::foreign(name));

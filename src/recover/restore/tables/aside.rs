@@ -97,11 +97,13 @@ impl Aside<'_> {
         let path = self.unpacked.folder().join("side");
         let cannot = || Fault::io(format!("cannot write '{}'", path.display()));
         let mut file = File::create(&path).map_err(cannot())?;
+        let tables = self.plan.tables.iter().map(|table| table.name.as_str());
+        let names = tables.chain([self.schema]);
         let dump = self
             .target
             .tool("pg_dump", scratch)
             .args(["--format=custom", "--compress=0", "--no-password", "--no-publications"])
-            .args(self.target.database(scratch)?.dump_encoding()?)
+            .args(self.target.database(scratch)?.dump_encoding(names)?)
             .arg("--strict-names")
             .arg(format!("--schema={}", identifier(self.schema)));
         let written = |output: Output<'_>| -> Result<()> {
