@@ -54,6 +54,11 @@ pub trait Destination {
     fn bytes(&mut self, part: &[u8]) -> Result<()>;
 }
 
+/// Where below the data folder the files of a tablespace are listed.
+pub fn tablespace_prefix(oid: u32) -> String {
+    format!("pg_tblspc/{oid}/")
+}
+
 /// For those who only look.
 struct Nowhere;
 
@@ -77,7 +82,7 @@ impl Members {
     /// # Errors
     /// [`Kind::Damaged`] when it is no sound archive; else what reading says.
     pub fn read(&mut self, archive: impl Read, tablespace: Option<u32>) -> Result<()> {
-        let prefix = tablespace.map(|oid| format!("pg_tblspc/{oid}/")).unwrap_or_default();
+        let prefix = tablespace.map(tablespace_prefix).unwrap_or_default();
         self.read_into(archive, &prefix, &mut Nowhere)
     }
 

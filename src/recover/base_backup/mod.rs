@@ -13,4 +13,4 @@ pub mod members;
 
 pub use label::Label;
 pub use manifest::BaseManifest;
-pub use members::{Destination, Members, compare};
+pub use members::{Destination, Members, compare, tablespace_prefix};

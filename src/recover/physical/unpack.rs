@@ -5,7 +5,7 @@ use std::{
     collections::BTreeMap,
     fmt::Write as _,
     fs,
-    io::{self, Read},
+    io::{self, BufReader, Read},
     os::unix::fs::{DirBuilderExt as _, chown},
     path::{Path, PathBuf},
     sync::{
@@ -21,7 +21,7 @@ use crate::{
     cluster::folder::Account,
     recover::{
         Fault, Kind, Repository, Result,
-        base_backup::Members,
+        base_backup::{Members, tablespace_prefix},
         repository::{
             key::Key,
             manifest::{File, Manifest, Role, lsn},
@@ -29,6 +29,9 @@ use crate::{
         },
     },
 };
+
+/// How much is read at once.
+const PART: usize = 1 << 18;
 
 /// Where the parts of a cluster go.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -79,7 +82,7 @@ pub fn unpack(
                 let place = places.tablespaces.get(oid).ok_or_else(|| {
                     Fault::new(Kind::Failed, format!("there is no place for the tablespace {oid}"))
                 })?;
-                (place.clone(), format!("pg_tblspc/{oid}/"))
+                (place.clone(), tablespace_prefix(*oid))
             }
             Role::Wal => (places.data.join("pg_wal"), "pg_wal/".to_owned()),
             Role::Globals | Role::Dump { .. } | Role::BackupManifest => continue,
@@ -176,9 +179,11 @@ impl Part<'_> {
         };
         let mut below = Below::of(&self.place, account)?;
         let mut members = Members::default();
-        let read = members.read_into(&mut content, &self.prefix, &mut below);
-        if read.as_ref().is_err_and(|fault| fault.kind == Kind::Damaged) {
-            // Bytes that are no archive are best told by what they are: not those that were written.
+        let parts = BufReader::with_capacity(PART, &mut content);
+        let read = members.read_into(parts, &self.prefix, &mut below);
+        let no_archive = read.as_ref().is_err_and(|fault| fault.kind == Kind::Damaged);
+        if no_archive && content.fault.is_none() {
+            // Such bytes are best told by what they are: not those that were written.
             let _ = io::copy(&mut content, &mut io::sink());
         }
         if let Some(fault) = content.fault {
