@@ -115,9 +115,9 @@ impl Session {
     }
 }
 
-/// What to do about bytes that are no UTF-8.
-const NOT_UTF8: &str = "this database is in SQL_ASCII, and a name in it is not UTF-8: rename it, or take a physical \
-                        backup, which takes bytes as they are";
+/// What to do about bytes that cannot be told in UTF-8.
+const NOT_UTF8: &str = "a name in this database is not valid in UTF-8: rename it, or take a physical backup, which takes \
+                        bytes as they are";
 
 /// A failed statement with the server's own words, and the beginning of the statement.
 fn failed(sql: &str, error: &tokio_postgres::Error) -> Fault {

@@ -86,24 +86,31 @@ impl Aside<'_> {
             made: Some(self.made.clone()),
             schema: self.schema.to_owned(),
         };
-        move_into(&self.target.database(scratch)?, &side)?;
-        self.across(scratch, observer)?;
+        let session = self.target.database(scratch)?;
+        move_into(&session, &side)?;
+        let tables = self.plan.tables.iter().map(|table| table.name.as_str());
+        let encoding = session.dump_encoding(tables.chain([self.schema]))?;
+        drop(session);
+        self.across(scratch, encoding, observer)?;
         phases.end("across");
         Ok(())
     }
 
     /// Dumps the side schema and restores it into the database wished for, in one transaction.
-    fn across(&self, scratch: &str, observer: &dyn Observer) -> Result<()> {
+    fn across(
+        &self,
+        scratch: &str,
+        encoding: Option<&'static str>,
+        observer: &dyn Observer,
+    ) -> Result<()> {
         let path = self.unpacked.folder().join("side");
         let cannot = || Fault::io(format!("cannot write '{}'", path.display()));
         let mut file = File::create(&path).map_err(cannot())?;
-        let tables = self.plan.tables.iter().map(|table| table.name.as_str());
-        let names = tables.chain([self.schema]);
         let dump = self
             .target
             .tool("pg_dump", scratch)
             .args(["--format=custom", "--compress=0", "--no-password", "--no-publications"])
-            .args(self.target.database(scratch)?.dump_encoding(names)?)
+            .args(encoding)
             .arg("--strict-names")
             .arg(format!("--schema={}", identifier(self.schema)));
         let written = |output: Output<'_>| -> Result<()> {
