@@ -30,9 +30,14 @@ const SOON: Duration = Duration::from_secs(30);
 fn options(notes: &TempDir) -> DemoOptions {
     DemoOptions {
         program: Some(PathBuf::from(BINARY)),
-        registry: Some(Registry::at(notes.path().join("howdah/demo"))),
+        registry: Some(Registry::at(place(notes))),
         ..DemoOptions::default()
     }
+}
+
+/// Where a demo leaves its note when that folder is the user's for run time.
+fn place(notes: &TempDir) -> PathBuf {
+    notes.path().join("howdah/demo")
 }
 
 fn notes() -> TempDir {
@@ -229,7 +234,7 @@ fn a_second_terminal_finds_it_and_orderly_end_leaves_nothing() {
 
     // By the demo's own configuration everything is found that the demo itself shows.
     let howdah = |words: &[&str]| {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_howdah"));
+        let mut command = Command::new(BINARY);
         command.env("XDG_RUNTIME_DIR", notes.path()).env("XDG_STATE_HOME", notes.path());
         let said = command.args(words).output().expect("howdah");
         assert!(said.stdout.len() > 1, "{said:?}");
@@ -288,7 +293,7 @@ fn a_taken_port_is_told_at_once_and_leaves_nothing() {
         matches!(error, SandboxError::Cluster(ClusterError::PortTaken(p)) if p == port),
         "{error}"
     );
-    assert_eq!(fs::read_dir(notes.path().join("howdah/demo")).expect("listed").count(), 0);
+    assert_eq!(fs::read_dir(place(&notes)).expect("listed").count(), 0);
 }
 
 /// A process of its own that holds a demo.
@@ -302,7 +307,7 @@ impl Holder {
     fn start(notes: &TempDir) -> Self {
         let mut child = Command::new(BINARY)
             .arg("demo-hold")
-            .arg(notes.path().join("howdah/demo"))
+            .arg(place(notes))
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()
@@ -349,11 +354,7 @@ fn nothing_survives_the_kill_of_its_owner() {
         let holder = Holder::start(&notes);
         assert!(process::signal(holder.own_pid(), signal));
         assert_gone(&holder.folder, &holder.pids, Duration::from_secs(5) * busy());
-        assert_eq!(
-            fs::read_dir(notes.path().join("howdah/demo")).expect("listed").count(),
-            0,
-            "{signal:?}"
-        );
+        assert_eq!(fs::read_dir(place(&notes)).expect("listed").count(), 0, "{signal:?}");
     }
 }
 
@@ -361,7 +362,7 @@ fn nothing_survives_the_kill_of_its_owner() {
 fn nothing_survives_even_when_the_server_hangs_and_the_terminal_goes() {
     let notes = notes();
     let holder = Holder::start(&notes);
-    let demo = Registry::at(notes.path().join("howdah/demo")).running().remove(0);
+    let demo = Registry::at(place(&notes)).running().remove(0);
     Incident::Hang.inject(&demo).expect("hung");
     // What a closing terminal and Ctrl-C send reaches the helpers in vain: they have work to do.
     process::signal(holder.pids[0], process::Signal::HUP);
@@ -375,7 +376,7 @@ fn nothing_survives_even_when_the_server_hangs_and_the_terminal_goes() {
 fn what_is_left_when_owner_and_guard_are_killed_is_put_away_by_the_next() {
     let notes = notes();
     let holder = Holder::start(&notes);
-    let registry = Registry::at(notes.path().join("howdah/demo"));
+    let registry = Registry::at(place(&notes));
     assert!(process::signal(holder.pids[0], process::Signal::KILL), "the guard");
     assert!(process::signal(holder.own_pid(), process::Signal::KILL));
     process::wait_gone(&[holder.pids[0], holder.own_pid()], SOON);

@@ -139,9 +139,6 @@ impl Demo {
         let (monitor_password, app_password) = (random_word(), random_word());
         cluster.psql(&filling(&monitor_password, &app_password))?;
 
-        let names = APPS.map(|(name, ..)| name);
-        settings_file::write(&cluster, &names, &[])?;
-
         let mut demo = Self {
             apps: Vec::new(),
             keeping: Some(Keeping::start(keeper, &cluster, account)?),
@@ -177,7 +174,7 @@ impl Demo {
         for app in &mut demo.apps {
             handle.apps.push(app.endpoint()?);
         }
-        settings_file::write(&demo.cluster, &names, &handle.apps)?;
+        settings_file::write(&demo.cluster, &handle.apps)?;
         demo.registry.write(&handle)?;
         demo.handle = handle;
         Ok(demo)
@@ -229,7 +226,7 @@ impl Demo {
         apps.clear();
         // Without applications there is nothing to control; a file that still names them says that nobody
         // answers there.
-        let _ = settings_file::write(&cluster, &[], &[]);
+        let _ = settings_file::write(&cluster, &[]);
         let server = cluster.keep();
         registry.write(&DemoHandle { owner: None, apps: Vec::new(), ..handle })?;
         Ok(Some(Kept {

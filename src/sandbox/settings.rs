@@ -24,9 +24,9 @@ pub fn control(sandbox: &Path, app: &str) -> PathBuf {
     sandbox.join(format!("{app}.control"))
 }
 
-/// Writes it: one target, reached as superuser, with its repository, and of its applications the control
-/// endpoints, and where those that run already serve their metrics.
-pub fn write(cluster: &Cluster, apps: &[&str], serving: &[Endpoint]) -> Result<(), SandboxError> {
+/// Writes it: one target, reached as superuser, with its repository, and the control and metrics endpoints of
+/// its applications.
+pub fn write(cluster: &Cluster, apps: &[Endpoint]) -> Result<(), SandboxError> {
     let folder = cluster.folder();
     let passfile = folder.join(PASSFILE);
     let cannot = |path: &Path| SandboxError::io(format!("cannot write {}", path.display()));
@@ -44,21 +44,21 @@ pub fn write(cluster: &Cluster, apps: &[&str], serving: &[Endpoint]) -> Result<(
         url = quoted(&url),
         repository = quoted(&keeping::repository(folder).to_string_lossy()),
     );
-    if !apps.is_empty() {
-        text += &format!("\n[target.{}.control]\n", quoted(keeping::NAME));
-    }
-    for app in apps {
-        let door = format!("unix:{}", control(folder, app).display());
-        text += &format!("{} = {}\n", quoted(app), quoted(&door));
-    }
-    if !serving.is_empty() {
-        text += &format!("\n[target.{}.metrics]\n", quoted(keeping::NAME));
-    }
-    for app in serving {
-        text += &format!("{} = {}\n", quoted(&app.name), quoted(&app.url));
-    }
+    let door = |app: &Endpoint| format!("unix:{}", control(folder, &app.name).display());
+    text += &table("control", apps, door);
+    text += &table("metrics", apps, |app| app.url.clone());
     let file = file(folder);
     write_private(&file, text.as_bytes()).map_err(cannot(&file))
+}
+
+/// One table of the target, with a text for each application; none without applications.
+fn table(name: &str, apps: &[Endpoint], value: impl Fn(&Endpoint) -> String) -> String {
+    if apps.is_empty() {
+        return String::new();
+    }
+    let line = |app: &Endpoint| format!("{} = {}\n", quoted(&app.name), quoted(&value(app)));
+    let lines: String = apps.iter().map(line).collect();
+    format!("\n[target.{}.{name}]\n{lines}", quoted(keeping::NAME))
 }
 
 /// A basic string of TOML.
