@@ -63,7 +63,6 @@ fn main() {
     // makes files after a removal pays for it (`recently_deleted` in fs/ext4/ialloc.c).
     let mut kept = Vec::new();
     for _ in 0..rounds {
-        kept.clear();
         for (at, way) in ways.iter().enumerate() {
             let folder = tempfile::tempdir().expect("a folder");
             (way.prepare)(folder.path());
@@ -75,11 +74,12 @@ fn main() {
             kept.push(folder);
         }
     }
+    let last = kept.len() - ways.len();
     for round in 0..rounds {
         for (at, way) in ways.iter().enumerate() {
             if let Some(put_back) = &way.put_back {
                 settle();
-                back[at].push(put_back(kept[at].path(), &format!("back-{round}")));
+                back[at].push(put_back(kept[last + at].path(), &format!("back-{round}")));
             }
         }
     }
