@@ -289,7 +289,8 @@ async fn a_pool_that_nobody_has_or_that_is_closed_leaves_no_session() {
         if closed {
             db.pool().close();
             let late = db.lease("late").await.expect_err("closed");
-            assert!(matches!(late, Error::NoSession(AcquireError::Closed)), "{late}");
+            let Error::NoSession(cause) = &late else { panic!("{late}") };
+            assert_eq!(**cause, AcquireError::Closed);
             assert_eq!(db.pool().status().open, 1);
         } else {
             drop(db);

@@ -9,7 +9,11 @@ use crate::base::text::Text;
 /// connection is closed: a session that is killed while it is idle learns why only in the task that
 /// reads its socket.
 #[derive(Debug)]
-pub struct QueryError {
+pub struct QueryError(Box<Failure>);
+
+/// Boxed: every call hands the room for its error through all that wrap it, and few need it.
+#[derive(Debug)]
+struct Failure {
     error: tokio_postgres::Error,
     class: Class,
     ended: Option<Cause>,
@@ -40,17 +44,17 @@ impl QueryError {
             (Class::ReadOnly, _) if !about.writable => Class::Application,
             (class, _) => class,
         };
-        Self { error, class, ended, sent }
+        Self(Box::new(Failure { error, class, ended, sent }))
     }
 
     /// What it means.
     pub fn class(&self) -> Class {
-        self.class
+        self.0.class
     }
 
     /// The SQLSTATE: the server's answer, or what it ended the session with.
     pub fn code(&self) -> Option<&str> {
-        match (self.error.code(), &self.ended) {
+        match (self.0.error.code(), &self.0.ended) {
             (Some(code), _) => Some(code.code()),
             (None, Some(Cause::Server { code, .. })) => Some(code.as_str()),
             _ => None,
@@ -59,30 +63,30 @@ impl QueryError {
 
     /// Why the session is gone, as far as its own task knows.
     pub fn ended(&self) -> Option<&Cause> {
-        self.ended.as_ref()
+        self.0.ended.as_ref()
     }
 
     /// False when the statement cannot have reached the server, so that it may be repeated.
     pub fn sent(&self) -> bool {
-        self.sent
+        self.0.sent
     }
 
     /// The driver's error.
     pub fn driver(&self) -> &tokio_postgres::Error {
-        &self.error
+        &self.0.error
     }
 }
 
 impl fmt::Display for QueryError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match (self.error.as_db_error(), &self.ended) {
+        match (self.0.error.as_db_error(), &self.0.ended) {
             (Some(server), _) => {
                 write!(f, "{} ({})", Text::one_line(server.message()), server.code().code())
             }
             (None, Some(cause)) => write!(f, "the connection is gone: {cause}"),
-            (None, None) => match self.error.source() {
-                Some(source) => write!(f, "{}: {source}", self.error),
-                None => write!(f, "{}", self.error),
+            (None, None) => match self.0.error.source() {
+                Some(source) => write!(f, "{}: {source}", self.0.error),
+                None => write!(f, "{}", self.0.error),
             },
         }
     }
@@ -90,6 +94,6 @@ impl fmt::Display for QueryError {
 
 impl StdError for QueryError {
     fn source(&self) -> Option<&(dyn StdError + 'static)> {
-        Some(&self.error)
+        Some(&self.0.error)
     }
 }

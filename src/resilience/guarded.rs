@@ -13,7 +13,7 @@ use tokio::time::{Instant, timeout_at};
 use tokio_postgres::Row;
 
 use super::{
-    breaker::{self, Breaker, Refused, Verdict},
+    breaker::{self, Breaker, Permit, Refused, Verdict},
     classify::{Class, Effect},
     conninfo,
     failure::QueryError,
@@ -67,7 +67,7 @@ pub enum Error {
     Refused(#[from] Refused),
     /// There was no session for it; nothing was sent.
     #[error(transparent)]
-    NoSession(#[from] AcquireError),
+    NoSession(Box<AcquireError>),
     /// The statement failed.
     #[error(transparent)]
     Query(#[from] QueryError),
@@ -99,6 +99,12 @@ pub enum Error {
     /// The application's own reason to roll a transaction back.
     #[error("rolled back: {0}")]
     Own(Box<dyn std::error::Error + Send + Sync>),
+}
+
+impl From<AcquireError> for Error {
+    fn from(error: AcquireError) -> Self {
+        Self::NoSession(Box::new(error))
+    }
 }
 
 impl Error {
@@ -173,17 +179,45 @@ struct Inner {
     deadline: Duration,
 }
 
-/// What a call wants to have back.
-#[derive(Clone, Copy)]
-enum Want {
-    Rows,
-    Count,
+/// What a statement is to give back.
+trait Kind {
+    type Answer;
+
+    /// Runs it, and says when it ended.
+    fn run(
+        lease: &Lease,
+        sql: &str,
+        params: Params<'_>,
+    ) -> impl Future<Output = Result<(Self::Answer, Stamp), QueryError>> + Send;
 }
 
-/// What it got.
-enum Answer {
-    Rows(Vec<Row>),
-    Count(u64),
+enum Rows {}
+
+impl Kind for Rows {
+    type Answer = Vec<Row>;
+
+    fn run(
+        lease: &Lease,
+        sql: &str,
+        params: Params<'_>,
+    ) -> impl Future<Output = Result<(Self::Answer, Stamp), QueryError>> + Send {
+        lease.query_from(lease.since(), sql, params)
+    }
+}
+
+/// The number of rows that were touched.
+enum Count {}
+
+impl Kind for Count {
+    type Answer = u64;
+
+    fn run(
+        lease: &Lease,
+        sql: &str,
+        params: Params<'_>,
+    ) -> impl Future<Output = Result<(Self::Answer, Stamp), QueryError>> + Send {
+        lease.execute_from(lease.since(), sql, params)
+    }
 }
 
 impl Database {
@@ -238,8 +272,12 @@ impl Database {
     }
 
     /// Runs a statement and returns its rows.
-    pub async fn query(&self, sql: &str, params: Params<'_>) -> Result<Vec<Row>, Error> {
-        self.call().query(sql, params).await
+    pub fn query(
+        &self,
+        sql: &str,
+        params: Params<'_>,
+    ) -> impl Future<Output = Result<Vec<Row>, Error>> + Send {
+        self.call().query(sql, params)
     }
 
     /// Runs a statement that returns exactly one row.
@@ -253,8 +291,12 @@ impl Database {
     }
 
     /// Runs a statement and returns the number of rows it touched.
-    pub async fn execute(&self, sql: &str, params: Params<'_>) -> Result<u64, Error> {
-        self.call().execute(sql, params).await
+    pub fn execute(
+        &self,
+        sql: &str,
+        params: Params<'_>,
+    ) -> impl Future<Output = Result<u64, Error>> + Send {
+        self.call().execute(sql, params)
     }
 
     /// A session of one's own, for what needs several statements on one; breaker and deadline guard the
@@ -295,37 +337,32 @@ impl Database {
                 permit.ignored();
                 Ok(lease)
             }
-            Err(error) => {
-                permit.settle(error.verdict());
-                Err(self.noted(error))
-            }
+            Err(error) => self.failed(permit, error),
         }
     }
 
-    /// A lease until the deadline, for who holds the breaker's permit.
+    /// A lease until the deadline, for who holds the breaker's permit. When one is free, no timer is set.
     pub(super) async fn lease_until(
         &self,
         borrower: &'static str,
         now: Stamp,
         deadline: Stamp,
     ) -> Result<Lease, Error> {
-        let at_once = self.0.pool.acquire_at_once(borrower, now);
-        self.session(at_once, borrower, now, deadline).await
+        match self.0.pool.acquire_at_once(borrower, now) {
+            Some(lease) => Ok(lease),
+            // Boxed: every call would carry the room for it, and few wait or open a connection.
+            None => Box::pin(self.lease_in_turn(borrower, now, deadline)).await,
+        }
     }
 
-    /// What was there at once, or a lease until the deadline. When one is free, no timer is set.
-    async fn session(
+    /// The same for who found none free.
+    async fn lease_in_turn(
         &self,
-        at_once: Option<Lease>,
         borrower: &'static str,
         now: Stamp,
         deadline: Stamp,
     ) -> Result<Lease, Error> {
-        if let Some(lease) = at_once {
-            return Ok(lease);
-        }
-        // Boxed: every call would carry the room for it, and few wait or open a connection.
-        let acquiring = Box::pin(self.0.pool.acquire_in_turn(borrower, now));
+        let acquiring = self.0.pool.acquire_in_turn(borrower, now);
         match timeout_at(self.timer(deadline), acquiring).await {
             Ok(outcome) => outcome.map_err(Error::from),
             Err(_) => Err(self.out_of_time(deadline.since(now))),
@@ -362,67 +399,44 @@ impl Database {
         error
     }
 
+    /// An attempt failed: the breaker is told.
+    #[cold]
+    pub(super) fn failed<T>(&self, permit: Permit<'_>, error: Error) -> Result<T, Error> {
+        permit.settle(error.verdict());
+        Err(self.noted(error))
+    }
+
     /// One attempt. The time is passed from hand to hand: when all goes well, nobody here looks at the
     /// clock but the statement that has ended.
-    async fn attempt(
+    async fn attempt<K: Kind>(
         &self,
         borrower: &'static str,
         now: Stamp,
         deadline: Stamp,
         sql: &str,
         params: Params<'_>,
-        want: Want,
-    ) -> Result<Answer, Error> {
+    ) -> Result<K::Answer, Error> {
         let permit = self.0.breaker.try_acquire_at(now)?;
-        let at_once = self.0.pool.acquire_for_one(borrower, now);
-        let outcome = match self.session(at_once, borrower, now, deadline).await {
-            Ok(lease) => {
-                let asked = self.ask(lease, deadline, sql, params, want).await;
-                let late = || Err(Error::Deadline { after: deadline.since(now), sent: true });
-                asked.unwrap_or_else(late)
-            }
-            Err(error) => Err(error),
+        let lease = match self.0.pool.acquire_for_one(borrower, now) {
+            Some(lease) => lease,
+            None => match Box::pin(self.lease_in_turn(borrower, now, deadline)).await {
+                Ok(lease) => lease,
+                Err(error) => return self.failed(permit, error),
+            },
+        };
+        let outcome = {
+            let work = pin!(K::run(&lease, sql, params));
+            lease.until(deadline, work).await
         };
         match outcome {
-            Ok((answer, ended)) => {
+            Some(Ok((answer, ended))) => {
+                lease.give_back(ended);
                 permit.settle_at(ended, Verdict::Success);
                 Ok(answer)
             }
-            Err(error) => {
-                permit.settle(error.verdict());
-                Err(self.noted(error))
-            }
+            Some(Err(error)) => self.failed(permit, error.into()),
+            None => self.failed(permit, Error::Deadline { after: deadline.since(now), sent: true }),
         }
-    }
-
-    /// Runs one statement on a lease, and says when it ended; `None` when the deadline passed.
-    async fn ask(
-        &self,
-        lease: Lease,
-        deadline: Stamp,
-        sql: &str,
-        params: Params<'_>,
-        want: Want,
-    ) -> Option<Result<(Answer, Stamp), Error>> {
-        let outcome = {
-            let work = pin!(async {
-                Ok(match want {
-                    Want::Rows => {
-                        let (rows, ended) = lease.query_from(lease.since(), sql, params).await?;
-                        (Answer::Rows(rows), ended)
-                    }
-                    Want::Count => {
-                        let (count, ended) = lease.execute_from(lease.since(), sql, params).await?;
-                        (Answer::Count(count), ended)
-                    }
-                })
-            });
-            lease.until(deadline, work).await?
-        };
-        if let Ok((_, ended)) = &outcome {
-            lease.give_back(*ended);
-        }
-        Some(outcome)
     }
 }
 
@@ -454,11 +468,12 @@ impl Call<'_> {
     }
 
     /// Runs a statement and returns its rows.
-    pub async fn query(self, sql: &str, params: Params<'_>) -> Result<Vec<Row>, Error> {
-        match self.run(sql, params, Want::Rows).await? {
-            Answer::Rows(rows) => Ok(rows),
-            Answer::Count(_) => Ok(Vec::new()),
-        }
+    pub fn query(
+        self,
+        sql: &str,
+        params: Params<'_>,
+    ) -> impl Future<Output = Result<Vec<Row>, Error>> + Send {
+        self.run::<Rows>(sql, params)
     }
 
     /// Runs a statement that returns exactly one row.
@@ -480,20 +495,21 @@ impl Call<'_> {
     }
 
     /// Runs a statement and returns the number of rows it touched.
-    pub async fn execute(self, sql: &str, params: Params<'_>) -> Result<u64, Error> {
-        match self.run(sql, params, Want::Count).await? {
-            Answer::Count(count) => Ok(count),
-            Answer::Rows(rows) => Ok(rows.len() as u64),
-        }
+    pub fn execute(
+        self,
+        sql: &str,
+        params: Params<'_>,
+    ) -> impl Future<Output = Result<u64, Error>> + Send {
+        self.run::<Count>(sql, params)
     }
 
-    async fn run(self, sql: &str, params: Params<'_>, want: Want) -> Result<Answer, Error> {
+    async fn run<K: Kind>(self, sql: &str, params: Params<'_>) -> Result<K::Answer, Error> {
         let database = self.database;
         let began = database.now();
         let deadline = began.plus(self.deadline);
         let attempt = |n| {
             let now = database.begins(n, began);
-            database.attempt(self.borrower, now, deadline, sql, params, want)
+            database.attempt::<K>(self.borrower, now, deadline, sql, params)
         };
         database.runner().run(deadline, attempt, |error| error.again(self.idempotent)).await
     }

@@ -216,10 +216,7 @@ impl Database {
         let permit = self.breaker().try_acquire_at(now)?;
         let lease = match self.lease_until(mode.borrower, now, deadline).await {
             Ok(lease) => lease,
-            Err(error) => {
-                permit.settle(error.verdict());
-                return Err(self.noted(error));
-            }
+            Err(error) => return self.failed(permit, error),
         };
         let limit = deadline.since(lease.since());
         let open = Arc::new(Open {
@@ -245,8 +242,7 @@ impl Database {
             Err(error) => {
                 let unknown = committing.load(Relaxed) && may_have_happened(&error);
                 let error = if unknown { Error::CommitUnknown(Box::new(error)) } else { error };
-                permit.settle(error.verdict());
-                Err(self.noted(error))
+                self.failed(permit, error)
             }
         }
     }

@@ -59,20 +59,19 @@ impl Alarm {
     ///
     /// Work is handed over pinned, here and on the way here: it is some hundred bytes, and each hand that
     /// takes it by value copies them.
-    pub(super) async fn until<T>(
+    pub(super) fn until<T>(
         &self,
         deadline: Stamp,
         mut work: Pin<&mut impl Future<Output = T>>,
-    ) -> Option<T> {
+    ) -> impl Future<Output = Option<T>> {
         let (bell, mut set) = (&self.0, None);
-        poll_fn(|context| {
+        poll_fn(move |context| {
             if let Poll::Ready(value) = work.as_mut().poll(context) {
                 return Poll::Ready(Some(value));
             }
             set.get_or_insert_with(|| bell.set(deadline)).see_to_it(context.waker());
             if bell.has_rung() { Poll::Ready(None) } else { Poll::Pending }
         })
-        .await
     }
 }
 

@@ -92,12 +92,12 @@ impl Lease {
     }
 
     /// Runs `work`, which uses this lease, until `deadline`; `None` when it was not done by then.
-    pub(in crate::resilience) async fn until<T>(
+    pub(in crate::resilience) fn until<T>(
         &self,
         deadline: Stamp,
         work: Pin<&mut impl Future<Output = T>>,
-    ) -> Option<T> {
-        self.session.alarm.until(deadline, work).await
+    ) -> impl Future<Output = Option<T>> {
+        self.session.alarm.until(deadline, work)
     }
 
     /// Runs a statement and returns its rows.
