@@ -4,6 +4,7 @@
 use std::{
     fs::{self, File},
     io::{BufRead as _, BufReader, Read as _},
+    ops::Range,
     path::Path,
 };
 
@@ -16,13 +17,14 @@ use crate::{
     base::{
         clock::Timestamp,
         exec::{ExecError, Tool},
-        progress::{Observer, Progress},
+        progress::{Observer, Progress, Silent},
         text::Text,
     },
     cluster::Binaries,
     recover::{
         Fault, Kind, Result,
         repository::manifest::{Manifest, WalSpan, lsn, parse_lsn},
+        wal::dump::filters,
     },
 };
 
@@ -94,6 +96,7 @@ pub fn survey(
     observer: &dyn Observer,
 ) -> Result<Survey> {
     let base = span(manifest)?;
+    let dump = Dump::of(chain, manifest, binaries, &["Transaction", "XLOG"]);
     let mut found = Survey { end: chain.end, ..Survey::default() };
     let folder = tempfile::tempdir().map_err(Fault::io("no temporary folder for WAL"))?;
     let size = chain.segment_size;
@@ -123,7 +126,15 @@ pub fn survey(
         let start = batch.first().map_or(0, |link| link.segment.number * size).max(base.start);
         let end = batch.last().map_or(0, |link| (link.segment.number + 1) * size).min(found.end);
         if start < end {
-            dump(chain, folder.path(), start..end, base, binaries, &mut found, observer)?;
+            let broken = dump.read(folder.path(), start..end, observer, &mut |line| {
+                note(line, base, &mut found);
+            })?;
+            if let Some((at, fault)) = broken {
+                found.end = at;
+                found.ends.retain(|ended| ended.lsn < at);
+                found.points.retain(|point| point.lsn < at);
+                found.damage = Some(fault);
+            }
         }
         for link in &batch[..batch.len() - 1] {
             // Done with; what cannot be removed now goes with the folder.
@@ -142,14 +153,22 @@ pub fn last_commit(
     binaries: &Binaries,
 ) -> Result<Option<Ended>> {
     let base = span(manifest)?;
+    let dump = Dump::of(chain, manifest, binaries, &["Transaction"]);
     let folder = tempfile::tempdir().map_err(Fault::io("no temporary folder for WAL"))?;
-    let silent = crate::base::progress::Silent::default();
+    let silent = Silent::default();
     for link in chain.links.iter().rev().take(BATCH) {
         bring(*link, chain, archive, manifest, folder.path())?;
         let begin = link.segment.number * chain.segment_size;
-        let mut found = Survey::default();
         let range = begin.max(base.start)..begin + chain.segment_size;
-        dump(chain, folder.path(), range, base, binaries, &mut found, &silent)?;
+        // Many thousands a segment, of which the last one alone is to be understood.
+        let mut last = String::new();
+        dump.read(folder.path(), range, &silent, &mut |line| {
+            if line.contains(", desc: COMMIT") {
+                line.clone_into(&mut last);
+            }
+        })?;
+        let mut found = Survey::default();
+        note(&last, base, &mut found);
         if let Some(last) = found.last_commit() {
             return Ok(Some(*last));
         }
@@ -240,46 +259,72 @@ impl Header {
     }
 }
 
-fn dump(
-    chain: &Chain,
-    folder: &Path,
-    range: std::ops::Range<u64>,
-    base: &WalSpan,
-    binaries: &Binaries,
-    found: &mut Survey,
-    observer: &dyn Observer,
-) -> Result<()> {
-    let tool = Tool::new(binaries.program("pg_waldump"))
-        .arg("-p")
-        .arg(folder)
-        .args(["-t", &chain.timeline.to_string()])
-        .args(["-s", &lsn(range.start), "-e", &lsn(range.end)])
-        // Times are printed in local time.
-        .env("TZ", "UTC");
-    let mut running = tool.start(observer.cancel(), false)?;
-    if let Some(stdout) = running.stdout.take() {
-        for line in BufReader::new(stdout).lines() {
-            let line = line.map_err(Fault::io("cannot read what pg_waldump prints"))?;
-            note(&line, base, found);
+/// `pg_waldump` over segments of a chain.
+struct Dump<'a> {
+    chain: &'a Chain,
+    binaries: &'a Binaries,
+    filters: Vec<String>,
+}
+
+impl<'a> Dump<'a> {
+    /// Tells the records of these resource managers; of all where `pg_waldump` cannot choose.
+    fn of(
+        chain: &'a Chain,
+        manifest: &Manifest,
+        binaries: &'a Binaries,
+        managers: &[&str],
+    ) -> Self {
+        let filters = filters(manifest.cluster.version / 10_000, managers).unwrap_or_default();
+        Self { chain, binaries, filters }
+    }
+
+    /// Reads that range and tells each line; where a record is broken, its position and why.
+    fn read(
+        &self,
+        folder: &Path,
+        range: Range<u64>,
+        observer: &dyn Observer,
+        told: &mut dyn FnMut(&str),
+    ) -> Result<Option<(u64, Fault)>> {
+        let tool = Tool::new(self.binaries.program("pg_waldump"))
+            .arg("-p")
+            .arg(folder)
+            .args(["-t", &self.chain.timeline.to_string()])
+            .args(["-s", &lsn(range.start), "-e", &lsn(range.end)])
+            .args(&self.filters)
+            // Times are printed in local time.
+            .env("TZ", "UTC");
+        let mut running = tool.start(observer.cancel(), false)?;
+        if let Some(stdout) = running.stdout.take() {
+            let (mut stdout, mut line) = (BufReader::new(stdout), String::new());
+            while 0 < stdout
+                .read_line(&mut line)
+                .map_err(Fault::io("cannot read what pg_waldump prints"))?
+            {
+                told(line.strip_suffix('\n').unwrap_or(&line));
+                line.clear();
+            }
+        }
+        match running.finish(&mut |_| {}) {
+            Ok(()) => Ok(None),
+            Err(ExecError::Failed { messages, .. }) => {
+                Ok(Some(self.broken(messages.last(), range.start)))
+            }
+            Err(other) => Err(other.into()),
         }
     }
-    match running.finish(&mut |_| {}) {
-        Ok(()) => Ok(()),
-        Err(ExecError::Failed { messages, .. }) => {
-            let said = messages.last().cloned().unwrap_or(Text::ours("pg_waldump said nothing"));
-            let broken = broken_at(&said).unwrap_or(range.start);
-            let name = Segment { timeline: chain.timeline, number: broken / chain.segment_size };
-            found.end = broken;
-            found.ends.retain(|ended| ended.lsn < broken);
-            found.points.retain(|point| point.lsn < broken);
-            // The second word is that of versions before 14.
-            let words = said.trim_start_matches("pg_waldump: ");
-            let words = words.trim_start_matches("error: ").trim_start_matches("fatal: ");
-            let what = format!("the WAL is damaged in the segment '{}': {words}", chain.name(name));
-            found.damage = Some(Fault::new(Kind::Damaged, what));
-            Ok(())
-        }
-        Err(other) => Err(other.into()),
+
+    /// What `pg_waldump` said when it stopped.
+    fn broken(&self, said: Option<&Text>, start: u64) -> (u64, Fault) {
+        let chain = self.chain;
+        let said = said.cloned().unwrap_or(Text::ours("pg_waldump said nothing"));
+        let at = broken_at(&said).unwrap_or(start);
+        let name = Segment { timeline: chain.timeline, number: at / chain.segment_size };
+        // The second word is that of versions before 14.
+        let words = said.trim_start_matches("pg_waldump: ");
+        let words = words.trim_start_matches("error: ").trim_start_matches("fatal: ");
+        let what = format!("the WAL is damaged in the segment '{}': {words}", chain.name(name));
+        (at, Fault::new(Kind::Damaged, what))
     }
 }
 

@@ -74,11 +74,10 @@ impl Dump {
 
     /// The passes, each with its filters, that tell the records of several resource managers.
     pub fn passes(&self, managers: &[&str]) -> Vec<Vec<String>> {
-        let filters = managers.iter().map(|manager| format!("--rmgr={manager}"));
-        if self.major >= WITH_FILTERS {
-            return vec![filters.collect()];
+        match filters(self.major, managers) {
+            Some(all) => vec![all],
+            None => managers.iter().map(|manager| vec![filter(manager)]).collect(),
         }
-        filters.map(|filter| vec![filter]).collect()
     }
 
     /// The filter for a relation (`tablespace/database/number`); none where this version has none: then all
@@ -133,6 +132,17 @@ impl Dump {
             Err(error) => Err(error.into()),
         }
     }
+}
+
+/// What has `pg_waldump` of a major version tell the records of these resource managers and no others; none
+/// where it cannot in one go.
+pub fn filters(major: u32, managers: &[&str]) -> Option<Vec<String>> {
+    (major >= WITH_FILTERS || managers.len() < 2)
+        .then(|| managers.iter().map(|manager| filter(manager)).collect())
+}
+
+fn filter(manager: &str) -> String {
+    format!("--rmgr={manager}")
 }
 
 /// Reads one line of `pg_waldump`; none for what is no record.
