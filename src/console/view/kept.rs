@@ -94,7 +94,9 @@ pub fn detail(sight: &Sight<'_>, backup: &KeptBackup) -> (String, Vec<Fact>) {
         facts.push(fact("why", why.to_string()));
     }
     let meaning = match &backup.state {
-        BackupState::Complete { level: Some(level), wrong: None } => meaning_of(*level),
+        BackupState::Complete { level: Some(level), wrong: None } => {
+            meaning_of(*level, &backup.method)
+        }
         BackupState::Complete { level: None, wrong: None } => {
             "It was written whole; nobody has looked at it since. `howdah verify` does."
         }
@@ -116,10 +118,13 @@ pub fn detail(sight: &Sight<'_>, backup: &KeptBackup) -> (String, Vec<Fact>) {
 }
 
 /// What a level of proof says.
-fn meaning_of(level: u8) -> &'static str {
+fn meaning_of(level: u8, method: &str) -> &'static str {
     match level {
         1 => "Its files are those that were written: sizes and hashes.",
         2 => "Its files are whole and their structure is sound: every member was read.",
+        3 if method == "logical" => {
+            "Its structure is sound, and every row was read. It brings back its own moment, and needs no WAL."
+        }
         3 => "Its structure is sound, and the WAL that it needs is there without a gap.",
         4 => "It was restored, and a server came up on it.",
         _ => "It was restored; tables, indexes and counts were as they had been.",
