@@ -39,6 +39,7 @@
 //! | [`retry`] | full jitter, one deadline, a budget |
 //! | [`pool`] | fair, clean leases with a name and a lifetime |
 //! | [`failure`] | a failed statement, explained |
+//! | [`error`] | a call that gave no answer |
 //! | [`guarded`] | the call: deadline, breaker, session, record |
 //! | [`transaction`] | repeated as a whole, committed once |
 //! | [`export`] | all of it for Prometheus |
@@ -49,6 +50,7 @@ pub mod classify;
 pub mod connect;
 pub mod conninfo;
 pub mod control;
+pub mod error;
 pub mod export;
 pub mod failure;
 pub mod guarded;
@@ -58,4 +60,7 @@ mod seat;
 pub mod tls;
 pub mod transaction;
 
-pub use self::guarded::{Database, Error, Options};
+pub use self::{
+    error::Error,
+    guarded::{Database, Options},
+};

@@ -18,8 +18,9 @@ use tokio_postgres::Row;
 
 use super::{
     classify::{Class, Retry},
+    error::Error,
     failure::QueryError,
-    guarded::{Database, Error},
+    guarded::Database,
     pool::{Lease, Params},
     retry::Again,
 };

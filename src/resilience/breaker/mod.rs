@@ -23,13 +23,14 @@
 //! A call in the closed state costs two clock reads and a few uncontended atomics; there is no lock.
 
 mod answer;
+mod permit;
 mod settings;
+mod settle;
 mod state;
 mod window;
 
 use std::{
     future::Future,
-    mem,
     sync::{
         Mutex, MutexGuard, PoisonError,
         atomic::{
@@ -44,6 +45,7 @@ use tokio::sync::broadcast;
 
 pub use self::{
     answer::{CallError, Refused, Stats, Verdict},
+    permit::Permit,
     settings::Settings,
     state::{Cause, Event, Hold, Mode, State},
     window::{BUCKETS, Sums},
@@ -344,119 +346,6 @@ impl Breaker {
         }
     }
 
-    /// A call that was let in under `word` ended.
-    #[inline]
-    fn settle(&self, word: Word, began: Stamp, now: Stamp, verdict: Verdict) {
-        let ignored = verdict == Verdict::Bad(Effect::Ignored);
-        if ignored {
-            self.totals.ignored.fetch_add(1, Relaxed);
-        }
-        let failed = !ignored && verdict != Verdict::Success;
-        let slow = !ignored
-            && (now.since(began) >= self.settings.slow_call
-                || verdict == Verdict::Bad(Effect::SlowFailure));
-        if failed {
-            self.totals.failed.fetch_add(1, Relaxed);
-        }
-        if slow {
-            self.totals.slow.fetch_add(1, Relaxed);
-        }
-        if self.word() != word {
-            return;
-        }
-        if word.state() == State::HalfOpen {
-            self.settle_probe(word, verdict, slow);
-        } else if !ignored {
-            self.window.record(now, failed, slow);
-            if failed || slow {
-                self.settle_bad(word, now, verdict);
-            } else {
-                self.streak_ends();
-            }
-        }
-    }
-
-    #[inline]
-    fn streak_ends(&self) {
-        // Reading is shared among processors, writing is not.
-        if self.hot.consecutive.load(Relaxed) != 0 {
-            self.hot.consecutive.store(0, Relaxed);
-        }
-    }
-
-    /// A failed or slow call in the closed state: holds the rules against what happened.
-    #[cold]
-    fn settle_bad(&self, word: Word, now: Stamp, verdict: Verdict) {
-        let streak = match verdict {
-            Verdict::Success => {
-                self.streak_ends();
-                0
-            }
-            Verdict::Bad(Effect::FailureByRateOnly) => self.hot.consecutive.load(Relaxed),
-            Verdict::Bad(_) => self.hot.consecutive.fetch_add(1, Relaxed) + 1,
-        };
-        if word.mode() != Mode::Auto {
-            return;
-        }
-        let limit = self.settings.consecutive;
-        let in_a_row = limit > 0 && streak >= limit && verdict != Verdict::Success;
-        let cause =
-            if in_a_row { Some(Cause::ConsecutiveFailures) } else { self.rate_too_high(now) };
-        if let Some(cause) = cause {
-            let mut core = self.lock();
-            if self.word() == word {
-                self.open(&mut core, cause);
-            }
-        }
-    }
-
-    fn rate_too_high(&self, now: Stamp) -> Option<Cause> {
-        let sums = self.window.sums(now);
-        let reaches = |part: u64, limit: Option<f64>| {
-            limit.is_some_and(|limit| part > 0 && part as f64 / sums.calls as f64 >= limit)
-        };
-        if sums.calls < self.settings.min_calls {
-            None
-        } else if reaches(sums.failures, self.settings.failure_rate) {
-            Some(Cause::FailureRate)
-        } else if reaches(sums.slow, self.settings.slow_rate) {
-            Some(Cause::SlowRate)
-        } else {
-            None
-        }
-    }
-
-    #[cold]
-    fn settle_probe(&self, word: Word, verdict: Verdict, slow: bool) {
-        let mut core = self.lock();
-        if self.word() != word {
-            return;
-        }
-        core.probes.out = core.probes.out.saturating_sub(1);
-        match verdict {
-            // Back, but slow: say neither yes nor no, and let the next call try.
-            Verdict::Success if slow && self.settings.slow_rate.is_some() => {}
-            Verdict::Success => {
-                core.probes.good += 1;
-                if core.probes.good >= self.settings.probes {
-                    self.change(&mut core, State::Closed, Mode::Auto, Cause::Recovered, None);
-                }
-            }
-            Verdict::Bad(Effect::Ignored) => {}
-            Verdict::Bad(_) => self.open(&mut core, Cause::ProbeFailed),
-        }
-    }
-
-    /// A permit was dropped unsettled.
-    #[cold]
-    fn settle_dropped(&self, word: Word, began: Stamp) {
-        self.totals.dropped.fetch_add(1, Relaxed);
-        let now = self.clock.now();
-        let counts = now.since(began) >= self.settings.dropped_counts_after;
-        let effect = if counts { Effect::Failure } else { Effect::Ignored };
-        self.settle(word, began, now, Verdict::Bad(effect));
-    }
-
     /// Opens, from closed for the first time or from half-open once more.
     fn open(&self, core: &mut Core, cause: Cause) {
         if self.word().state() == State::HalfOpen {
@@ -513,63 +402,6 @@ impl Breaker {
         // Nobody may be listening.
         let _ =
             self.events.send(Event { breaker: self.name.clone(), from, to, mode, cause, hold, at });
-    }
-}
-
-/// Leave to make one call.
-#[derive(Debug)]
-#[must_use = "dropping a permit says that the call was abandoned"]
-pub struct Permit<'a> {
-    breaker: &'a Breaker,
-    word: Word,
-    began: Stamp,
-}
-
-impl Permit<'_> {
-    /// The server did what was asked.
-    #[inline]
-    pub fn success(self) {
-        self.settle(Verdict::Success);
-    }
-
-    /// The call failed in a way that speaks against the server.
-    pub fn failure(self) {
-        self.settle(Verdict::Bad(Effect::Failure));
-    }
-
-    /// The call says nothing about the server.
-    pub fn ignored(self) {
-        self.settle(Verdict::Bad(Effect::Ignored));
-    }
-
-    /// The call ended as `verdict` says.
-    #[inline]
-    pub fn settle(self, verdict: Verdict) {
-        let now = self.breaker.clock.now();
-        self.settle_at(now, verdict);
-    }
-
-    /// The same for who knows when it ended.
-    #[inline]
-    pub(super) fn settle_at(self, now: Stamp, verdict: Verdict) {
-        self.breaker.settle(self.word, self.began, now, verdict);
-        mem::forget(self);
-    }
-
-    /// True when this call is one of half-open's probes.
-    pub fn is_probe(&self) -> bool {
-        self.word.state() == State::HalfOpen
-    }
-
-    /// When the call began.
-    pub fn began(&self) -> Stamp {
-        self.began
-    }
-}
-
-impl Drop for Permit<'_> {
-    fn drop(&mut self) {
-        self.breaker.settle_dropped(self.word, self.began);
     }
 }
 
