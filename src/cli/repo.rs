@@ -30,9 +30,6 @@ use crate::{
     },
 };
 
-/// What interrupted writers left behind may belong to one that still runs, until it is so old.
-const STALE: Duration = Duration::from_hours(24);
-
 /// Makes, checks or describes a repository.
 pub fn run(cli: &Cli, what: &RepoCommand) -> Result<Exit, Failure> {
     match what {
@@ -148,12 +145,8 @@ impl Leftovers {
         self.found.as_deref().unwrap_or_default()
     }
 
-    fn age(&self, leftover: &Leftover) -> Option<Duration> {
-        leftover.modified.map(|at| since(self.now, at))
-    }
-
     fn goes(&self, leftover: &Leftover) -> bool {
-        self.clean && self.age(leftover).is_some_and(|age| age >= STALE)
+        self.clean && leftover.abandoned(self.now)
     }
 
     fn table(&self) -> String {
@@ -168,7 +161,7 @@ impl Leftovers {
         let mut out = String::new();
         for leftover in found {
             let size = leftover.size.map_or_else(|| "—".to_owned(), units::bytes);
-            let age = self.age(leftover).map_or_else(|| "—".to_owned(), units::age);
+            let age = leftover.age(self.now).map_or_else(|| "—".to_owned(), units::age);
             let fate = if self.goes(leftover) { "; is removed now" } else { "" };
             let _ = writeln!(
                 out,
@@ -187,7 +180,7 @@ impl Leftovers {
                     json!({
                         "key": leftover.key,
                         "size": leftover.size,
-                        "age_seconds": self.age(leftover).map(|age| age.as_secs()),
+                        "age_seconds": leftover.age(self.now).map(|age| age.as_secs()),
                         "removed": self.goes(leftover),
                     })
                 })

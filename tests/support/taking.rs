@@ -91,7 +91,7 @@ pub fn only_a_reason_is_left(repository: &Repository, word: &str) {
     let key = repository.backup_key(&entry.id).expect("a name");
     let objects = repository.storage().list(&key).expect("listed");
     assert_eq!(objects.len(), 1, "{objects:?}");
-    assert_eq!(repository.storage().leftovers().expect("listed"), []);
+    assert_eq!(repository.leftovers().expect("listed"), Some(Vec::new()));
     assert_eq!(backup::lock::holder(repository).expect("looked"), None);
 }
 
