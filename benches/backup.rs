@@ -23,7 +23,8 @@ use howdah::{
         physical::{
             Order, PlainFolder, Plan, Target,
             plan::{self, Into},
-            restore::{self, Stopwatch},
+            restore,
+            stopwatch::Stopwatch,
         },
         repository::{self, catalogue::Entry},
     },

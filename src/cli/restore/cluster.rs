@@ -29,7 +29,9 @@ use crate::{
             archive::InRepository,
             plan::{self, Into},
             record::State,
-            restore::{self, Restored, Stopwatch},
+            restore,
+            restored::{self, Restored},
+            stopwatch::{Stopwatch, Times},
         },
         repository::manifest::{BackupId, Manifest, Method, parse_lsn},
         restore::record::{self, Record, What},
@@ -121,7 +123,7 @@ pub fn promote(cli: &Cli, args: &FolderArgs) -> Result<Exit, Failure> {
     let observer = work::observer(cli, false)?;
     let act = Act::new("restore.promote").with(json!({ "folder": folder }));
     let server = recorded_with(cli, act, || {
-        let server = restore::promote(folder, &*observer)?;
+        let server = restored::promote(folder, &*observer)?;
         let figures = json!({ "pid": server.pid() });
         Ok((server, figures))
     })?;
@@ -133,7 +135,7 @@ pub fn promote(cli: &Cli, args: &FolderArgs) -> Result<Exit, Failure> {
 pub fn discard(cli: &Cli, args: &FolderArgs) -> Result<Exit, Failure> {
     let folder = &args.folder;
     let act = Act::new("restore.discard").with(json!({ "folder": folder }));
-    recorded_with(cli, act, || Ok((restore::discard(folder)?, json!({}))))?;
+    recorded_with(cli, act, || Ok((restored::discard(folder)?, json!({}))))?;
     say(&format!("'{}' is removed\n", folder.display()))?;
     Ok(Exit::Ok)
 }
@@ -259,7 +261,7 @@ fn takes(repository: &Repository, plan: &Plan) -> Result<String, Fault> {
 fn keep_record(
     repository: &Repository,
     plan: &Plan,
-    times: &restore::Times,
+    times: &Times,
     checks: &[checkup::Check],
     failures: &[String],
     (id, began): (String, Timestamp),
@@ -288,7 +290,7 @@ fn report(
     out: &mut String,
     plan: &Plan,
     server: &crate::recover::physical::recovering::Recovering,
-    times: &restore::Times,
+    times: &Times,
     reached: &crate::recover::physical::recovering::Reached,
     aside: &[(PathBuf, PathBuf)],
     failures: &[String],

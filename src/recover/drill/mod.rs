@@ -20,7 +20,7 @@ use std::{
 use super::{
     Kind, Repository, Result,
     checkup::{self, Orders, checkup},
-    physical::{Archive, Target, plan::binaries, restore::Stopwatch, target::both},
+    physical::{Archive, Target, plan::binaries, stopwatch::Stopwatch, target::both},
     proof::{FORMAT, Proof, Verdict},
     repository::manifest::{Level, Manifest, Method, Verification},
 };

@@ -6,11 +6,7 @@ use crate::{
     cluster::{Binaries, folder::PrivateFolder, guard::Guard},
     recover::{
         Result,
-        physical::{
-            Order, Plan, configure,
-            plan::Into,
-            restore::{self, Stopwatch},
-        },
+        physical::{Order, Plan, configure, plan::Into, restore, stopwatch::Stopwatch},
         proof::{Loss, Proof},
         repository::manifest::{Level, Role},
     },

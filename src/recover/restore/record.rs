@@ -10,7 +10,7 @@ use crate::{
     base::clock::{Clock, Stamp, Timestamp},
     recover::{
         Fault, Kind, Repository, Result,
-        physical::restore::Times,
+        physical::stopwatch::Times,
         repository::{
             key::Key,
             manifest::{BackupId, Phase},
