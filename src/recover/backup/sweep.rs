@@ -5,16 +5,10 @@ use super::{
     run::{remove_files, write_failed},
 };
 use crate::{
-    base::{
-        clock::{Clock, Timestamp},
-        text::Text,
-    },
+    base::{clock::Clock, text::Text},
     recover::{
         Repository, Result,
-        repository::{
-            catalogue::State,
-            manifest::{BackupId, Failed, Method},
-        },
+        repository::{catalogue::State, manifest::Failed},
     },
 };
 
@@ -36,11 +30,10 @@ pub(super) fn sweep(
             continue;
         }
         remove_files(repository, &entry.id)?;
-        let (began, method) = told_by(&entry.id);
         let failed = Failed {
             id: entry.id.clone(),
-            method,
-            began: began.unwrap_or_else(|| clock.wall()),
+            method: entry.id.method(),
+            began: entry.id.began(),
             ended: clock.wall(),
             why: "it was killed, or its machine went down".to_owned(),
             step: last
@@ -65,15 +58,6 @@ pub(super) fn sweep(
         }
     }
     Ok(swept)
-}
-
-/// When a backup began and how it was taken, by its name alone.
-fn told_by(id: &BackupId) -> (Option<Timestamp>, Method) {
-    let (at, method) = id.as_str().split_once('-').unwrap_or_default();
-    let at = jiff::fmt::strtime::parse("%Y%m%dT%H%M%S%z", at.replace('Z', "+0000"))
-        .and_then(|broken| broken.to_timestamp())
-        .ok();
-    (at, if method == "physical" { Method::Physical } else { Method::Logical })
 }
 
 #[cfg(test)]
@@ -138,13 +122,5 @@ mod tests {
         assert_eq!(sweep(&ours, None, &Clock::system()).expect("swept"), []);
         let lock = Key::new("prod/lock.json").expect("a name");
         assert_eq!(ours.storage().stat(&lock).expect("looked"), None, "no partial is a lock");
-    }
-
-    #[test]
-    fn a_name_tells_when_and_how() {
-        let at: Timestamp = "2026-11-25T02:00:00Z".parse().expect("a time");
-        for method in [Method::Logical, Method::Physical] {
-            assert_eq!(told_by(&BackupId::new(at, method)), (Some(at), method));
-        }
     }
 }
