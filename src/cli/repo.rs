@@ -1,6 +1,6 @@
 //! `howdah repo`: makes, checks and describes a repository.
 
-use std::{fmt::Write as _, time::Duration};
+use std::fmt::Write as _;
 
 use serde_json::{Value, json};
 
@@ -13,7 +13,7 @@ use super::{
 };
 use crate::{
     base::{
-        clock::{Clock, Timestamp},
+        clock::{Clock, Timestamp, passed},
         ledger::Act,
         text::clean,
         units,
@@ -233,7 +233,7 @@ impl Info {
         for entry in &self.backups {
             let (word, size, at) = describe(entry);
             let size = size.map_or_else(|| "—".to_owned(), units::bytes);
-            let age = at.map_or_else(|| "—".to_owned(), |at| units::age(since(self.now, at)));
+            let age = at.map_or_else(|| "—".to_owned(), |at| units::age(passed(at, self.now)));
             let _ = writeln!(out, "backup   {:<28} {size:>8}  {age:>6} old  {word}", entry.id);
         }
         for (what, objects) in [("wal", &self.wal), ("proofs", &self.proofs)] {
@@ -247,7 +247,7 @@ impl Info {
                 "{what:<8} {} objects, {}, the newest {} old",
                 objects.len(),
                 units::bytes(size),
-                units::age(since(self.now, newest))
+                units::age(passed(newest, self.now))
             );
         }
         out
@@ -299,8 +299,4 @@ fn describe(entry: &Entry) -> (String, Option<u64>, Option<Timestamp>) {
         State::Unfinished => ("unfinished: it runs, or was killed".to_owned(), None, None),
         State::Damaged(fault) => (format!("damaged: {fault}"), None, None),
     }
-}
-
-fn since(now: Timestamp, at: Timestamp) -> Duration {
-    Duration::try_from(now.duration_since(at)).unwrap_or_default()
 }

@@ -9,6 +9,7 @@ use super::{
     proof::{Proof, Verdict},
     repository::{
         Repository,
+        key::Key,
         manifest::{Method, Phase},
     },
     restore::record::{Record, What},
@@ -119,23 +120,32 @@ impl Measured {
 }
 
 impl Repository {
-    /// The newest restore of a backup of that kind that was measured. Records that cannot be read measure
-    /// nothing.
+    /// The newest restore of a backup of that kind that was measured.
     pub fn newest_measured(&self, method: Method) -> Result<Option<Measured>> {
-        let proofs = self.proofs()?.into_iter().map(|key| (key, true));
-        let restores = self.storage().list(&self.restores_key()?)?.into_iter();
-        let mut records: Vec<_> =
-            proofs.chain(restores.map(|object| (object.key, false))).collect();
-        // Both are named after the moment when they began.
-        records.sort_by(|(one, _), (other, _)| other.file().cmp(one.file()));
-        let mut measured = records.into_iter().filter_map(|(key, proof)| {
-            if proof {
-                let read: Proof = self.read_json(&key).ok()?;
-                return Measured::of_proof(key.file(), &read);
-            }
-            Measured::of_restore(&self.read_json(&key).ok()?)
-        });
+        let mut measured = self.measures()?.into_iter().filter_map(|key| self.measure(&key).1);
         Ok(measured.find(|measured| measured.method == method))
+    }
+
+    /// The names of proofs and of records of restores, newest first.
+    pub(super) fn measures(&self) -> Result<Vec<Key>> {
+        let restores = self.storage().list(&self.restores_key()?)?;
+        let mut keys = self.proofs()?;
+        keys.extend(restores.into_iter().map(|object| object.key));
+        // Both are named after the moment when they began.
+        keys.sort_by(|one, other| other.file().cmp(one.file()));
+        Ok(keys)
+    }
+
+    /// What stands under one of these names: the proof, if it is one, and what it or the restore measured. What
+    /// cannot be read proves nothing.
+    pub(super) fn measure(&self, key: &Key) -> (Option<Proof>, Option<Measured>) {
+        if self.proofs_key().is_ok_and(|proofs| key.below(&proofs).is_some()) {
+            let proof: Option<Proof> = self.read_json(key).ok();
+            let measured = proof.as_ref().and_then(|proof| Measured::of_proof(key.file(), proof));
+            return (proof, measured);
+        }
+        let record = self.read_json(key).ok();
+        (None, record.and_then(|record| Measured::of_restore(&record)))
     }
 }
 

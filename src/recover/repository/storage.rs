@@ -9,7 +9,10 @@ use std::{
 
 use super::key::Key;
 use crate::{
-    base::{clock::Timestamp, text::Text},
+    base::{
+        clock::{Timestamp, passed},
+        text::Text,
+    },
     recover::Result,
 };
 
@@ -111,7 +114,7 @@ const STALE: Duration = Duration::from_hours(24);
 impl Leftover {
     /// How long nothing was written to it, where that is known.
     pub fn age(&self, now: Timestamp) -> Option<Duration> {
-        self.modified.map(|at| Duration::try_from(now.duration_since(at)).unwrap_or_default())
+        self.modified.map(|at| passed(at, now))
     }
 
     /// True when it belongs to nobody any more: its writer has ended, or cannot be asked and has written
