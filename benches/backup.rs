@@ -24,9 +24,9 @@ use howdah::{
             Order, PlainFolder, Plan, Target,
             plan::{self, Into},
             restore,
-            stopwatch::Stopwatch,
         },
         repository::{self, catalogue::Entry},
+        stopwatch::Stopwatch,
     },
     resilience::conninfo::{Environment, Settings},
 };

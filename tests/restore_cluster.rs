@@ -22,9 +22,9 @@ use howdah::{
             record::{Record, State},
             restore,
             restored::Restored,
-            stopwatch::Stopwatch,
         },
         repository::manifest::{Manifest, Role},
+        stopwatch::Stopwatch,
     },
 };
 

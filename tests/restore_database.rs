@@ -103,7 +103,7 @@ fn a_database_comes_back_as_it_was() {
 
     let plan = stage.plan("app", &wish(odd));
     assert!(plan.obstacles.is_empty(), "{:?}", plan.obstacles);
-    assert_eq!(plan.seconds, None, "nothing was restored yet");
+    assert_eq!(plan.takes, None, "nothing was restored yet");
     assert!(!stage.databases().contains("odd"), "a plan changes nothing");
 
     let record = stage.restore("app", &wish(odd)).expect("restored");
@@ -119,7 +119,7 @@ fn a_database_comes_back_as_it_was() {
     let names: Vec<&str> = record.phases.iter().map(|phase| phase.name.as_str()).collect();
     assert_eq!(names, ["unpack", "restore", "post-data", "checks"]);
     assert_eq!(stage.repository.restores().expect("read"), [record]);
-    assert!(stage.plan("app", &wish("other")).seconds.is_some_and(|seconds| seconds > 0.0));
+    assert!(stage.plan("app", &wish("other")).takes.is_some_and(|takes| takes.seconds > 0.0));
     let left = fs::read_dir(stage.home.path()).expect("read").count();
     assert_eq!(left, 1, "only the repository: what was unpacked is removed");
 }

@@ -1,6 +1,6 @@
 //! Restores that really ran, drills and real ones, as measures of the RTO.
 
-use std::time::Duration;
+use std::{fmt, time::Duration};
 
 use serde::Serialize;
 
@@ -15,7 +15,7 @@ use super::{
     restore::record::{Record, What},
     wal::segment::USUAL_SIZE,
 };
-use crate::base::clock::Timestamp;
+use crate::base::{clock::Timestamp, units};
 
 /// Which kind of restore was measured.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -119,11 +119,33 @@ impl Measured {
     }
 }
 
+/// How long a restore will take, by one that ran.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Expected {
+    /// Until the first write.
+    pub seconds: f64,
+    /// By which kind of restore.
+    pub by: By,
+    /// When that one began.
+    pub at: Timestamp,
+}
+
+impl fmt::Display for Expected {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let time = units::span(Duration::from_secs_f64(self.seconds));
+        write!(f, "about {time}, by {} of {}", self.by.words(), self.at.strftime("%Y-%m-%d"))
+    }
+}
+
 impl Repository {
-    /// The newest restore of a backup of that kind that was measured.
-    pub fn newest_measured(&self, method: Method) -> Result<Option<Measured>> {
+    /// How long it will take to restore a backup of that kind with so many bytes, and so many of WAL behind it:
+    /// by the newest restore of one that was measured.
+    pub fn expected(&self, method: Method, bytes: u64, replay: u64) -> Result<Option<Expected>> {
         let mut measured = self.measures()?.into_iter().filter_map(|key| self.measure(&key).1);
-        Ok(measured.find(|measured| measured.method == method))
+        Ok(measured.find(|measured| measured.method == method).and_then(|measured| {
+            let seconds = measured.scaled(bytes, replay)?.as_secs_f64();
+            Some(Expected { seconds, by: measured.by, at: measured.at })
+        }))
     }
 
     /// The names of proofs and of records of restores, newest first.

@@ -17,7 +17,6 @@ use crate::{
         ledger::Act,
         progress::Observer,
         text::clean,
-        units,
     },
     cli::{Cli, Exit, Failure, args::PlaceArgs, place, say, second::SecondArgs, setup, work},
     cluster::{Binaries, guard::Guard},
@@ -30,11 +29,11 @@ use crate::{
             plan::{self, Into},
             record::State,
             restore,
-            restored::{self, Restored},
-            stopwatch::{Stopwatch, Times},
+            restored::{self, Restored, Times},
         },
         repository::manifest::{BackupId, Manifest, Method, parse_lsn},
         restore::record::{self, Record, What},
+        stopwatch::Stopwatch,
     },
 };
 
@@ -243,14 +242,9 @@ impl Deed<'_> {
 
 /// How long it will take, by what was measured.
 fn takes(repository: &Repository, plan: &Plan) -> Result<String, Fault> {
-    let measured = repository.newest_measured(Method::Physical)?;
     let size = plan.manifest.content_size();
-    let scaled = measured.and_then(|m| Some((m.scaled(size, plan.aim.replay)?, m)));
-    Ok(match scaled {
-        Some((time, m)) => {
-            let (time, by, at) = (units::span(time), m.by.words(), m.at.strftime("%Y-%m-%d"));
-            format!("takes      about {time}, by {by} of {at}\n")
-        }
+    Ok(match repository.expected(Method::Physical, size, plan.aim.replay)? {
+        Some(takes) => format!("takes      {takes}\n"),
         None => {
             "takes      not known: no restore of a cluster was made and found right yet\n".into()
         }

@@ -8,11 +8,12 @@ use crate::{
     cluster::{Binaries, Cluster, Durability, Options, Via, folder::PrivateFolder},
     recover::{
         Fault, Kind, Result, libpq,
-        physical::stopwatch::{Stopwatch, Times},
+        physical::restored::Times,
         proof::Proof,
         repository::manifest::{File, Level, Role},
         restore::{Source, Target, database},
         session::Session,
+        stopwatch::Stopwatch,
     },
     resilience::conninfo::{Environment, Settings},
 };

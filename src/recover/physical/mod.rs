@@ -18,7 +18,6 @@
 //! | `control` | what `pg_control` says: whose it is, and what its server needs |
 //! | [`restore`] | the whole of it, with its record |
 //! | [`restored`] | what waits at its target: it is let go, or thrown away |
-//! | [`stopwatch`] | how long it takes, phase by phase |
 //! | [`salvage`] | tables out of a cluster that waits at its target |
 //! | [`record`] | what a restored folder says of itself |
 //!
@@ -40,7 +39,6 @@ pub mod recovering;
 pub mod restore;
 pub mod restored;
 pub mod salvage;
-pub mod stopwatch;
 pub mod survey;
 pub mod target;
 pub mod timeline;

@@ -14,8 +14,7 @@ use super::{
     plan::{Into, Plan},
     record::{Record, State},
     recovering::{Launch, judge},
-    restored::{Restored, remove},
-    stopwatch::{Stopwatch, Times},
+    restored::{Restored, Times, remove},
     unpack::{self, make_folder},
 };
 use crate::{
@@ -25,7 +24,7 @@ use crate::{
         progress::{Cleanup, Observer},
     },
     cluster::{Binaries, folder::Account, guard::Guard, server::end_all},
-    recover::{Fault, Repository, Result},
+    recover::{Fault, Repository, Result, stopwatch::Stopwatch},
 };
 
 /// Restores, and leaves the server paused at its target, which was compared with the promise. What fails

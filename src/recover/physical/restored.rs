@@ -5,18 +5,34 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use serde::{Deserialize, Serialize};
+
 use super::{
     configure,
     record::{Record, State},
     recovering::{Launch, Reached, Recovering},
-    stopwatch::{Stopwatch, Times},
 };
 use crate::{
     base::progress::Observer,
     cluster::{Binaries, server::end_all},
-    recover::{Fault, Kind, Result, session::Session},
+    recover::{
+        Fault, Kind, Result, repository::manifest::Phase, session::Session, stopwatch::Stopwatch,
+    },
     resilience::conninfo::Settings,
 };
+
+/// How long a restore took, in seconds since it began.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Times {
+    /// Each phase, in order.
+    pub phases: Vec<Phase>,
+    /// Until the first answer of the server.
+    pub first_read: f64,
+    /// Until it stood at its target.
+    pub caught_up: f64,
+    /// Until the first committed write; none while it is only read.
+    pub first_write: Option<f64>,
+}
 
 /// A restored cluster whose server runs, for us alone.
 #[derive(Debug)]

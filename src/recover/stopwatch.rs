@@ -1,24 +1,7 @@
 //! How long a restore takes, phase by phase.
 
-use serde::{Deserialize, Serialize};
-
-use crate::{
-    base::clock::{Clock, Stamp},
-    recover::repository::manifest::Phase,
-};
-
-/// How long a restore took, in seconds since it began.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct Times {
-    /// Each phase, in order.
-    pub phases: Vec<Phase>,
-    /// Until the first answer of the server.
-    pub first_read: f64,
-    /// Until it stood at its target.
-    pub caught_up: f64,
-    /// Until the first committed write; none while it is only read.
-    pub first_write: Option<f64>,
-}
+use super::repository::manifest::Phase;
+use crate::base::clock::{Clock, Stamp};
 
 /// Measures phases, one behind the other.
 #[derive(Debug)]
@@ -40,7 +23,11 @@ impl Stopwatch {
 
     /// Ends a phase; returns the seconds since the beginning.
     pub fn lap(&mut self, name: &str) -> f64 {
-        let now = self.clock.now();
+        self.lap_at(name, self.clock.now())
+    }
+
+    /// The same for a phase that ended at that moment.
+    pub fn lap_at(&mut self, name: &str, now: Stamp) -> f64 {
         let seconds = now.since(self.last).as_secs_f64();
         self.phases.push(Phase { name: name.to_owned(), seconds });
         self.last = now;
