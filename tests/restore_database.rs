@@ -163,6 +163,12 @@ fn a_database_in_another_encoding_is_dumped_and_comes_back() {
         let sql = format!("SET client_encoding = 'UTF8'; {hash}{table}");
         assert_eq!(on(&stage.server, &back, &sql), on(&stage.server, name, &sql), "{name}");
     }
+    // The same byte, and a name that has to be told in UTF-8.
+    on(&stage.server, "western", "SET client_encoding = 'UTF8'; CREATE TABLE été (x int)");
+    let fault = stage.dump("western").expect_err("neither encoding takes both").to_string();
+    for word in ["'western'", "table \"t\"", "0x81", "WIN1252", "correct that value", "physical"] {
+        assert!(fault.contains(word), "{word}: {fault}");
+    }
     // A name that no session in UTF-8 can hear.
     // CREATE TABLE "\xe9t" (x int)
     let named = "DO $$ BEGIN EXECUTE convert_from('\\x435245415445205441424c452022e97422202878'::bytea, \
