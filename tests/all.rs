@@ -7,6 +7,7 @@ mod support;
 mod backup;
 mod backup_damage;
 mod backup_ends;
+mod bad_input;
 mod black_hole;
 mod breaker_cli;
 mod breaker_control;

@@ -73,6 +73,13 @@ pub fn sql(server: &Server, database: &str, statements: &str) {
     session.run(statements).expect(statements);
 }
 
+/// Holds a table against everybody, until it is dropped.
+pub fn locked(server: &Server, database: &str, table: &str) -> Session {
+    let session = Session::open_database(&target(server, Via::Unix), database).expect("connected");
+    session.run(&format!("BEGIN; LOCK TABLE {table} IN ACCESS EXCLUSIVE MODE")).expect("locked");
+    session
+}
+
 /// What is in a database, for comparison: rows and a hash over all of them for each table, values of
 /// sequences, large objects, and the definitions of what is not a table.
 pub fn fingerprint(server: &Server, database: &str) -> BTreeMap<String, String> {
@@ -148,7 +155,65 @@ pub fn fingerprint_at(settings: &Settings, database: &str) -> BTreeMap<String, S
             "SELECT oid::regprocedure::text, md5(prosrc) FROM pg_proc \
              WHERE pronamespace = (SELECT oid FROM pg_namespace WHERE nspname = 'shop')",
         ),
-        ("policy", "SELECT concat(tablename, policyname), concat(cmd, qual) FROM pg_policies"),
+        (
+            "policy",
+            "SELECT concat(tablename, policyname), concat(permissive, roles, cmd, qual, with_check) \
+             FROM pg_policies",
+        ),
+        (
+            "view",
+            "SELECT oid::regclass::text, pg_get_viewdef(oid) FROM pg_class \
+             WHERE relkind IN ('v', 'm') AND oid >= 16384",
+        ),
+        (
+            "relation",
+            "SELECT oid::regclass::text, concat_ws(' ', relowner::regrole, relpersistence, relrowsecurity, \
+             relforcerowsecurity, reloptions, pg_get_partkeydef(oid), pg_get_expr(relpartbound, oid)) \
+             FROM pg_class WHERE relkind IN ('r', 'p', 'v', 'm', 'S') AND oid >= 16384",
+        ),
+        (
+            "default",
+            "SELECT concat(adrelid::regclass, '.', adnum), pg_get_expr(adbin, adrelid) FROM pg_attrdef",
+        ),
+        (
+            "column privileges",
+            "SELECT concat(attrelid::regclass, '.', attname), attacl::text FROM pg_attribute \
+             WHERE attacl IS NOT NULL AND attrelid >= 16384",
+        ),
+        (
+            "schema",
+            "SELECT nspname::text, concat(nspowner::regrole, nspacl) FROM pg_namespace \
+             WHERE nspname !~ '^pg_' AND nspname <> 'information_schema'",
+        ),
+        (
+            "sequence",
+            "SELECT seqrelid::regclass::text, concat_ws(' ', seqtypid::regtype, seqstart, seqincrement, \
+             seqmin, seqmax, seqcache, seqcycle) FROM pg_sequence",
+        ),
+        (
+            "value of a type",
+            "SELECT concat(enumtypid::regtype, ' ', enumlabel), \
+             rank() OVER (PARTITION BY enumtypid ORDER BY enumsortorder)::text FROM pg_enum",
+        ),
+        (
+            "domain",
+            "SELECT concat(contypid::regtype, ' ', conname), pg_get_constraintdef(oid) \
+             FROM pg_constraint WHERE contypid >= 16384",
+        ),
+        (
+            "collation",
+            "SELECT oid::regcollation::text, concat_ws(' ', collprovider, collisdeterministic, collcollate) \
+             FROM pg_collation WHERE oid >= 16384",
+        ),
+        ("statistics", "SELECT stxname::text, pg_get_statisticsobjdef(oid) FROM pg_statistic_ext"),
+        (
+            "large object privileges",
+            "SELECT oid::text, concat(lomowner::regrole, lomacl) FROM pg_largeobject_metadata",
+        ),
+        (
+            "published",
+            "SELECT concat(pubname, ' ', schemaname, '.', tablename), '' FROM pg_publication_tables",
+        ),
         (
             "trigger",
             "SELECT concat(tgrelid::regclass, tgname), pg_get_triggerdef(oid) FROM pg_trigger \

@@ -160,6 +160,7 @@ fn free_moment(repository: &Repository, method: Method, clock: &Clock) -> Result
 }
 
 fn taken(request: &Request, run: &mut Run<'_>) -> Result<Taken> {
+    preflight::clock(run.repository, run.began)?;
     let session = Session::open(&run.settings)?;
     let origin = preflight::origin(&session)?;
     run.repository.claim(&origin.cluster())?;
