@@ -12,6 +12,7 @@ mod black_hole;
 mod breaker_cli;
 mod breaker_control;
 mod breaker_model;
+mod clean_cancel;
 mod cli;
 mod connect;
 mod conninfo_psql;
