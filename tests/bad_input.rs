@@ -3,15 +3,17 @@
 
 #![expect(clippy::expect_used, reason = "clippy sees tests only in test functions")]
 
-use std::{path::Path, process::Command};
+use std::{fs, path::Path, process::Command};
 
 use crate::support::{
+    archived::Archived,
     cluster, data,
+    database::target,
     small_disk::SmallDisk,
     taking::{howdah, logical, repository, run, take, verify, waiting},
 };
 use howdah::{
-    cluster::Cluster,
+    cluster::{Cluster, Stop, Via},
     recover::{
         Repository,
         backup::Wish,
@@ -20,6 +22,7 @@ use howdah::{
             manifest::{BackupId, Failed, Level, Method},
             storage::Overwrite,
         },
+        session::Session,
     },
 };
 
@@ -27,12 +30,12 @@ use howdah::{
 const KINDS: [[&str; 2]; 2] = [["backup", "--all"], ["backup", "--physical"]];
 
 /// A cluster, and a backup of it that is older than what goes wrong.
-struct Estate {
-    cluster: Cluster,
+struct Estate<C> {
+    cluster: C,
     older: BackupId,
 }
 
-impl Estate {
+impl Estate<Cluster> {
     fn with(home: &Path) -> Self {
         let cluster = cluster();
         data::fill(&cluster, false);
@@ -40,7 +43,9 @@ impl Estate {
         let older = take(&wish, &cluster, &repository(home)).id;
         Self { cluster, older }
     }
+}
 
+impl<C> Estate<C> {
     /// What was there is as whole as it was, and nothing else is.
     #[track_caller]
     fn is_kept(&self, repository: &Repository) {
@@ -119,8 +124,37 @@ fn a_clock_behind_the_newest_backup_is_told_as_one() {
     assert_eq!(told, 1 + KINDS.len(), "each stands in history");
     // As the remedy says.
     let place = repository.storage().path(&folder).expect("a folder");
-    std::fs::rename(place, home.path().join("moved out")).expect("moved");
+    fs::rename(place, home.path().join("moved out")).expect("moved");
     assert_eq!(run(&mut howdah(&estate.cluster, home.path(), &KINDS[0])).0, 0);
+}
+
+#[test]
+fn a_damaged_page_of_the_cluster_is_told_by_its_file() {
+    let cluster = Archived::start(&[]);
+    data::fill(&cluster, false);
+    let home = tempfile::tempdir().expect("a folder");
+    let repository = repository(home.path());
+    let older = take(&logical(Wish::Database(Some(data::EMPTY.into()))), &cluster, &repository).id;
+    let session = Session::open_database(&target(&cluster, Via::Unix), data::SHOP).expect("asked");
+    let sql = "SELECT pg_relation_filepath('shop.order_line')";
+    let file: String = session.one(sql, &[]).expect("asked").get(0);
+    drop(session);
+    cluster.stop(Stop::Fast).expect("stopped");
+    // It may have been made with checksums already, as 18 does.
+    let _ = cluster.program("pg_checksums").args(["--enable", "-D", "data"]).output();
+    let path = cluster.data_dir().join(&file);
+    let mut bytes = fs::read(&path).expect("read");
+    bytes[8192 + 5000] ^= 1;
+    fs::write(&path, bytes).expect("written");
+    cluster.start().expect("started");
+    assert_eq!(cluster.psql("SHOW data_checksums").expect("asked"), "on");
+    let estate = Estate { cluster, older };
+    for compressor in ["server", "client"] {
+        let words = ["backup", "--physical", "--compress", compressor];
+        let call = howdah(&estate.cluster, home.path(), &words);
+        refused(call, 65, &["the cluster itself is damaged", &file, "block 1", "REINDEX"]);
+    }
+    estate.is_kept(&repository);
 }
 
 #[test]
