@@ -1,7 +1,7 @@
 //! Whichever tool is at work and whichever signal comes: nothing of it runs on, holds a lock or a walsender, or
 //! looks whole.
 
-#![expect(clippy::expect_used, clippy::panic, reason = "clippy sees tests only in test functions")]
+#![expect(clippy::expect_used, reason = "clippy sees tests only in test functions")]
 
 use std::{
     fs,
@@ -250,7 +250,9 @@ fn what_reads_or_restores_is_ended_with_the_tool_that_it_waits_for() {
             .enumerate()
             .map(|(number, case)| scope.spawn(move || one(number, case)))
             .collect();
-        begun.into_iter().for_each(|thread| thread.join().expect("no panic"));
+        for thread in begun {
+            thread.join().expect("no panic");
+        }
     });
     assert_eq!((proofs(), databases()), before, "nothing was proven, no database is left");
     println!(

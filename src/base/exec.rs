@@ -529,9 +529,8 @@ mod tests {
         let (heard, ended) = read.expect("started");
         assert_eq!(heard, (Some("one".to_owned()), 0));
         assert!(matches!(ended, Err(ExecError::Cancelled { .. })), "{ended:?}");
-        let (heard, ended) = shell("echo two; exit 3")
-            .read(&Cancel::new(), |stdout| io::read_to_string(stdout))
-            .expect("started");
+        let (heard, ended) =
+            shell("echo two; exit 3").read(&Cancel::new(), io::read_to_string).expect("started");
         assert_eq!(heard.expect("read"), "two\n");
         assert!(matches!(ended, Err(ExecError::Failed { code: Some(3), .. })), "{ended:?}");
     }

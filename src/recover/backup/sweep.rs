@@ -66,7 +66,7 @@ mod tests {
         fs::{self, File},
         path::{Path, PathBuf},
         process::Command,
-        time::{Duration, SystemTime},
+        time::Duration,
     };
 
     use super::*;
@@ -90,7 +90,8 @@ mod tests {
     fn plant(target: &Path, name: &str, age: Duration) -> PathBuf {
         let path = target.join(name);
         let file = File::create(&path).expect("made");
-        file.set_modified(SystemTime::now() - age).expect("set");
+        let made = file.metadata().and_then(|about| about.modified()).expect("told");
+        file.set_modified(made - age).expect("set");
         path
     }
 
