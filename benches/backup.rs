@@ -23,9 +23,10 @@ use howdah::{
         physical::{
             Order, PlainFolder, Plan, Target,
             plan::{self, Into},
-            restore::{self, Stopwatch},
+            restore,
         },
         repository::{self, catalogue::Entry},
+        stopwatch::Stopwatch,
     },
     resilience::conninfo::{Environment, Settings},
 };

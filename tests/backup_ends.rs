@@ -3,7 +3,7 @@
 
 #![expect(clippy::expect_used, reason = "clippy sees tests only in test functions")]
 
-use std::{fs, io::Write as _, os::unix::fs::PermissionsExt as _, time::Duration};
+use std::{fs, io::Write as _, time::Duration};
 
 use crate::support::{
     cluster, data,
@@ -11,8 +11,8 @@ use crate::support::{
     mischief::Mischief,
     small_disk::SmallDisk,
     taking::{
-        howdah, logical, nobody_is_left, only_a_reason_is_left, physical, physical_by, repository,
-        requests, run, take, verify,
+        howdah, logical, nobody_is_left, only_a_reason_is_left, physical, physical_by, programs,
+        repository, requests, run, take, verify,
     },
 };
 use howdah::{
@@ -20,7 +20,7 @@ use howdah::{
         cancel::Cancel,
         process::{self, Signal},
     },
-    cluster::{Server, Via},
+    cluster::Via,
     recover::{
         Kind, Repository,
         backup::{self, Compressor, Wish},
@@ -100,7 +100,11 @@ fn a_disk_that_fills_up_at_any_step_is_told_and_leaves_nothing() {
                 "{word}, step {at}: no more looks whole, no less"
             );
             assert_eq!(verify(&repository, &older.id, Level::L2).findings, [""; 0], "the older is");
-            assert_eq!(repository.storage().leftovers().expect("listed"), [], "{word}, step {at}");
+            assert_eq!(
+                repository.leftovers().expect("listed"),
+                Some(Vec::new()),
+                "{word}, step {at}"
+            );
             nobody_is_left(&cluster);
             // With room again the next run is whole, whatever the failed one could still write down.
             take(&request, &cluster, &repository);
@@ -172,30 +176,11 @@ fn a_run_that_is_killed_or_asked_to_end_at_any_moment_leaves_nothing_that_looks_
                 State::Complete { .. } | State::Damaged(_) => {}
             }
         }
-        assert_eq!(repository.storage().leftovers().expect("listed"), []);
+        assert_eq!(repository.leftovers().expect("listed"), Some(Vec::new()));
         assert!(!home.join("prod/spool").exists());
     }
     println!("killed midway {killed}, ended {ended}, whole before the signal {whole}");
     assert!(killed + ended > 5, "the signals came while it was at work");
-}
-
-/// A folder of programs in which one does what the script says; `REAL` is the true one.
-fn programs(server: &Server, name: &str, script: &str) -> tempfile::TempDir {
-    let folder = tempfile::tempdir().expect("a folder");
-    let real = server.binaries().folder();
-    for entry in fs::read_dir(real).expect("listed").flatten() {
-        if entry.file_name() != *name {
-            let link = folder.path().join(entry.file_name());
-            std::os::unix::fs::symlink(entry.path(), link).expect("linked");
-        }
-    }
-    let path = folder.path().join(name);
-    // Client programs may stand elsewhere: then it is found in PATH, where this one is not.
-    let real = server.binaries().program(name);
-    let text = format!("#!/bin/bash\nREAL='{}'\n{script}\n", real.display());
-    fs::write(&path, text).expect("written");
-    fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).expect("made a program");
-    folder
 }
 
 /// A base backup that this side compresses.

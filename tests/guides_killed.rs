@@ -207,10 +207,7 @@ fn the_dead_jobs_are_told(way: &Way, stage: &Stage<'_>, step: &Step, said: &str,
         }
         let act = run.state.acts.iter().find(|act| act.job.as_deref() == Some(job.id.as_str()));
         let why = act.and_then(|act| act.end.clone()).expect("its end is told").expect_err("lost");
-        let place = match &job.story.last_step {
-            Some(step) => format!("in the step '{step}' or behind it"),
-            None => "before its first step".to_owned(),
-        };
+        let place = job.story.place();
         assert!(why.contains("was killed") && why.contains(&place), "{}: {why}", way.guide);
         for left in job.left_behind() {
             assert!(why.contains(left.as_str()), "{}: {left} in {why}", way.guide);

@@ -124,6 +124,21 @@ fn killed_in(jobs: &Jobs, mut command: Command, number: u64) -> Option<Job> {
     }
 }
 
+/// The last step of a killed job, which it was in, or behind when the next was not begun yet. What the whole run
+/// has left is offered to be put away, unless it had come to its end.
+fn recorded_where(job: &Job, made: bool) -> String {
+    assert!(matches!(job.state, JobState::Lost { .. }), "{:?}", job.state);
+    let step = job.story.last_step.clone().expect("a step").to_string();
+    let open: Vec<&str> = job.story.open.iter().map(|open| open.name.as_str()).collect();
+    let within = open.first().is_some_and(|newest| *newest == step);
+    let word = if within { "in" } else { "behind" };
+    assert_eq!(job.story.place(), format!("{word} the step '{step}'"), "{:?}", job.story);
+    let whole = open.last().is_some_and(|first| first.starts_with("the whole backup"));
+    assert!(whole || made, "the run is open: {:?}", job.story);
+    assert_eq!(job.left_behind().is_empty(), open.is_empty(), "{:?}", job.story);
+    step
+}
+
 #[test]
 fn a_job_killed_at_each_step_is_recorded_with_it_and_the_next_run_sweeps() {
     let cluster = filled();
@@ -147,11 +162,7 @@ fn a_job_killed_at_each_step_is_recorded_with_it_and_the_next_run_sweeps() {
             let job = killed_in(&jobs, howdah(&cluster, home.path(), &place, what), number);
             network.heal();
             let Some(job) = job else { break };
-            assert!(matches!(job.state, JobState::Lost { .. }), "{:?}", job.state);
-            let step = job.story.last_step.clone().expect("a step").to_string();
-            let opened = job.story.open.iter().any(|open| open.name.to_string() == step);
-            assert!(opened, "the step that it died in is open: {:?}", job.story);
-            steps.push(step);
+            steps.push(recorded_where(&job, whole(&repository).len() > before.len()));
             goes_on(&cluster, &repository, &request, &before);
         }
         verified(&repository, &whole(&repository));

@@ -270,7 +270,7 @@ fn a_killed_job_is_lost_with_its_last_step_and_what_is_to_be_put_away() {
     assert!(matches!(&job.state, State::Lost { why } if why.contains("killed")), "{:?}", job.state);
     let open: Vec<_> = job.story.open.iter().map(|open| open.name.as_str()).collect();
     assert_eq!(open, ["copy", "backup"], "the newest first");
-    assert_eq!(job.story.last_step.as_deref(), Some("copy"));
+    assert_eq!(job.story.place(), "in the step 'copy'");
     let cleanup = &job.story.open[0].cleanup;
     assert_eq!(&*cleanup.what, "remove the half-made copy");
     assert_eq!(

@@ -7,12 +7,17 @@ use std::{
     fs,
     os::unix::fs::{PermissionsExt as _, chown},
     path::{Path, PathBuf},
+    sync::Arc,
     time::Duration,
 };
 
-use crate::support::physical::{Estate, Mark, silent};
+use crate::support::{
+    mischief::Mischief,
+    physical::{Estate, Mark, silent},
+    small_disk::SmallDisk,
+};
 use howdah::{
-    base::{cancel::Cancel, exec::Tool, process},
+    base::{cancel::Cancel, exec::Tool, process, progress::Observer},
     cluster::{Stop, folder::Account, guard::remove_sandbox},
     recover::{
         Kind, Result,
@@ -20,9 +25,11 @@ use howdah::{
             Order, Plan, Target, guards,
             plan::{self, Into},
             record::{Record, State},
-            restore::{self, Restored, Stopwatch},
+            restore,
+            restored::Restored,
         },
         repository::manifest::{Manifest, Role},
+        stopwatch::Stopwatch,
     },
 };
 
@@ -48,7 +55,17 @@ fn planned(
     target: Target,
     timeline: Option<u32>,
 ) -> Result<Plan> {
-    let folder = estate.path(&format!("howdah-{}", rand::random::<u32>()));
+    planned_in(&estate.path(""), estate, manifest, target, timeline)
+}
+
+fn planned_in(
+    home: &Path,
+    estate: &Estate,
+    manifest: &Manifest,
+    target: Target,
+    timeline: Option<u32>,
+) -> Result<Plan> {
+    let folder = home.join(format!("howdah-{}", rand::random::<u32>()));
     let order = Order { target, timeline, into: Into::Scratch(folder), port: 5432 };
     let binaries = plan::binaries(manifest).expect("programs");
     Plan::make(order, manifest.clone(), &estate.wal(), &binaries, &silent())
@@ -60,8 +77,11 @@ fn restored(
     target: Target,
     timeline: Option<u32>,
 ) -> Result<Gone> {
-    let plan = planned(estate, manifest, target, timeline)?;
-    let binaries = plan::binaries(manifest).expect("programs");
+    carried_out(planned(estate, manifest, target, timeline)?, estate, &silent())
+}
+
+fn carried_out(plan: Plan, estate: &Estate, observer: &dyn Observer) -> Result<Gone> {
+    let binaries = plan::binaries(&plan.manifest).expect("programs");
     let mut watch = Stopwatch::start();
     let restored = restore::run(
         &plan,
@@ -70,7 +90,7 @@ fn restored(
         &binaries,
         None,
         &mut watch,
-        &silent(),
+        observer,
     )?;
     Ok(Gone(Some(restored), plan.folder))
 }
@@ -329,6 +349,51 @@ fn no_restore_is_silently_short() {
     let left =
         restored(&estate, &whole, Target::Latest, None).expect("nothing wrong, nothing refused");
     assert_eq!(left.rows(), 5);
+}
+
+#[test]
+fn a_disk_that_is_or_gets_too_small_is_told_and_leaves_nothing() {
+    let estate = Estate::new();
+    let manifest = estate.backup();
+    for _ in 0..3 {
+        estate.mark();
+        estate.switch();
+    }
+    let disk = Arc::new(SmallDisk::mount(200));
+    let plan = || planned_in(disk.path(), &estate, &manifest, Target::Latest, None);
+    let fault = plan().expect_err("too small");
+    assert!(
+        fault.kind == Kind::NoSpace && fault.to_string().contains("free some space"),
+        "{fault}"
+    );
+    let (mut failed, mut whole) = (0, 0);
+    for megabytes in (8..).step_by(16) {
+        disk.resize(4000);
+        let plan = plan().expect("there is room");
+        let shrinks = Arc::clone(&disk);
+        // From here on it has less than it promised.
+        let act = move || shrinks.resize(megabytes);
+        let mischief = Mischief::new(Cancel::new(), 0, act);
+        match carried_out(plan, &estate, &mischief) {
+            Ok(gone) => {
+                assert_eq!(gone.rows(), 3, "{megabytes} MB");
+                whole += 1;
+            }
+            Err(fault) => {
+                assert!(failed > 0 || fault.kind == Kind::NoSpace, "{megabytes} MB: {fault}");
+                failed += 1;
+            }
+        }
+        let left = fs::read_dir(disk.path()).expect("listed").flatten();
+        assert_eq!(left.map(|entry| entry.path()).collect::<Vec<_>>(), [""; 0].map(PathBuf::from));
+        let on_it = |live: &guards::Live| live.data.starts_with(disk.path());
+        assert!(!guards::live().iter().any(on_it), "{megabytes} MB: nothing runs on");
+        if whole == 2 {
+            break;
+        }
+    }
+    println!("{failed} restores onto a disk that got too small were told, and left nothing");
+    assert!(failed > 2, "{failed}");
 }
 
 #[test]

@@ -103,7 +103,7 @@ fn a_database_comes_back_as_it_was() {
 
     let plan = stage.plan("app", &wish(odd));
     assert!(plan.obstacles.is_empty(), "{:?}", plan.obstacles);
-    assert_eq!(plan.seconds, None, "nothing was restored yet");
+    assert_eq!(plan.takes, None, "nothing was restored yet");
     assert!(!stage.databases().contains("odd"), "a plan changes nothing");
 
     let record = stage.restore("app", &wish(odd)).expect("restored");
@@ -119,7 +119,7 @@ fn a_database_comes_back_as_it_was() {
     let names: Vec<&str> = record.phases.iter().map(|phase| phase.name.as_str()).collect();
     assert_eq!(names, ["unpack", "restore", "post-data", "checks"]);
     assert_eq!(stage.repository.restores().expect("read"), [record]);
-    assert!(stage.plan("app", &wish("other")).seconds.is_some_and(|seconds| seconds > 0.0));
+    assert!(stage.plan("app", &wish("other")).takes.is_some_and(|takes| takes.seconds > 0.0));
     let left = fs::read_dir(stage.home.path()).expect("read").count();
     assert_eq!(left, 1, "only the repository: what was unpacked is removed");
 }
@@ -162,6 +162,12 @@ fn a_database_in_another_encoding_is_dumped_and_comes_back() {
         let table = if encoding == "LATIN1" { "vue_d_été t" } else { "t" };
         let sql = format!("SET client_encoding = 'UTF8'; {hash}{table}");
         assert_eq!(on(&stage.server, &back, &sql), on(&stage.server, name, &sql), "{name}");
+    }
+    // The same byte, and a name that has to be told in UTF-8.
+    on(&stage.server, "western", "SET client_encoding = 'UTF8'; CREATE TABLE été (x int)");
+    let fault = stage.dump("western").expect_err("neither encoding takes both").to_string();
+    for word in ["'western'", "table \"t\"", "0x81", "WIN1252", "correct that value", "physical"] {
+        assert!(fault.contains(word), "{word}: {fault}");
     }
     // A name that no session in UTF-8 can hear.
     // CREATE TABLE "\xe9t" (x int)

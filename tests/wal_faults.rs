@@ -120,8 +120,8 @@ impl Storage for Deadly {
         self.folder.remove(key)
     }
 
-    fn leftovers(&self) -> Result<Vec<Leftover>> {
-        self.folder.leftovers()
+    fn leftovers(&self, below: &Key) -> Result<Vec<Leftover>> {
+        self.folder.leftovers(below)
     }
 
     fn remove_leftover(&self, leftover: &Leftover) -> Result<()> {
@@ -259,7 +259,7 @@ fn a_killed_archiver_leaves_nothing_that_looks_whole() {
             let repository = Repository::new(folder, NAME).expect("a name");
             let there = is_there(&repository, &path);
             assert_eq!(there, object == "segment" && step >= 3, "{object}, {word}");
-            let left = repository.storage().leftovers().expect("listed");
+            let left = repository.leftovers().expect("listed").expect("a folder");
             assert_eq!(left.len(), usize::from((1..=3).contains(&step)), "{object}, {word}");
 
             let place = home.path().to_string_lossy().into_owned();
@@ -284,7 +284,7 @@ fn a_full_disk_is_an_exit_code_and_the_server_comes_back_to_it() {
     assert!(code == 73 && said.contains("No space left"), "{code}: {said}");
     assert_eq!(said.lines().count(), 1, "{said}");
     assert!(!is_there(&repository, &path));
-    assert_eq!(repository.storage().leftovers().expect("listed"), []);
+    assert_eq!(repository.leftovers().expect("listed").expect("a folder"), []);
     disk.resize(100);
     assert_eq!(archive(&place, &path), (0, String::new()));
     assert!(is_there(&repository, &path));

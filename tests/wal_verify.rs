@@ -146,6 +146,21 @@ fn names_that_lie_are_found() {
     let six = Six::new();
     let home = tempfile::tempdir().expect("a folder");
     let archive = six.plain(home.path());
+    // What no recovery asks for, as it is and as it should not be.
+    let label = format!("{}.00000028.backup", six.names[1]);
+    let partial = format!("{}.partial", six.names[2]);
+    let beside = |words: &str, segment: &str| {
+        fs::write(home.path().join(&label), words).expect("written");
+        fs::write(home.path().join(&partial), six.content(segment)).expect("written");
+        found(&run(&archive, true))
+    };
+    assert_eq!(beside("START WAL LOCATION: 0/2000028\n", &six.names[2]), []);
+    let want = [&label, &partial].map(|name| (Wrong::Beside, name.clone()));
+    assert_eq!(beside("nonsense\n", &six.names[3]), want);
+    for name in [&label, &partial] {
+        fs::remove_file(home.path().join(name)).expect("removed");
+    }
+
     fs::write(home.path().join("000000010000000000000003.tmp"), "x").expect("written");
     fs::write(home.path().join("00000002.history"), "nonsense\n").expect("written");
     let report = run(&archive, true);

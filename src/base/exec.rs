@@ -220,6 +220,28 @@ impl Tool {
             .map_err(|source| ExecError::Pipe { program: self.name(), source })?;
         Ok((printed, ended))
     }
+
+    /// Runs it and reads what it prints as it comes, here, while another thread looks for its end and for the wish
+    /// to stop. Returns what `read` made of it, and how the tool ended.
+    ///
+    /// # Errors
+    /// When it cannot be started.
+    pub fn read<T>(
+        &self,
+        cancel: &Cancel,
+        read: impl FnOnce(ChildStdout) -> T,
+    ) -> Result<(T, Result<(), ExecError>), ExecError> {
+        let mut running = self.start(cancel, false)?;
+        let gone =
+            || ExecError::Pipe { program: self.name(), source: io::ErrorKind::BrokenPipe.into() };
+        let stdout = running.stdout.take().ok_or_else(gone)?;
+        thread::scope(|scope| {
+            let end = scope.spawn(move || running.finish(&mut |_| {}));
+            let made = read(stdout);
+            // It waits and signals: it does not panic.
+            Ok((made, end.join().unwrap_or_else(|_| Err(gone()))))
+        })
+    }
 }
 
 impl fmt::Debug for Tool {
@@ -493,6 +515,24 @@ mod tests {
             run(&shell("echo said >&2; exec 2>&-; sleep 0.1; echo out"), &Cancel::new());
         assert_eq!(out.expect("ran"), b"out\n");
         assert_eq!(heard, ["said"]);
+    }
+
+    #[test]
+    fn a_tool_that_is_silent_while_it_is_read_hears_the_wish_to_stop() {
+        let cancel = Cancel::new();
+        let read = shell("echo one; exec sleep 60").read(&cancel, |stdout| {
+            let mut lines = BufReader::new(stdout).lines();
+            let first = lines.next().and_then(Result::ok);
+            cancel.cancel();
+            (first, lines.count())
+        });
+        let (heard, ended) = read.expect("started");
+        assert_eq!(heard, (Some("one".to_owned()), 0));
+        assert!(matches!(ended, Err(ExecError::Cancelled { .. })), "{ended:?}");
+        let (heard, ended) =
+            shell("echo two; exit 3").read(&Cancel::new(), io::read_to_string).expect("started");
+        assert_eq!(heard.expect("read"), "two\n");
+        assert!(matches!(ended, Err(ExecError::Failed { code: Some(3), .. })), "{ended:?}");
     }
 
     #[test]

@@ -70,6 +70,11 @@ pub fn boot() -> Option<String> {
     Some(id.trim().to_owned())
 }
 
+/// The name of this machine, as the system has it.
+pub fn host() -> String {
+    rustix::system::uname().nodename().to_string_lossy().into_owned()
+}
+
 /// Every process that we may see.
 pub fn all() -> Vec<Process> {
     if Path::new("/proc/self/stat").exists() { from_proc() } else { from_ps(&["-A"]) }

@@ -165,7 +165,7 @@ pub enum RepoCommand {
         /// Read every file of every backup back, not a sample
         #[arg(long)]
         all: bool,
-        /// Remove what interrupted writers left behind more than a day ago
+        /// Remove what writers left behind that have ended, or of which nothing is known for a day
         #[arg(long)]
         clean: bool,
         /// Print the findings as JSON

@@ -107,11 +107,12 @@ fn row(job: &Job) -> String {
     }
     match (&job.state, &job.story.progress) {
         (State::Running, Some(measured)) => drop(writeln!(out, "    {}", in_words(measured))),
-        (State::Running | State::Lost { .. }, _) => {
+        (State::Running, None) => {
             if let Some(step) = &job.story.last_step {
                 let _ = writeln!(out, "    last step: {step}");
             }
         }
+        (State::Lost { .. }, _) => drop(writeln!(out, "    it was {}", job.story.place())),
         _ => {}
     }
     if job.state.over() {

@@ -1,6 +1,6 @@
 //! `howdah repo`: makes, checks and describes a repository.
 
-use std::{fmt::Write as _, time::Duration};
+use std::fmt::Write as _;
 
 use serde_json::{Value, json};
 
@@ -13,7 +13,7 @@ use super::{
 };
 use crate::{
     base::{
-        clock::{Clock, Timestamp},
+        clock::{Clock, Timestamp, passed},
         ledger::Act,
         text::clean,
         units,
@@ -29,9 +29,6 @@ use crate::{
         session::Session,
     },
 };
-
-/// What interrupted writers left behind may belong to one that still runs, until it is so old.
-const STALE: Duration = Duration::from_hours(24);
 
 /// Makes, checks or describes a repository.
 pub fn run(cli: &Cli, what: &RepoCommand) -> Result<Exit, Failure> {
@@ -148,12 +145,8 @@ impl Leftovers {
         self.found.as_deref().unwrap_or_default()
     }
 
-    fn age(&self, leftover: &Leftover) -> Option<Duration> {
-        leftover.modified.map(|at| since(self.now, at))
-    }
-
     fn goes(&self, leftover: &Leftover) -> bool {
-        self.clean && self.age(leftover).is_some_and(|age| age >= STALE)
+        self.clean && leftover.abandoned(self.now)
     }
 
     fn table(&self) -> String {
@@ -168,7 +161,7 @@ impl Leftovers {
         let mut out = String::new();
         for leftover in found {
             let size = leftover.size.map_or_else(|| "—".to_owned(), units::bytes);
-            let age = self.age(leftover).map_or_else(|| "—".to_owned(), units::age);
+            let age = leftover.age(self.now).map_or_else(|| "—".to_owned(), units::age);
             let fate = if self.goes(leftover) { "; is removed now" } else { "" };
             let _ = writeln!(
                 out,
@@ -187,7 +180,7 @@ impl Leftovers {
                     json!({
                         "key": leftover.key,
                         "size": leftover.size,
-                        "age_seconds": self.age(leftover).map(|age| age.as_secs()),
+                        "age_seconds": leftover.age(self.now).map(|age| age.as_secs()),
                         "removed": self.goes(leftover),
                     })
                 })
@@ -240,7 +233,7 @@ impl Info {
         for entry in &self.backups {
             let (word, size, at) = describe(entry);
             let size = size.map_or_else(|| "—".to_owned(), units::bytes);
-            let age = at.map_or_else(|| "—".to_owned(), |at| units::age(since(self.now, at)));
+            let age = at.map_or_else(|| "—".to_owned(), |at| units::age(passed(at, self.now)));
             let _ = writeln!(out, "backup   {:<28} {size:>8}  {age:>6} old  {word}", entry.id);
         }
         for (what, objects) in [("wal", &self.wal), ("proofs", &self.proofs)] {
@@ -254,7 +247,7 @@ impl Info {
                 "{what:<8} {} objects, {}, the newest {} old",
                 objects.len(),
                 units::bytes(size),
-                units::age(since(self.now, newest))
+                units::age(passed(newest, self.now))
             );
         }
         out
@@ -306,8 +299,4 @@ fn describe(entry: &Entry) -> (String, Option<u64>, Option<Timestamp>) {
         State::Unfinished => ("unfinished: it runs, or was killed".to_owned(), None, None),
         State::Damaged(fault) => (format!("damaged: {fault}"), None, None),
     }
-}
-
-fn since(now: Timestamp, at: Timestamp) -> Duration {
-    Duration::try_from(now.duration_since(at)).unwrap_or_default()
 }

@@ -294,10 +294,7 @@ impl Hands {
             job.state.reason().map_or_else(|| "it failed".to_owned(), ToString::to_string);
         // Whoever ends in good order says all that; who is killed does not.
         if let State::Lost { .. } = job.state {
-            told += &match &job.story.last_step {
-                Some(step) => format!(", in the step '{step}' or behind it"),
-                None => ", before its first step".to_owned(),
-            };
+            told += &format!(", {}", job.story.place());
             told += self.in_ledger(job);
         }
         for left in job.left_behind() {

@@ -30,6 +30,7 @@ use crate::base::{
     digest::sha256,
     ledger::Who,
     paths::{private_folder, write_private},
+    process,
     text::Text,
 };
 
@@ -156,7 +157,7 @@ impl Runs {
         let (entries, whole) = journal::read(&path)?;
         let state = replay(&card, &entries);
         let journal = Journal::open(&path, whole)?;
-        let host = rustix::system::uname().nodename().to_string_lossy().into_owned().into();
+        let host = process::host().into();
         let clock = self.clock.clone();
         Ok(Run { id: id.to_owned(), folder, card, state, journal, _lock: lock, clock, host })
     }

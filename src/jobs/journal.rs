@@ -276,6 +276,9 @@ pub struct Story {
     pub open: Vec<OpenStep>,
     /// The last step that was begun, open or not.
     pub last_step: Option<Text>,
+    /// Its number.
+    #[serde(skip)]
+    last: StepId,
     /// How many steps have ended well.
     pub steps_done: u64,
     /// The last progress.
@@ -291,6 +294,7 @@ impl Story {
         match &line.said {
             Said::Intent { step, name, cleanup } => {
                 self.last_step = Some(name.clone());
+                self.last = *step;
                 let (step, name, since) = (*step, name.clone(), line.at);
                 self.open.insert(0, OpenStep { step, name, since, cleanup: cleanup.clone() });
             }
@@ -301,5 +305,43 @@ impl Story {
             Said::Progress(measured) => self.progress = Some(measured.clone()),
             Said::Note(_) => {}
         }
+    }
+
+    /// How far a job was by its last word, for one that says no more: `in the step 'copy'`, or between two of
+    /// them `behind the step 'copy'`.
+    pub fn place(&self) -> String {
+        let Some(name) = &self.last_step else { return "before its first step".to_owned() };
+        let open = self.open.iter().any(|open| open.step == self.last);
+        format!("{} the step '{name}'", if open { "in" } else { "behind" })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_story_tells_whether_the_last_step_was_over() {
+        let (mut story, mut places) = (Story::default(), Vec::new());
+        let intent =
+            |step, name: &str| Said::Intent { step, name: name.into(), cleanup: Cleanup::none() };
+        let done = |step, name: &str| Said::Result {
+            step,
+            name: name.into(),
+            ending: Ending::Done(serde_json::Value::Null),
+        };
+        places.push(story.place());
+        for said in [intent(1, "all"), intent(2, "copy"), done(2, "copy"), done(1, "all")] {
+            story.hear(&Line { at: Timestamp::UNIX_EPOCH, elapsed_ms: 0, said });
+            places.push(story.place());
+        }
+        let told = [
+            "before its first step",
+            "in the step 'all'",
+            "in the step 'copy'",
+            "behind the step 'copy'",
+            "behind the step 'copy'",
+        ];
+        assert_eq!(places, told);
     }
 }

@@ -110,7 +110,7 @@ pub(super) struct Here {
 
 impl Here {
     pub fn now() -> Self {
-        let host = rustix::system::uname().nodename().to_string_lossy().into_owned();
+        let host = process::host();
         Self { host: host.into(), boot: process::boot() }
     }
 }

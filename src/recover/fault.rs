@@ -1,9 +1,13 @@
 //! What can go wrong on the way back, in words with a remedy.
 
-use std::{fmt, io};
+use std::{error::Error, fmt, io};
 
 use crate::{
-    base::{exec::ExecError, progress::Unrecorded, text::Text},
+    base::{
+        exec::ExecError,
+        progress::{Cancelled, Unrecorded},
+        text::Text,
+    },
     cluster::ClusterError,
     resilience::connect::ConnectError,
 };
@@ -65,9 +69,23 @@ impl Fault {
         io::Error::other(self)
     }
 
-    /// The fault that was sent through a reader or a writer by [`Fault::into_io`], if this is one.
-    pub fn inside(error: &io::Error) -> Option<&Self> {
-        error.get_ref()?.downcast_ref()
+    /// The fault that was sent through readers or writers by [`Fault::into_io`], or the wish to end that one of
+    /// them heard, whatever is wrapped around it.
+    pub fn inside(error: &io::Error) -> Option<Self> {
+        let mut cause: &(dyn Error + 'static) = error.get_ref()?;
+        loop {
+            if let Some(fault) = cause.downcast_ref::<Self>() {
+                return Some(fault.clone());
+            }
+            if let Some(cancelled) = cause.downcast_ref::<Cancelled>() {
+                return Some(Self::new(Kind::Cancelled, cancelled.to_string()));
+            }
+            cause = match cause.downcast_ref::<io::Error>() {
+                // Its own source is that of the error inside.
+                Some(error) => error.get_ref()?,
+                None => cause.source()?,
+            };
+        }
     }
 
     /// For `map_err`: the system's error, with what was tried. A full disk and a read-only one are told as
@@ -75,7 +93,7 @@ impl Fault {
     pub fn io(what: impl fmt::Display) -> impl FnOnce(io::Error) -> Self {
         move |error| {
             if let Some(fault) = Self::inside(&error) {
-                return fault.clone();
+                return fault;
             }
             use io::ErrorKind::{
                 NotFound, PermissionDenied, QuotaExceeded, ReadOnlyFilesystem, StorageFull,
@@ -117,7 +135,7 @@ impl fmt::Display for Fault {
     }
 }
 
-impl std::error::Error for Fault {}
+impl Error for Fault {}
 
 impl From<ExecError> for Fault {
     fn from(error: ExecError) -> Self {
@@ -177,6 +195,25 @@ mod tests {
         assert_eq!(full.kind, Kind::NoSpace);
         assert!(full.to_string().starts_with("cannot write 'x': "), "{full}");
         assert!(full.advice().is_some());
+    }
+
+    #[derive(Debug, thiserror::Error)]
+    #[error("on its way")]
+    struct Wrapped(#[source] io::Error);
+
+    #[test]
+    fn a_fault_and_a_wish_to_end_come_out_of_whatever_is_wrapped_around_them() {
+        let fault = Fault::new(Kind::Unavailable, "the bucket is gone");
+        let wished = io::Error::other(Cancelled("reading"));
+        for (sent, kind) in [(fault.into_io(), Kind::Unavailable), (wished, Kind::Cancelled)] {
+            let inner = Fault::inside(&sent).expect("directly");
+            assert_eq!(inner.kind, kind);
+            // As tar tells what it met on its way.
+            let wrapped = io::Error::other(Wrapped(sent));
+            assert_eq!(Fault::inside(&wrapped), Some(inner));
+        }
+        assert_eq!(Fault::inside(&io::Error::other("words")), None);
+        assert_eq!(Fault::inside(&io::ErrorKind::NotFound.into()), None);
     }
 
     #[test]

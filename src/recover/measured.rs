@@ -1,6 +1,6 @@
 //! Restores that really ran, drills and real ones, as measures of the RTO.
 
-use std::time::Duration;
+use std::{fmt, time::Duration};
 
 use serde::Serialize;
 
@@ -9,12 +9,13 @@ use super::{
     proof::{Proof, Verdict},
     repository::{
         Repository,
+        key::Key,
         manifest::{Method, Phase},
     },
     restore::record::{Record, What},
     wal::segment::USUAL_SIZE,
 };
-use crate::base::clock::Timestamp;
+use crate::base::{clock::Timestamp, units};
 
 /// Which kind of restore was measured.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -118,24 +119,55 @@ impl Measured {
     }
 }
 
+/// How long a restore will take, by one that ran.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Expected {
+    /// Until the first write.
+    pub seconds: f64,
+    /// By which kind of restore.
+    pub by: By,
+    /// When that one began.
+    pub at: Timestamp,
+}
+
+impl fmt::Display for Expected {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let time = units::span(Duration::from_secs_f64(self.seconds));
+        write!(f, "about {time}, by {} of {}", self.by.words(), self.at.strftime("%Y-%m-%d"))
+    }
+}
+
 impl Repository {
-    /// The newest restore of a backup of that kind that was measured. Records that cannot be read measure
-    /// nothing.
-    pub fn newest_measured(&self, method: Method) -> Result<Option<Measured>> {
-        let proofs = self.proofs()?.into_iter().map(|key| (key, true));
-        let restores = self.storage().list(&self.restores_key()?)?.into_iter();
-        let mut records: Vec<_> =
-            proofs.chain(restores.map(|object| (object.key, false))).collect();
+    /// How long it will take to restore a backup of that kind with so many bytes, and so many of WAL behind it:
+    /// by the newest restore of one that was measured.
+    pub fn expected(&self, method: Method, bytes: u64, replay: u64) -> Result<Option<Expected>> {
+        let mut measured = self.measures()?.into_iter().filter_map(|key| self.measure(&key).1);
+        Ok(measured.find(|measured| measured.method == method).and_then(|measured| {
+            let seconds = measured.scaled(bytes, replay)?.as_secs_f64();
+            Some(Expected { seconds, by: measured.by, at: measured.at })
+        }))
+    }
+
+    /// The names of proofs and of records of restores, newest first.
+    pub(super) fn measures(&self) -> Result<Vec<Key>> {
+        let restores = self.storage().list(&self.restores_key()?)?;
+        let mut keys = self.proofs()?;
+        keys.extend(restores.into_iter().map(|object| object.key));
         // Both are named after the moment when they began.
-        records.sort_by(|(one, _), (other, _)| other.file().cmp(one.file()));
-        let mut measured = records.into_iter().filter_map(|(key, proof)| {
-            if proof {
-                let read: Proof = self.read_json(&key).ok()?;
-                return Measured::of_proof(key.file(), &read);
-            }
-            Measured::of_restore(&self.read_json(&key).ok()?)
-        });
-        Ok(measured.find(|measured| measured.method == method))
+        keys.sort_by(|one, other| other.file().cmp(one.file()));
+        Ok(keys)
+    }
+
+    /// What stands under one of these names: the proof, if it is one, and what it or the restore measured. What
+    /// cannot be read proves nothing.
+    pub(super) fn measure(&self, key: &Key) -> (Option<Proof>, Option<Measured>) {
+        if self.proofs_key().is_ok_and(|proofs| key.below(&proofs).is_some()) {
+            let proof: Option<Proof> = self.read_json(key).ok();
+            let measured = proof.as_ref().and_then(|proof| Measured::of_proof(key.file(), proof));
+            return (proof, measured);
+        }
+        let record = self.read_json(key).ok();
+        (None, record.and_then(|record| Measured::of_restore(&record)))
     }
 }
 

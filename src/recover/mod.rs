@@ -17,6 +17,7 @@
 //! | [`engines`] | pgBackRest, Barman and WAL-G: their history beside our own, their checks and restores |
 //! | [`drill`] | a backup restored into a scratch cluster, looked at, measured, thrown away |
 //! | [`proof`] | what such a restore proved |
+//! | [`stopwatch`] | how long a restore takes, phase by phase |
 //! | [`measured`] | restores that really ran, as measures of the RTO |
 //! | [`reach`] | which moments the WAL behind the base backups reaches, and what is missing |
 //! | [`window`] | what can be brought back now: RPO, RTO, the moments that can be restored |
@@ -43,6 +44,7 @@ pub mod repository;
 pub mod restore;
 pub mod retention;
 pub mod session;
+pub mod stopwatch;
 pub mod verify;
 pub mod wal;
 pub mod window;

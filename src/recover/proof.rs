@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::{
     Fault, Repository, Result,
     checkup::{Check, Counted, Verdict as Seen},
-    physical::{recovering::Reached, restore::Times, target::both},
+    physical::{recovering::Reached, restored::Times, target::both},
     repository::{
         key::Key,
         manifest::{BackupId, Level},

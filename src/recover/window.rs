@@ -19,12 +19,14 @@ use super::{
     reach::{Found, Line, Lookout},
     repository::{
         catalogue::{Entry, State, VERIFIED},
-        key::Key,
         manifest::{BackupId, Level, Manifest, Method},
     },
     retention::{self, Plan, Policy},
 };
-use crate::base::{clock::Timestamp, units};
+use crate::base::{
+    clock::{Timestamp, passed},
+    units,
+};
 
 pub use super::reach::{Pitr, Reach, Told, Window};
 
@@ -195,28 +197,15 @@ impl Reader {
     }
 
     fn read_measured(&mut self) -> Result<()> {
-        let proofs = self.repository.proofs()?;
-        let restores = self.repository.storage().list(&self.repository.restores_key()?)?;
-        let keys: Vec<Key> =
-            proofs.into_iter().chain(restores.into_iter().map(|object| object.key)).collect();
+        let keys = self.repository.measures()?;
         self.measured.retain(|name, _| keys.iter().any(|key| key.as_str() == name));
         self.proofs.retain(|name, _| keys.iter().any(|key| key.file() == name));
-        let proofs = self.repository.proofs_key()?;
         for key in keys {
             if self.measured.contains_key(key.as_str()) {
                 continue;
             }
-            // What cannot be read proves nothing.
-            let measured = if key.below(&proofs).is_some() {
-                let proof: Option<Proof> = self.repository.read_json(&key).ok();
-                let measured =
-                    proof.as_ref().and_then(|proof| Measured::of_proof(key.file(), proof));
-                self.proofs.extend(proof.map(|proof| (key.file().to_owned(), proof)));
-                measured
-            } else {
-                let record = self.repository.read_json(&key).ok();
-                record.and_then(|record| Measured::of_restore(&record))
-            };
+            let (proof, measured) = self.repository.measure(&key);
+            self.proofs.extend(proof.map(|proof| (key.file().to_owned(), proof)));
             self.measured.insert(key.as_str().to_owned(), measured);
         }
         Ok(())
@@ -249,7 +238,7 @@ impl Reader {
             id: manifest.id.clone(),
             method: manifest.method,
             ended: manifest.ended,
-            age: since(now, manifest.ended),
+            age: passed(manifest.ended, now),
             level: entry.level(),
             bytes: manifest.content_size(),
         })
@@ -270,7 +259,7 @@ impl Reader {
 
     fn rpo(&self, pitr: &Told<Pitr>, now: Timestamp) -> Told<Rpo> {
         let by = |safe_until: Timestamp, source: &str| Rpo {
-            at_most: since(now, safe_until),
+            at_most: passed(safe_until, now),
             safe_until,
             source: source.to_owned(),
         };
@@ -328,10 +317,6 @@ impl Reader {
 /// Digits of a segment's name.
 const SEGMENT_NAME: usize = 24;
 
-fn since(now: Timestamp, then: Timestamp) -> Duration {
-    Duration::try_from(now.duration_since(then)).unwrap_or_default()
-}
-
 impl Recoverable {
     /// The recoverability line, as the console shows it: what is not known is `—`.
     pub fn line(&self, rpo_target: Duration, rto_target: Duration) -> String {
@@ -342,7 +327,7 @@ impl Recoverable {
         });
         let rto = self.rto.value().map_or("—".to_owned(), |rto| {
             let met = mark(rto.expected <= rto_target);
-            let age = units::age(since(self.at, rto.measured));
+            let age = units::age(passed(rto.measured, self.at));
             format!(
                 "{} of {} {met} (measured {age} ago by {})",
                 units::clock(rto.expected),

@@ -73,6 +73,13 @@ pub fn sql(server: &Server, database: &str, statements: &str) {
     session.run(statements).expect(statements);
 }
 
+/// Holds a table against everybody, until it is dropped.
+pub fn locked(server: &Server, database: &str, table: &str) -> Session {
+    let session = Session::open_database(&target(server, Via::Unix), database).expect("connected");
+    session.run(&format!("BEGIN; LOCK TABLE {table} IN ACCESS EXCLUSIVE MODE")).expect("locked");
+    session
+}
+
 /// What is in a database, for comparison: rows and a hash over all of them for each table, values of
 /// sequences, large objects, and the definitions of what is not a table.
 pub fn fingerprint(server: &Server, database: &str) -> BTreeMap<String, String> {
@@ -101,66 +108,124 @@ pub fn fingerprint_at(settings: &Settings, database: &str) -> BTreeMap<String, S
         };
         found.insert(format!("{kind} {table}"), all(&value)[0].get(0));
     }
-    for (what, query) in [
-        ("large object", "SELECT oid::text, md5(lo_get(oid)) FROM pg_largeobject_metadata"),
-        (
-            "index",
-            "SELECT concat(schemaname, '.', indexname), indexdef FROM pg_indexes \
-             WHERE schemaname NOT IN ('pg_catalog', 'pg_toast')",
-        ),
-        (
-            "constraint",
-            "SELECT concat(conrelid::regclass, ' ', conname), pg_get_constraintdef(oid) \
-             FROM pg_constraint WHERE conrelid <> 0",
-        ),
-        (
-            "column",
-            "SELECT concat(attrelid::regclass, '.', attname), concat_ws(' ', \
-             format_type(atttypid, atttypmod), attidentity, attgenerated, attcollation::regcollation) \
-             FROM pg_attribute JOIN pg_class c ON c.oid = attrelid \
-             JOIN pg_namespace n ON n.oid = relnamespace \
-             WHERE attnum > 0 AND NOT attisdropped AND relkind IN ('r', 'p', 'v', 'm') \
-               AND n.nspname !~ '^pg_' AND n.nspname <> 'information_schema'",
-        ),
-        (
-            "privileges",
-            // The built-in ones are the same whether they are written down or not.
-            "SELECT oid::regclass::text, coalesce(relacl, acldefault(CASE relkind WHEN 'S' THEN 's' ELSE 'r' END::\"char\", relowner))::text \
-             FROM pg_class WHERE relkind IN ('r', 'p', 'v', 'm', 'S') AND relnamespace <> 'pg_catalog'::regnamespace \
-             AND relnamespace <> 'information_schema'::regnamespace",
-        ),
-        (
-            "default privileges",
-            "SELECT concat(defaclrole::regrole, defaclobjtype), defaclacl::text FROM pg_default_acl",
-        ),
-        (
-            "comment",
-            "SELECT concat(objoid::regclass, objsubid), description FROM pg_description \
-             WHERE classoid = 'pg_class'::regclass AND objoid >= 16384",
-        ),
-        (
-            "publication",
-            "SELECT pubname::text, concat(puballtables, pubinsert) FROM pg_publication",
-        ),
-        ("extension", "SELECT extname::text, extversion FROM pg_extension"),
-        (
-            "function",
-            "SELECT oid::regprocedure::text, md5(prosrc) FROM pg_proc \
-             WHERE pronamespace = (SELECT oid FROM pg_namespace WHERE nspname = 'shop')",
-        ),
-        ("policy", "SELECT concat(tablename, policyname), concat(cmd, qual) FROM pg_policies"),
-        (
-            "trigger",
-            "SELECT concat(tgrelid::regclass, tgname), pg_get_triggerdef(oid) FROM pg_trigger \
-             WHERE NOT tgisinternal",
-        ),
-    ] {
+    for (what, query) in OBJECTS {
         for row in all(query) {
             found.insert(format!("{what} {}", row.get::<_, String>(0)), row.get(1));
         }
     }
     found
 }
+
+/// What there is beside rows: a kind of thing, and a query of names and what each is.
+const OBJECTS: &[(&str, &str)] = &[
+    ("large object", "SELECT oid::text, md5(lo_get(oid)) FROM pg_largeobject_metadata"),
+    (
+        "index",
+        "SELECT concat(schemaname, '.', indexname), indexdef FROM pg_indexes \
+         WHERE schemaname NOT IN ('pg_catalog', 'pg_toast')",
+    ),
+    (
+        "constraint",
+        "SELECT concat(conrelid::regclass, ' ', conname), pg_get_constraintdef(oid) \
+         FROM pg_constraint WHERE conrelid <> 0",
+    ),
+    (
+        "column",
+        "SELECT concat(attrelid::regclass, '.', attname), concat_ws(' ', \
+         format_type(atttypid, atttypmod), attidentity, attgenerated, attcollation::regcollation) \
+         FROM pg_attribute JOIN pg_class c ON c.oid = attrelid \
+         JOIN pg_namespace n ON n.oid = relnamespace \
+         WHERE attnum > 0 AND NOT attisdropped AND relkind IN ('r', 'p', 'v', 'm') \
+           AND n.nspname !~ '^pg_' AND n.nspname <> 'information_schema'",
+    ),
+    (
+        "privileges",
+        // The built-in ones are the same whether they are written down or not.
+        "SELECT oid::regclass::text, coalesce(relacl, acldefault(CASE relkind WHEN 'S' THEN 's' ELSE 'r' END::\"char\", relowner))::text \
+         FROM pg_class WHERE relkind IN ('r', 'p', 'v', 'm', 'S') AND relnamespace <> 'pg_catalog'::regnamespace \
+         AND relnamespace <> 'information_schema'::regnamespace",
+    ),
+    (
+        "default privileges",
+        "SELECT concat(defaclrole::regrole, defaclobjtype), defaclacl::text FROM pg_default_acl",
+    ),
+    (
+        "comment",
+        "SELECT concat(objoid::regclass, objsubid), description FROM pg_description \
+         WHERE classoid = 'pg_class'::regclass AND objoid >= 16384",
+    ),
+    ("publication", "SELECT pubname::text, concat(puballtables, pubinsert) FROM pg_publication"),
+    ("extension", "SELECT extname::text, extversion FROM pg_extension"),
+    (
+        "function",
+        "SELECT oid::regprocedure::text, md5(prosrc) FROM pg_proc \
+         WHERE pronamespace = (SELECT oid FROM pg_namespace WHERE nspname = 'shop')",
+    ),
+    (
+        "policy",
+        "SELECT concat(tablename, policyname), concat(permissive, roles, cmd, qual, with_check) \
+         FROM pg_policies",
+    ),
+    (
+        "view",
+        "SELECT oid::regclass::text, pg_get_viewdef(oid) FROM pg_class \
+         WHERE relkind IN ('v', 'm') AND oid >= 16384",
+    ),
+    (
+        "relation",
+        "SELECT oid::regclass::text, concat_ws(' ', relowner::regrole, relpersistence, relrowsecurity, \
+         relforcerowsecurity, reloptions, pg_get_partkeydef(oid), pg_get_expr(relpartbound, oid)) \
+         FROM pg_class WHERE relkind IN ('r', 'p', 'v', 'm', 'S') AND oid >= 16384",
+    ),
+    (
+        "default",
+        "SELECT concat(adrelid::regclass, '.', adnum), pg_get_expr(adbin, adrelid) FROM pg_attrdef",
+    ),
+    (
+        "column privileges",
+        "SELECT concat(attrelid::regclass, '.', attname), attacl::text FROM pg_attribute \
+         WHERE attacl IS NOT NULL AND attrelid >= 16384",
+    ),
+    (
+        "schema",
+        "SELECT nspname::text, concat(nspowner::regrole, nspacl) FROM pg_namespace \
+         WHERE nspname !~ '^pg_' AND nspname <> 'information_schema'",
+    ),
+    (
+        "sequence",
+        "SELECT seqrelid::regclass::text, concat_ws(' ', seqtypid::regtype, seqstart, seqincrement, \
+         seqmin, seqmax, seqcache, seqcycle) FROM pg_sequence",
+    ),
+    (
+        "value of a type",
+        "SELECT concat(enumtypid::regtype, ' ', enumlabel), \
+         rank() OVER (PARTITION BY enumtypid ORDER BY enumsortorder)::text FROM pg_enum",
+    ),
+    (
+        "domain",
+        "SELECT concat(contypid::regtype, ' ', conname), pg_get_constraintdef(oid) \
+         FROM pg_constraint WHERE contypid >= 16384",
+    ),
+    (
+        "collation",
+        "SELECT oid::regcollation::text, concat_ws(' ', collprovider, collisdeterministic, collcollate) \
+         FROM pg_collation WHERE oid >= 16384",
+    ),
+    ("statistics", "SELECT stxname::text, pg_get_statisticsobjdef(oid) FROM pg_statistic_ext"),
+    (
+        "large object privileges",
+        "SELECT oid::text, concat(lomowner::regrole, lomacl) FROM pg_largeobject_metadata",
+    ),
+    (
+        "published",
+        "SELECT concat(pubname, ' ', schemaname, '.', tablename), '' FROM pg_publication_tables",
+    ),
+    (
+        "trigger",
+        "SELECT concat(tgrelid::regclass, tgname), pg_get_triggerdef(oid) FROM pg_trigger \
+         WHERE NOT tgisinternal",
+    ),
+];
 
 const SHOP_SQL: &str = r"
 CREATE EXTENSION pg_trgm;

@@ -23,6 +23,11 @@ impl SmallDisk {
         self.call(&format!("remount,size={megabytes}m"));
     }
 
+    /// Lets nobody write to it, or lets them again.
+    pub fn read_only(&self, yes: bool) {
+        self.call(if yes { "remount,ro" } else { "remount,rw" });
+    }
+
     fn call(&self, options: &str) {
         let mut mount = Command::new("mount");
         let mounted = mount.args(["-t", "tmpfs", "-o", options, "tmpfs"]).arg(self.path()).status();

@@ -1,7 +1,8 @@
 //! Backups of real clusters, as the library and the program take them.
 
 use std::{
-    fs,
+    fs::{self, Permissions},
+    os::unix::fs::PermissionsExt as _,
     path::Path,
     process::{Command, Stdio},
     time::Duration,
@@ -78,6 +79,15 @@ pub fn nobody_is_left(server: &Server) {
     assert_eq!(slots, "0", "no slot holds WAL");
 }
 
+/// Waits until a session of a run, or of its tool, waits for somebody's lock.
+pub fn waiting(server: &Server) {
+    let count = "SELECT count(*) FROM pg_stat_activity \
+                 WHERE application_name LIKE 'howdah 2%' AND wait_event_type = 'Lock'";
+    eventually("it waits for the lock", Duration::from_secs(20), || {
+        server.psql(count).expect("asked") != "0"
+    });
+}
+
 /// The one entry of the catalogue is a failure with this word, and nothing else is left in the repository.
 pub fn only_a_reason_is_left(repository: &Repository, word: &str) {
     let entries = repository.backups().expect("listed");
@@ -91,7 +101,7 @@ pub fn only_a_reason_is_left(repository: &Repository, word: &str) {
     let key = repository.backup_key(&entry.id).expect("a name");
     let objects = repository.storage().list(&key).expect("listed");
     assert_eq!(objects.len(), 1, "{objects:?}");
-    assert_eq!(repository.storage().leftovers().expect("listed"), []);
+    assert_eq!(repository.leftovers().expect("listed"), Some(Vec::new()));
     assert_eq!(backup::lock::holder(repository).expect("looked"), None);
 }
 
@@ -127,4 +137,25 @@ pub fn flip(path: &Path) {
     let at = bytes.len() / 2;
     bytes[at] ^= 4;
     fs::write(path, bytes).expect("written");
+}
+
+/// A folder of programs in which one does what the script says; `REAL` is the true one.
+pub fn programs(server: &Server, name: &str, script: &str) -> tempfile::TempDir {
+    let folder = tempfile::tempdir().expect("a folder");
+    // The server's account starts its programs from there.
+    fs::set_permissions(folder.path(), Permissions::from_mode(0o755)).expect("open");
+    let real = server.binaries().folder();
+    for entry in fs::read_dir(real).expect("listed").flatten() {
+        if entry.file_name() != *name {
+            let link = folder.path().join(entry.file_name());
+            std::os::unix::fs::symlink(entry.path(), link).expect("linked");
+        }
+    }
+    let path = folder.path().join(name);
+    // Client programs may stand elsewhere: then it is found in PATH, where this one is not.
+    let real = server.binaries().program(name);
+    let text = format!("#!/bin/bash\nREAL='{}'\n{script}\n", real.display());
+    fs::write(&path, text).expect("written");
+    fs::set_permissions(&path, Permissions::from_mode(0o755)).expect("made a program");
+    folder
 }

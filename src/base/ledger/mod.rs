@@ -34,7 +34,7 @@ use tail::{Mending, Tail};
 pub use verify::{Fault, Verdict, verify};
 pub use who::Who;
 
-use crate::base::{clock::Clock, secret::mask, text::Text};
+use crate::base::{clock::Clock, process, secret::mask, text::Text};
 
 /// An act that is about to begin.
 #[derive(Clone, Debug, PartialEq)]
@@ -91,7 +91,7 @@ struct Ending {
 impl Ledger {
     /// The ledger of `folder`, which is made with the first line.
     pub fn new(folder: &Path, who: Who, clock: &Clock) -> Self {
-        let host = rustix::system::uname().nodename().to_string_lossy().into_owned();
+        let host = process::host();
         let (host, clock) = (host.into(), clock.clone());
         Self { folder: folder.to_owned(), who, host, job: None, clock }
     }

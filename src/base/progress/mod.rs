@@ -5,6 +5,7 @@
 //! something behind the work opens a [`Step`] that tells how to clean up; a step that was never closed is
 //! what a reader finds of work that was killed.
 
+mod counted;
 mod lines;
 mod meter;
 mod silent;
@@ -12,6 +13,7 @@ mod silent;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+pub use counted::{Cancelled, Counted, Counter};
 pub use lines::{Lines, in_words};
 pub use meter::{Measured, Meter};
 pub use silent::Silent;

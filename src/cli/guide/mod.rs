@@ -21,7 +21,7 @@ use super::{
     say, setup,
 };
 use crate::{
-    base::{clock::Clock, config::Config, ledger::Who, text::Text},
+    base::{clock::Clock, config::Config, ledger::Who, process, text::Text},
     cluster::free_port,
     guide::{
         GuideError,
@@ -224,7 +224,7 @@ pub fn card(ground: &Ground, guide: &str) -> Result<Card, Failure> {
         values,
         began: now,
         who: ground.who(),
-        host: rustix::system::uname().nodename().to_string_lossy().into_owned().into(),
+        host: process::host().into(),
         on: Text::one_line(name),
         budget: Some(place::promises(config, args).1.as_secs()),
         common: common.clone(),

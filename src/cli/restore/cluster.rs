@@ -17,7 +17,6 @@ use crate::{
         ledger::Act,
         progress::Observer,
         text::clean,
-        units,
     },
     cli::{Cli, Exit, Failure, args::PlaceArgs, place, say, second::SecondArgs, setup, work},
     cluster::{Binaries, guard::Guard},
@@ -29,10 +28,12 @@ use crate::{
             archive::InRepository,
             plan::{self, Into},
             record::State,
-            restore::{self, Restored, Stopwatch},
+            restore,
+            restored::{self, Restored, Times},
         },
         repository::manifest::{BackupId, Manifest, Method, parse_lsn},
         restore::record::{self, Record, What},
+        stopwatch::Stopwatch,
     },
 };
 
@@ -121,7 +122,7 @@ pub fn promote(cli: &Cli, args: &FolderArgs) -> Result<Exit, Failure> {
     let observer = work::observer(cli, false)?;
     let act = Act::new("restore.promote").with(json!({ "folder": folder }));
     let server = recorded_with(cli, act, || {
-        let server = restore::promote(folder, &*observer)?;
+        let server = restored::promote(folder, &*observer)?;
         let figures = json!({ "pid": server.pid() });
         Ok((server, figures))
     })?;
@@ -133,7 +134,7 @@ pub fn promote(cli: &Cli, args: &FolderArgs) -> Result<Exit, Failure> {
 pub fn discard(cli: &Cli, args: &FolderArgs) -> Result<Exit, Failure> {
     let folder = &args.folder;
     let act = Act::new("restore.discard").with(json!({ "folder": folder }));
-    recorded_with(cli, act, || Ok((restore::discard(folder)?, json!({}))))?;
+    recorded_with(cli, act, || Ok((restored::discard(folder)?, json!({}))))?;
     say(&format!("'{}' is removed\n", folder.display()))?;
     Ok(Exit::Ok)
 }
@@ -241,14 +242,9 @@ impl Deed<'_> {
 
 /// How long it will take, by what was measured.
 fn takes(repository: &Repository, plan: &Plan) -> Result<String, Fault> {
-    let measured = repository.newest_measured(Method::Physical)?;
     let size = plan.manifest.content_size();
-    let scaled = measured.and_then(|m| Some((m.scaled(size, plan.aim.replay)?, m)));
-    Ok(match scaled {
-        Some((time, m)) => {
-            let (time, by, at) = (units::span(time), m.by.words(), m.at.strftime("%Y-%m-%d"));
-            format!("takes      about {time}, by {by} of {at}\n")
-        }
+    Ok(match repository.expected(Method::Physical, size, plan.aim.replay)? {
+        Some(takes) => format!("takes      {takes}\n"),
         None => {
             "takes      not known: no restore of a cluster was made and found right yet\n".into()
         }
@@ -259,7 +255,7 @@ fn takes(repository: &Repository, plan: &Plan) -> Result<String, Fault> {
 fn keep_record(
     repository: &Repository,
     plan: &Plan,
-    times: &restore::Times,
+    times: &Times,
     checks: &[checkup::Check],
     failures: &[String],
     (id, began): (String, Timestamp),
@@ -288,7 +284,7 @@ fn report(
     out: &mut String,
     plan: &Plan,
     server: &crate::recover::physical::recovering::Recovering,
-    times: &restore::Times,
+    times: &Times,
     reached: &crate::recover::physical::recovering::Reached,
     aside: &[(PathBuf, PathBuf)],
     failures: &[String],

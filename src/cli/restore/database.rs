@@ -103,8 +103,8 @@ fn show_plan(plan: &Plan, args: &ApplyArgs) -> Result<(), Failure> {
             ),
         );
     }
-    match plan.duration() {
-        Some(time) => line("takes", &format!("about {}, by the last restore", span(time))),
+    match &plan.takes {
+        Some(takes) => line("takes", &takes.to_string()),
         None => line("takes", "not known: no restore of a database was made and found right yet"),
     }
     ending(&mut line, &plan.roles_made, &plan.notes, &plan.obstacles, args.apply);

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     base::{
         clock::{Clock, Timestamp},
-        process::Identity,
+        process::{self, Identity},
         text::Text,
         units,
     },
@@ -54,7 +54,7 @@ impl Owner {
             Fault::new(Kind::Failed, "this process cannot be found in the system's list")
         })?;
         Ok(Self {
-            host: host_name(),
+            host: process::host(),
             process,
             since: clock.wall(),
             what: what.to_owned(),
@@ -64,7 +64,7 @@ impl Owner {
 
     /// How it stands with its process.
     pub(in crate::recover) fn fate(&self) -> Fate {
-        if self.host != host_name() {
+        if self.host != process::host() {
             Fate::Elsewhere
         } else if self.process.alive() {
             Fate::Working
@@ -90,10 +90,6 @@ pub(in crate::recover) enum Fate {
     Gone,
     /// It is on another machine, of which nothing is known.
     Elsewhere,
-}
-
-fn host_name() -> String {
-    rustix::system::uname().nodename().to_string_lossy().into_owned()
 }
 
 /// The lock, while it is ours. Dropping it gives it back.

@@ -148,7 +148,7 @@ fn one(run: &Run<'_>, dump: &Program, name: &str, counts: bool) -> Result<(File,
             let unknown = asking.join().unwrap_or_else(|_| Ok(Vec::new()));
             (dumped, unknown)
         });
-        let (stored, read) = dumped?;
+        let (stored, read) = dumped.map_err(|fault| without_equivalent(fault, name))?;
         run.go_on()?;
         for why in unknown? {
             run.observer.note(&why.into());
@@ -174,6 +174,24 @@ fn one(run: &Run<'_>, dump: &Program, name: &str, counts: bool) -> Result<(File,
         relation.seconds = times.tables.get(&told_as(&relation.schema, &relation.name)).copied();
     }
     Ok((File { role: Role::Dump { database: name.to_owned() }, stored }, database))
+}
+
+/// A dump in UTF-8 that met bytes which have no equivalent there. Databases with no names beyond ASCII are not dumped
+/// so: see [`Session::dump_encoding`].
+fn without_equivalent(fault: Fault, database: &str) -> Fault {
+    if !fault.what().contains("has no equivalent in encoding \"UTF8\"") {
+        return fault;
+    }
+    let what = format!(
+        "the database '{}' has names beyond ASCII, so that it is dumped in UTF-8, and a value that cannot be told \
+         there: {}",
+        Text::foreign(database),
+        fault.what()
+    );
+    Fault::new(fault.kind, what).remedy(
+        "correct that value, or give schemas and tables names in ASCII, or take a physical backup, which takes bytes \
+         as they are",
+    )
 }
 
 /// Runs a tool and seals what it prints under a name, which appears only when the tool went well and

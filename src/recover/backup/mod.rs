@@ -123,8 +123,8 @@ pub fn take(
     if let Some(owner) = &lock.taken_over {
         observer.note(&format!("took over the lock that was left by {owner}").into());
     }
-    for id in sweep::sweep(repository, lock.taken_over.as_ref(), &clock)? {
-        observer.note(&format!("put away what a killed run had left: {id}").into());
+    for name in sweep::sweep(repository, lock.taken_over.as_ref(), &clock)? {
+        observer.note(&format!("put away what a killed run had left: {name}").into());
     }
     let method = match request.kind {
         Kinds::Logical { .. } => Method::Logical,
@@ -160,6 +160,7 @@ fn free_moment(repository: &Repository, method: Method, clock: &Clock) -> Result
 }
 
 fn taken(request: &Request, run: &mut Run<'_>) -> Result<Taken> {
+    preflight::clock(run.repository, run.began)?;
     let session = Session::open(&run.settings)?;
     let origin = preflight::origin(&session)?;
     run.repository.claim(&origin.cluster())?;

@@ -1,11 +1,17 @@
 //! Before anything is begun: is there room, are the tools new enough, may we, is it the right cluster.
 
+use std::time::Duration;
+
 use super::Wish;
 use crate::{
-    base::{text::Text, units},
+    base::{
+        clock::{Timestamp, passed},
+        text::Text,
+        units,
+    },
     recover::{
         Fault, Kind, Repository, Result,
-        repository::manifest::{Manifest, Origin},
+        repository::manifest::{BackupId, Manifest, Origin},
         session::Session,
     },
     resilience::conninfo::Settings,
@@ -16,6 +22,9 @@ const GROWTH: u64 = 125;
 /// A first backup is expected to take this share of the databases' size, in percent: measured on a mix of
 /// rows, indexes and random bytes, zstd leaves 20 to 24 %.
 const FIRST_SHARE: u64 = 50;
+
+/// Clocks of the machines that take backups of one target may differ by so much.
+const SKEW: Duration = Duration::from_mins(1);
 
 /// The cluster, as it names itself.
 pub(super) fn origin(session: &Session) -> Result<Origin> {
@@ -50,6 +59,24 @@ pub(super) fn origin(session: &Session) -> Result<Origin> {
         data_directory: row.get(3),
         standby,
     })
+}
+
+/// Refuses when a backup would be named before one that was there first: their names, which tell when they began,
+/// tell which of them is the newest.
+pub(super) fn clock(repository: &Repository, now: Timestamp) -> Result<()> {
+    let names = repository.storage().children(Some(&repository.backups_key()?))?;
+    let ids = names.iter().filter_map(|name| name.parse::<BackupId>().ok());
+    let Some(newest) = ids.max().filter(|newest| passed(now, newest.began()) > SKEW) else {
+        return Ok(());
+    };
+    let what = format!(
+        "this machine's clock says {}, and the backup {newest} is there already: another one now would pass for an \
+         older one",
+        now.strftime("%Y-%m-%dT%H:%M:%SZ")
+    );
+    let remedy = "set the clock; if it is right, that backup was named by a wrong one: move its folder out of the \
+                  repository";
+    Err(Fault::new(Kind::Refused, what).remedy(remedy))
 }
 
 /// Refuses when there is certainly too little room. About what is needed, in bytes.

@@ -178,10 +178,8 @@ pub(super) fn write_failed(repository: &Repository, failed: &Failed) -> Result<(
 pub(super) fn remove_files(repository: &Repository, id: &BackupId) -> Result<()> {
     let storage = repository.storage();
     let key = repository.backup_key(id)?;
-    for leftover in storage.leftovers()? {
-        if leftover.key.below(&key).is_some() {
-            storage.remove_leftover(&leftover)?;
-        }
+    for leftover in storage.leftovers(&key)? {
+        storage.remove_leftover(&leftover)?;
     }
     // The manifest goes first: from then on it is no backup any more.
     let mut objects = storage.list(&key)?;

@@ -293,7 +293,7 @@ fn shown(path: &[u8]) -> Text {
 /// The archive cannot be read on: tar tells its own findings without a system's error.
 fn unreadable(error: &io::Error) -> Fault {
     if let Some(fault) = Fault::inside(error) {
-        return fault.clone();
+        return fault;
     }
     match error.kind() {
         io::ErrorKind::StorageFull => {

@@ -19,7 +19,7 @@ use std::{cell::RefCell, collections::BTreeMap};
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Fault, Result,
+    Fault, Kind, Result,
     repository::manifest::{Database, Manifest},
     session::Session,
 };
@@ -113,12 +113,16 @@ pub fn checkup(orders: &Orders<'_>, observer: &dyn Observer) -> Result<Outcome> 
     let mut made = Vec::new();
     let mut check = |name: &str, look: &dyn Fn() -> Result<Seen>| -> Result<()> {
         if observer.cancelled() {
-            return Err(Fault::new(super::Kind::Cancelled, "the checks were cancelled"));
+            return Err(Fault::new(Kind::Cancelled, "the checks were cancelled"));
         }
         observer.progress(&Progress::items(format!("checking: {name}"), made.len() as u64, None));
         let clock = Clock::system();
         let began = clock.now();
-        let seen = look().unwrap_or_else(|fault| Seen::not_done(&fault));
+        let seen = match look() {
+            // Who ends a check has not seen that it cannot be done.
+            Err(fault) if fault.kind == Kind::Cancelled => return Err(fault),
+            seen => seen.unwrap_or_else(|fault| Seen::not_done(&fault)),
+        };
         made.push(seen.check(name, clock.now().since(began).as_secs_f64()));
         Ok(())
     };

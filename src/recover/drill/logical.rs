@@ -8,11 +8,12 @@ use crate::{
     cluster::{Binaries, Cluster, Durability, Options, Via, folder::PrivateFolder},
     recover::{
         Fault, Kind, Result, libpq,
-        physical::restore::{Stopwatch, Times},
+        physical::restored::Times,
         proof::Proof,
         repository::manifest::{File, Level, Role},
         restore::{Source, Target, database},
         session::Session,
+        stopwatch::Stopwatch,
     },
     resilience::conninfo::{Environment, Settings},
 };
@@ -115,9 +116,10 @@ fn roles(
     observer: &dyn Observer,
 ) -> Result<()> {
     let mut text = String::new();
-    drill.repository.unseal(&file.stored)?.read_to_string(&mut text).map_err(|error| {
-        crate::recover::repository::sealed::unreadable(&file.stored.key, &error)
-    })?;
+    let mut content = drill.repository.unseal(&file.stored)?;
+    content
+        .read_to_string(&mut text)
+        .map_err(Fault::io(format!("cannot read '{}'", file.stored.key)))?;
     let text: Vec<&str> = text.lines().filter(|line| !of_tablespace(line)).collect();
     let script = folder.join("roles.sql");
     // It holds passwords' verifiers, in a folder that nobody else can enter.

@@ -20,9 +20,10 @@ use std::{
 use super::{
     Kind, Repository, Result,
     checkup::{self, Orders, checkup},
-    physical::{Archive, Target, plan::binaries, restore::Stopwatch, target::both},
+    physical::{Archive, Target, plan::binaries, target::both},
     proof::{FORMAT, Proof, Verdict},
     repository::manifest::{Level, Manifest, Method, Verification},
+    stopwatch::Stopwatch,
 };
 use crate::{
     base::{clock::Clock, progress::Observer},

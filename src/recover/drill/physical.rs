@@ -6,13 +6,10 @@ use crate::{
     cluster::{Binaries, folder::PrivateFolder, guard::Guard},
     recover::{
         Result,
-        physical::{
-            Order, Plan, configure,
-            plan::Into,
-            restore::{self, Stopwatch},
-        },
+        physical::{Order, Plan, configure, plan::Into, restore},
         proof::{Loss, Proof},
         repository::manifest::{Level, Role},
+        stopwatch::Stopwatch,
     },
 };
 

@@ -154,10 +154,11 @@ impl<R: BufRead> Input<R> {
     }
 
     fn wrong(&self, error: &io::Error) -> Fault {
+        if let Some(fault) = Fault::inside(error) {
+            return fault;
+        }
         match error.kind() {
             io::ErrorKind::UnexpectedEof => self.damaged("it ends too early"),
-            // What reads a sealed file tells its damage this way.
-            io::ErrorKind::InvalidData => Fault::new(Kind::Damaged, error.to_string()),
             _ if error.raw_os_error().is_none() => self.damaged(&error.to_string()),
             _ => Fault::new(Kind::Unavailable, format!("cannot read the dump: {error}")),
         }

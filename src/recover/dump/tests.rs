@@ -1,6 +1,6 @@
 //! Written dumps of each version, read back; and garbage, refused.
 
-use std::io::{BufReader, Cursor};
+use std::io::{self, BufReader, Cursor, Read};
 
 use proptest::prelude::*;
 
@@ -10,7 +10,7 @@ use super::{
     walk,
 };
 use crate::recover::{
-    Kind,
+    Fault, Kind,
     repository::manifest::{Database, Relation},
     verify::structure::compare_dump,
 };
@@ -210,6 +210,34 @@ fn rows_without_the_line_that_ends_them_are_not_all() {
         let findings = compare_dump(&toc, &tally, &inventory);
         assert_eq!(findings.len(), usize::from(told.is_some()), "{rows:?}: {findings:?}");
         assert!(told.is_none_or(|told| findings[0].contains(told)), "{findings:?}");
+    }
+}
+
+/// Content that a bucket breaks off after so many bytes.
+struct BrokenOff(Vec<u8>, usize);
+
+impl Read for BrokenOff {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let part = &self.0[self.1..self.0.len().min(self.1 + buffer.len())];
+        if part.is_empty() {
+            return Err(Fault::new(Kind::Unavailable, "the bucket is gone").into_io());
+        }
+        buffer[..part.len()].copy_from_slice(part);
+        self.1 += part.len();
+        Ok(part.len())
+    }
+}
+
+#[test]
+fn a_storage_that_goes_away_is_not_told_as_damage() {
+    let whole = dump(14, 4, 8);
+    for length in 0..whole.len() {
+        let broken = BrokenOff(whole[..length].to_vec(), 0);
+        let mut input = Input::new(BufReader::with_capacity(64, broken));
+        let read =
+            Toc::read(&mut input).and_then(|toc| walk(&mut input, &toc, &mut Tally::default()));
+        let fault = read.expect_err("it is gone");
+        assert_eq!((fault.kind, fault.what().as_str()), (Kind::Unavailable, "the bucket is gone"));
     }
 }
 

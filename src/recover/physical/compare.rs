@@ -5,10 +5,7 @@ use std::io::Read as _;
 use crate::recover::{
     Fault, Kind, Repository, Result,
     base_backup::{BaseManifest, Members, compare},
-    repository::{
-        manifest::{Manifest, Role},
-        sealed,
-    },
+    repository::manifest::{Manifest, Role},
 };
 
 /// At most so many differences are named.
@@ -51,7 +48,8 @@ fn list(repository: &Repository, manifest: &Manifest) -> Result<BaseManifest> {
     };
     let mut text = Vec::new();
     let read = repository.unseal(&file.stored).and_then(|mut content| {
-        content.read_to_end(&mut text).map_err(|error| sealed::unreadable(&file.stored.key, &error))
+        let key = &file.stored.key;
+        content.read_to_end(&mut text).map_err(Fault::io(format!("cannot read '{key}'")))
     });
     match read {
         Err(fault) if fault.kind == Kind::Unavailable => {

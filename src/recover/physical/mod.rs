@@ -15,7 +15,9 @@
 //! | `compare` | what was unpacked, held against PostgreSQL's own list |
 //! | [`configure`] | the settings of a restored cluster |
 //! | [`recovering`] | the server, from its start to its first write, asked and not believed |
+//! | `control` | what `pg_control` says: whose it is, and what its server needs |
 //! | [`restore`] | the whole of it, with its record |
+//! | [`restored`] | what waits at its target: it is let go, or thrown away |
 //! | [`salvage`] | tables out of a cluster that waits at its target |
 //! | [`record`] | what a restored folder says of itself |
 //!
@@ -28,12 +30,14 @@ mod below;
 pub mod chain;
 mod compare;
 pub mod configure;
+mod control;
 pub mod fetchable;
 pub mod guards;
 pub mod plan;
 pub mod record;
 pub mod recovering;
 pub mod restore;
+pub mod restored;
 pub mod salvage;
 pub mod survey;
 pub mod target;

@@ -5,91 +5,27 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use super::{
     archive::Archive,
     configure,
+    control::Control,
     plan::{Into, Plan},
     record::{Record, State},
-    recovering::{Launch, Reached, Recovering, judge},
+    recovering::{Launch, judge},
+    restored::{Restored, Times, remove},
     unpack::{self, make_folder},
 };
 use crate::{
     base::{
-        clock::{Clock, Stamp},
+        clock::Clock,
         exec::Tool,
         progress::{Cleanup, Observer},
     },
     cluster::{Binaries, folder::Account, guard::Guard, server::end_all},
-    recover::{Fault, Kind, Repository, Result, repository::manifest::Phase, session::Session},
-    resilience::conninfo::Settings,
+    recover::{Fault, Repository, Result, stopwatch::Stopwatch},
 };
-
-/// How long a restore took, in seconds since it began.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct Times {
-    /// Each phase, in order.
-    pub phases: Vec<Phase>,
-    /// Until the first answer of the server.
-    pub first_read: f64,
-    /// Until it stood at its target.
-    pub caught_up: f64,
-    /// Until the first committed write; none while it is only read.
-    pub first_write: Option<f64>,
-}
-
-/// Measures phases, one behind the other.
-#[derive(Debug)]
-pub struct Stopwatch {
-    clock: Clock,
-    began: Stamp,
-    last: Stamp,
-    /// What was measured.
-    pub phases: Vec<Phase>,
-}
-
-impl Stopwatch {
-    /// Begins now.
-    pub fn start() -> Self {
-        let clock = Clock::system();
-        let now = clock.now();
-        Self { clock, began: now, last: now, phases: Vec::new() }
-    }
-
-    /// Ends a phase; returns the seconds since the beginning.
-    pub fn lap(&mut self, name: &str) -> f64 {
-        let now = self.clock.now();
-        let seconds = now.since(self.last).as_secs_f64();
-        self.phases.push(Phase { name: name.to_owned(), seconds });
-        self.last = now;
-        now.since(self.began).as_secs_f64()
-    }
-}
-
-/// A restored cluster whose server runs, for us alone.
-#[derive(Debug)]
-pub struct Restored {
-    /// The server.
-    pub server: Recovering,
-    /// A session as superuser.
-    pub session: Session,
-    /// The settings that made it.
-    pub settings: Settings,
-    /// What it reached.
-    pub reached: Reached,
-    /// How long it took.
-    pub times: Times,
-    /// Its record, as it stands in its folder.
-    pub record: Record,
-    /// The folder of everything.
-    pub folder: PathBuf,
-    /// What was moved aside: from, to.
-    pub aside: Vec<(PathBuf, PathBuf)>,
-    /// Why it was not compared with what PostgreSQL sent, if it was not.
-    pub doubt: Option<Fault>,
-}
 
 /// Restores, and leaves the server paused at its target, which was compared with the promise. What fails
 /// leaves nothing behind, and puts back what was moved aside.
@@ -162,8 +98,8 @@ impl Work<'_> {
         self.move_aside()?;
         let doubt =
             unpack::unpack(repository, &plan.manifest, &plan.places, account.as_ref(), observer)?;
-        let control = control(&plan.places.data, binaries, observer)?;
-        control.belongs_to(plan)?;
+        let control = Control::read(&plan.places.data, binaries, observer)?;
+        control.belongs_to(&plan.manifest)?;
         watch.lap("copy");
         let launch = self.configure(&record, archive, binaries, &control)?;
         let server = launch.start()?;
@@ -324,15 +260,6 @@ impl Work<'_> {
     }
 }
 
-fn remove(folder: &Path) -> Option<String> {
-    match fs::remove_dir_all(folder) {
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-            Some(format!("'{}' ({error})", folder.display()))
-        }
-        _ => None,
-    }
-}
-
 /// The folder of socket and log: below the restored one, or a shorter one when a socket's path would be too
 /// long there.
 fn private(folder: &Path, account: Option<&Account>) -> Result<PathBuf> {
@@ -355,159 +282,4 @@ fn preload(data: &Path, binaries: &Binaries) -> String {
     let mut libraries = configure::preloaded(data);
     libraries.retain(|library| folder.join(format!("{library}.so")).is_file());
     libraries.join(", ")
-}
-
-/// What `pg_controldata` tells of a data folder.
-#[derive(Debug)]
-struct Control(Vec<(String, String)>);
-
-fn control(data: &Path, binaries: &Binaries, observer: &dyn Observer) -> Result<Control> {
-    let printed = Tool::new(binaries.program("pg_controldata"))
-        .arg("-D")
-        .arg(data)
-        .run(observer.cancel(), &mut |_| {})?;
-    let text = String::from_utf8_lossy(&printed);
-    let pairs = text.lines().filter_map(|line| line.split_once(':'));
-    Ok(Control(
-        pairs.map(|(name, value)| (name.trim().to_owned(), value.trim().to_owned())).collect(),
-    ))
-}
-
-impl Control {
-    fn get(&self, name: &str) -> Option<&str> {
-        self.0.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str())
-    }
-
-    fn belongs_to(&self, plan: &Plan) -> Result<()> {
-        let wanted = plan.manifest.cluster.system_identifier.to_string();
-        let found = self.get("Database system identifier").unwrap_or("none");
-        if found == wanted {
-            return Ok(());
-        }
-        let what = format!(
-            "the backup {} holds another cluster: system identifier {found} instead of {wanted}",
-            plan.manifest.id
-        );
-        Err(Fault::new(Kind::Damaged, what).remedy("choose another backup"))
-    }
-
-    /// The settings that a standby must not set lower than its primary did (PostgreSQL documentation, "Hot
-    /// Standby: Administrator's Overview"), `times` as high.
-    fn settings(&self, times: u64) -> String {
-        let pairs = [
-            ("max_connections setting", "max_connections"),
-            ("max_worker_processes setting", "max_worker_processes"),
-            ("max_wal_senders setting", "max_wal_senders"),
-            ("max_prepared_xacts setting", "max_prepared_transactions"),
-            ("max_locks_per_xact setting", "max_locks_per_transaction"),
-        ];
-        let number = |name: &str| self.get(name)?.parse::<u64>().ok();
-        let line = |(name, setting): &(&str, &str)| {
-            Some(configure::line(setting, &(number(name)? * times).to_string()))
-        };
-        pairs.iter().filter_map(line).collect()
-    }
-}
-
-impl Restored {
-    /// Ends recovery: the cluster takes writes, for us alone still.
-    pub fn promote(&mut self, watch: &mut Stopwatch) -> Result<()> {
-        self.server.promote(&self.session)?;
-        self.times.first_write = Some(watch.lap("promote until the first write"));
-        self.times.phases.clone_from(&watch.phases);
-        configure::end_recovery(&self.record.data, self.record.account.as_ref())
-    }
-
-    /// Notes how far it is.
-    pub fn note(&mut self, state: State) -> Result<()> {
-        self.record.state = state;
-        self.record.write(&self.folder)
-    }
-
-    /// Starts the server again with the cluster's own settings, for everybody whom they let in.
-    pub fn open(self, observer: &dyn Observer) -> Result<Recovering> {
-        drop(self.session);
-        self.server.stop();
-        open(&self.record, observer)
-    }
-}
-
-/// Starts a restored cluster with its own settings and waits until it takes connections.
-fn open(record: &Record, observer: &dyn Observer) -> Result<Recovering> {
-    let binaries = Binaries::at(&record.binaries).ok_or_else(|| {
-        let what = format!("there is no server in '{}' any more", record.binaries.display());
-        Fault::new(Kind::Unavailable, what)
-    })?;
-    let launch = Launch {
-        data: record.data.clone(),
-        private: record.private.clone(),
-        port: record.port,
-        account: record.account.clone(),
-        binaries,
-        settings: Vec::new(),
-        roles: record.roles.clone(),
-    };
-    let server = launch.start()?;
-    server.ready(observer)?;
-    Ok(server)
-}
-
-/// Lets go a cluster that waits at its target: it is promoted, and opened with its own settings.
-pub fn promote(folder: &Path, observer: &dyn Observer) -> Result<Recovering> {
-    let mut record = Record::read(folder)?;
-    if record.state != State::Inspecting {
-        let what =
-            format!("'{}' does not wait at its target: it is {:?}", folder.display(), record.state);
-        return Err(Fault::new(Kind::Refused, what));
-    }
-    let server = attach(&record)?;
-    let (session, _) = server.launch().superuser()?;
-    server.promote(&session)?;
-    drop(session);
-    configure::end_recovery(&record.data, record.account.as_ref())?;
-    server.stop();
-    record.state = State::Done;
-    record.write(folder)?;
-    open(&record, observer)
-}
-
-pub(super) fn attach(record: &Record) -> Result<Recovering> {
-    let binaries = Binaries::at(&record.binaries).ok_or_else(|| {
-        let what = format!("there is no server in '{}' any more", record.binaries.display());
-        Fault::new(Kind::Unavailable, what)
-    })?;
-    Recovering::attach(Launch {
-        data: record.data.clone(),
-        private: record.private.clone(),
-        port: record.port,
-        account: record.account.clone(),
-        binaries,
-        settings: Vec::new(),
-        roles: record.roles.clone(),
-    })
-}
-
-/// Ends the server of a restored folder and removes everything in it.
-///
-/// # Errors
-/// [`Kind::Refused`] for a cluster that was promoted, or restored in place: it may be somebody's.
-pub fn discard(folder: &Path) -> Result<()> {
-    let record = Record::read(folder)?;
-    if record.state == State::Done || record.in_place {
-        let what = format!(
-            "'{}' is a cluster in use: it was promoted, or stands in place of another",
-            folder.display()
-        );
-        return Err(
-            Fault::new(Kind::Refused, what).remedy("stop it and remove the folder yourself")
-        );
-    }
-    end_all(folder);
-    if !record.private.starts_with(folder) {
-        remove(&record.private);
-    }
-    match remove(folder) {
-        None => Ok(()),
-        Some(left) => Err(Fault::new(Kind::Failed, format!("cannot be removed: {left}"))),
-    }
 }

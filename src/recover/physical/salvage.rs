@@ -5,7 +5,7 @@ use std::path::Path;
 
 use super::{
     record::{Record, State},
-    restore::attach,
+    restored::attach,
 };
 use crate::{
     base::{progress::Observer, text::Text},

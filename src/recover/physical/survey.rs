@@ -294,18 +294,16 @@ impl<'a> Dump<'a> {
             .args(&self.filters)
             // Times are printed in local time.
             .env("TZ", "UTC");
-        let mut running = tool.start(observer.cancel(), false)?;
-        if let Some(stdout) = running.stdout.take() {
+        let (read, ended) = tool.read(observer.cancel(), |stdout| {
             let (mut stdout, mut line) = (BufReader::new(stdout), String::new());
-            while 0 < stdout
-                .read_line(&mut line)
-                .map_err(Fault::io("cannot read what pg_waldump prints"))?
-            {
+            while 0 < stdout.read_line(&mut line)? {
                 told(line.strip_suffix('\n').unwrap_or(&line));
                 line.clear();
             }
-        }
-        match running.finish(&mut |_| {}) {
+            Ok(())
+        })?;
+        read.map_err(Fault::io("cannot read what pg_waldump prints"))?;
+        match ended {
             Ok(()) => Ok(None),
             Err(ExecError::Failed { messages, .. }) => {
                 Ok(Some(self.broken(messages.last(), range.start)))

@@ -5,28 +5,21 @@ use std::{
     collections::BTreeMap,
     fmt::Write as _,
     fs,
-    io::{self, BufReader, Read},
+    io::{self, BufReader},
     os::unix::fs::{DirBuilderExt as _, chown},
     path::{Path, PathBuf},
-    sync::{
-        Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicU64, Ordering},
-    },
+    sync::{Mutex, MutexGuard, PoisonError},
     thread,
 };
 
 use super::{below::Below, compare, configure::write_as};
 use crate::{
-    base::progress::{Observer, Progress},
+    base::progress::{Counter, Observer},
     cluster::folder::Account,
     recover::{
         Fault, Kind, Repository, Result,
         base_backup::{Members, tablespace_prefix},
-        repository::{
-            key::Key,
-            manifest::{File, Manifest, Role, lsn},
-            sealed,
-        },
+        repository::manifest::{File, Manifest, Role, lsn},
     },
 };
 
@@ -93,7 +86,7 @@ pub fn unpack(
     // The largest last, which is taken first.
     work.sort_by_key(|part| part.file.stored.content_size);
     let total = work.iter().map(|part| part.file.stored.content_size).sum();
-    let meter = Meter { done: AtomicU64::new(0), total, observer };
+    let counter = Counter::new("copying the backup", total, observer);
     let (queue, unpacked) = (Mutex::new(work), Mutex::new(Ok(Members::default())));
     let threads = thread::available_parallelism().map_or(2, usize::from);
     thread::scope(|scope| {
@@ -102,7 +95,7 @@ pub fn unpack(
                 loop {
                     let next = lock(&queue).pop();
                     let Some(part) = next.filter(|_| lock(&unpacked).is_ok()) else { break };
-                    let members = part.extract(repository, account, &meter);
+                    let members = part.extract(repository, account, &counter);
                     let mut all = lock(&unpacked);
                     let joined = match &mut *all {
                         Ok(all) => members.and_then(|members| all.join(members)),
@@ -125,19 +118,6 @@ pub fn unpack(
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     // What a thread that panicked left is still a list, and a reason.
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-struct Meter<'a> {
-    done: AtomicU64,
-    total: u64,
-    observer: &'a dyn Observer,
-}
-
-impl Meter<'_> {
-    fn add(&self, bytes: usize) {
-        let done = self.done.fetch_add(bytes as u64, Ordering::Relaxed) + bytes as u64;
-        self.observer.progress(&Progress::bytes("copying the backup", done, Some(self.total)));
-    }
 }
 
 /// A folder for the server's account alone.
@@ -169,25 +149,18 @@ impl Part<'_> {
         &self,
         repository: &Repository,
         account: Option<&Account>,
-        meter: &Meter<'_>,
+        counter: &Counter<'_>,
     ) -> Result<Members> {
-        let mut content = Content {
-            inner: repository.unseal(&self.file.stored)?,
-            key: &self.file.stored.key,
-            meter,
-            fault: None,
-        };
+        let stored = &self.file.stored;
+        let mut content = counter.read(repository.unseal(stored)?);
         let mut below = Below::of(&self.place, account)?;
         let mut members = Members::default();
         let parts = BufReader::with_capacity(PART, &mut content);
         let read = members.read_into(parts, &self.prefix, &mut below);
-        let no_archive = read.as_ref().is_err_and(|fault| fault.kind == Kind::Damaged);
-        if no_archive && content.fault.is_none() {
+        if read.as_ref().is_err_and(|fault| fault.kind == Kind::Damaged) {
             // Such bytes are best told by what they are: not those that were written.
-            let _ = io::copy(&mut content, &mut io::sink());
-        }
-        if let Some(fault) = content.fault {
-            return Err(fault);
+            io::copy(&mut content, &mut io::sink())
+                .map_err(Fault::io(format!("cannot read '{}'", stored.key)))?;
         }
         read?;
         if self.file.role == Role::Wal {
@@ -195,32 +168,6 @@ impl Part<'_> {
             members.files.clear();
         }
         Ok(members)
-    }
-}
-
-/// What an archive holds, counted on the way.
-struct Content<'a> {
-    inner: Box<dyn Read + Send>,
-    key: &'a Key,
-    meter: &'a Meter<'a>,
-    /// Why it cannot be read on.
-    fault: Option<Fault>,
-}
-
-impl Read for Content<'_> {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let read = if self.meter.observer.cancelled() {
-            Err(Fault::new(Kind::Cancelled, "unpacking the backup was cancelled"))
-        } else {
-            self.inner.read(buffer).map_err(|error| sealed::unreadable(self.key, &error))
-        };
-        match read {
-            Ok(read) => {
-                self.meter.add(read);
-                Ok(read)
-            }
-            Err(fault) => Err(self.fault.insert(fault).clone().into_io()),
-        }
     }
 }
 

@@ -296,14 +296,12 @@ fn there(repository: &Repository, stored: &Stored) -> Result<()> {
 }
 
 impl Repository {
-    /// What interrupted writers left behind in this target's part; none where it cannot be listed.
+    /// What writers have not finished in this target's part; none where it cannot be listed.
     pub fn leftovers(&self) -> Result<Option<Vec<Leftover>>> {
         if !self.storage().knows_leftovers() {
             return Ok(None);
         }
-        let mut found = self.storage().leftovers()?;
-        found.retain(|leftover| leftover.key.below(self.target()).is_some());
-        Ok(Some(found))
+        self.storage().leftovers(self.target()).map(Some)
     }
 }
 

@@ -15,12 +15,14 @@ use super::{
     storage::{Leftover, Object, Overwrite, Space, Storage, Upload},
 };
 use crate::{
-    base::{clock::Timestamp, paths, text::Text},
+    base::{clock::Timestamp, digest, paths, process, text::Text},
     recover::{Fault, Kind, Result},
 };
 
-/// Behind the name of what is still being written, in front of a random tail.
+/// Behind the name of what is still being written, in front of whose it is: `MACHINE-PROCESS-RANDOM`.
 const PARTIAL: &str = ".partial-";
+/// Digits of the fingerprint that stands for the machine's name.
+const MACHINE: usize = 8;
 
 /// A folder on this machine, or mounted here.
 #[derive(Clone, Debug)]
@@ -98,7 +100,7 @@ impl Storage for Folder {
         }
         let tail = Alphanumeric.sample_string(&mut rand::rng(), 8);
         let mut draft = place.clone().into_os_string();
-        draft.push(format!("{PARTIAL}{tail}"));
+        draft.push(format!("{PARTIAL}{}-{}-{tail}", machine(), std::process::id()));
         let draft = PathBuf::from(draft);
         let file = OpenOptions::new()
             .write(true)
@@ -183,10 +185,11 @@ impl Storage for Folder {
         Ok(())
     }
 
-    fn leftovers(&self) -> Result<Vec<Leftover>> {
+    fn leftovers(&self, below: &Key) -> Result<Vec<Leftover>> {
         let mut found = Vec::new();
-        walk(&self.root, &mut |path, about| {
-            let Some((place, _)) = path.to_str().and_then(|path| path.rsplit_once(PARTIAL)) else {
+        walk(&self.place(below), &mut |path, about| {
+            let Some((place, tail)) = path.to_str().and_then(|path| path.rsplit_once(PARTIAL))
+            else {
                 return;
             };
             if let Some(key) = self.key_of(Path::new(place)) {
@@ -195,9 +198,11 @@ impl Storage for Folder {
                     handle: path.to_string_lossy().into_owned(),
                     size: Some(about.len()),
                     modified: Some(modified(about)),
+                    ended: has_ended(tail),
                 });
             }
         })?;
+        found.sort_by(|a: &Leftover, b| a.handle.cmp(&b.handle));
         Ok(found)
     }
 
@@ -216,6 +221,20 @@ impl Storage for Folder {
     fn path(&self, key: &Key) -> Option<PathBuf> {
         Some(self.place(key))
     }
+}
+
+/// This machine, as far as a file name has room for it.
+fn machine() -> String {
+    let name = digest::sha256(process::host().as_bytes());
+    name.get(..MACHINE).unwrap_or(&name).to_owned()
+}
+
+/// True when the tail of a temporary name tells of a process of this machine, and there is none of that number
+/// any more. One that has the number by now is taken for the writer.
+fn has_ended(tail: &str) -> bool {
+    let Some((on, rest)) = tail.split_once('-') else { return false };
+    let pid = rest.split_once('-').and_then(|(pid, _)| pid.parse().ok());
+    on == machine() && pid.is_some_and(|pid| !process::alive(pid))
 }
 
 /// A file under its temporary name.
@@ -337,9 +356,9 @@ mod tests {
         upload.write_all(b"half").expect("written");
         assert_eq!(folder.stat(&key("a/b/c")).expect("looked"), None);
         assert_eq!(folder.list(&key("a")).expect("listed"), []);
-        assert_eq!(folder.leftovers().expect("listed").len(), 1);
+        assert_eq!(folder.leftovers(&key("a")).expect("listed").len(), 1);
         drop(upload);
-        assert_eq!(folder.leftovers().expect("listed"), []);
+        assert_eq!(folder.leftovers(&key("a")).expect("listed"), []);
 
         put(&folder, "a/b/c", b"whole", Overwrite::Never).expect("published");
         let refused = put(&folder, "a/b/c", b"other", Overwrite::Never).expect_err("it is there");
@@ -368,11 +387,11 @@ mod tests {
     fn two_writers_of_one_name_publish_one() {
         let home = tempfile::tempdir().expect("a folder");
         let folder = Folder::open(home.path()).expect("opened");
-        let first = folder.create(&key("x"), Overwrite::Never).expect("begun");
-        let second = folder.create(&key("x"), Overwrite::Never).expect("begun");
+        let first = folder.create(&key("a/x"), Overwrite::Never).expect("begun");
+        let second = folder.create(&key("a/x"), Overwrite::Never).expect("begun");
         first.finish().expect("published");
         assert_eq!(second.finish().expect_err("too late").kind, Kind::Refused);
-        assert_eq!(folder.leftovers().expect("listed"), []);
+        assert_eq!(folder.leftovers(&key("a")).expect("listed"), []);
     }
 
     #[test]

@@ -4,11 +4,15 @@ use std::{
     io::{Read, Write},
     ops::Range,
     path::PathBuf,
+    time::Duration,
 };
 
 use super::key::Key;
 use crate::{
-    base::{clock::Timestamp, text::Text},
+    base::{
+        clock::{Timestamp, passed},
+        text::Text,
+    },
     recover::Result,
 };
 
@@ -43,8 +47,9 @@ pub trait Storage: Send + Sync {
     /// Removes an object. Nothing when it is not there.
     fn remove(&self, key: &Key) -> Result<()>;
 
-    /// What interrupted writers left behind: names of the objects they were to become.
-    fn leftovers(&self) -> Result<Vec<Leftover>>;
+    /// What writers have not finished below a name, be they interrupted or still at it: names of the objects
+    /// it was to become.
+    fn leftovers(&self, below: &Key) -> Result<Vec<Leftover>>;
 
     /// False where they cannot be listed, as in a bucket: an empty list then says nothing.
     fn knows_leftovers(&self) -> bool {
@@ -87,7 +92,7 @@ pub struct Object {
     pub modified: Timestamp,
 }
 
-/// What an interrupted writer left behind.
+/// What a writer has not finished.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Leftover {
     /// The object that it was to become.
@@ -98,6 +103,25 @@ pub struct Leftover {
     pub size: Option<u64>,
     /// When it was last written to, where that is known.
     pub modified: Option<Timestamp>,
+    /// True when it is known that its writer does not run any more.
+    pub ended: bool,
+}
+
+/// What a writer has not finished may belong to one that still runs, as long as nothing else is known of that
+/// one, until it is so old.
+const STALE: Duration = Duration::from_hours(24);
+
+impl Leftover {
+    /// How long nothing was written to it, where that is known.
+    pub fn age(&self, now: Timestamp) -> Option<Duration> {
+        self.modified.map(|at| passed(at, now))
+    }
+
+    /// True when it belongs to nobody any more: its writer has ended, or cannot be asked and has written
+    /// nothing for a day.
+    pub fn abandoned(&self, now: Timestamp) -> bool {
+        self.ended || self.age(now).is_some_and(|age| age >= STALE)
+    }
 }
 
 /// Room in a storage, in bytes.

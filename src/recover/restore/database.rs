@@ -5,7 +5,7 @@ use serde_json::json;
 use super::{
     Source, Target, check, messages,
     plan::{Wish, plan},
-    record::{self, Phases, Record, What},
+    record::{self, Record, What},
     source::Unpacked,
     stamp,
 };
@@ -14,7 +14,7 @@ use crate::{
         clock::{Clock, Stamp},
         progress::{Cleanup, Observer, Progress},
     },
-    recover::{Fault, Kind, Repository, Result, session::identifier},
+    recover::{Fault, Kind, Repository, Result, session::identifier, stopwatch::Stopwatch},
 };
 
 /// How it is done, besides what the plan says.
@@ -47,9 +47,9 @@ pub fn restore(
     plan.check()?;
     source.check_room(how.work)?;
     let (id, began) = record::begin();
-    let mut phases = Phases::begin();
+    let mut watch = Stopwatch::start();
     let unpacked = source.unpack(repository, how.work, &|_, _| true, observer)?;
-    phases.end("unpack");
+    watch.lap("unpack");
 
     make_roles(target, &plan.roles_made, observer)?;
     // In place of an old database the new one is made under a name of its own first, so that the old one
@@ -63,10 +63,10 @@ pub fn restore(
     let checked = create(target, &unpacked, &name).and_then(|()| {
         let how_filled = Filling { jobs: plan.jobs, without_tablespaces: plan.without_tablespaces };
         let data_in = fill(target, how_filled, &unpacked, &name, observer)?;
-        phases.end_at("restore", data_in);
-        phases.end("post-data");
+        watch.lap_at("restore", data_in);
+        watch.lap("post-data");
         let checked = check::database(target, source, &unpacked, &name, how.assertions, observer)?;
-        phases.end("checks");
+        watch.lap("checks");
         if let Some(aside) = &plan.aside {
             exchange(target, &plan.into, aside, &name)?;
         }
@@ -84,7 +84,7 @@ pub fn restore(
         backup: Some(plan.backup),
         server: plan.server,
         bytes: plan.bytes,
-        phases: phases.finish(),
+        phases: watch.phases,
         findings: checked.findings,
         unchecked: checked.unchecked,
     };

@@ -1,9 +1,6 @@
 //! What restoring a database will do, and what stands in the way: computed before anything is touched.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    time::Duration,
-};
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Serialize;
 use serde_json::json;
@@ -17,7 +14,8 @@ use crate::{
     recover::{
         Fault, Kind, Repository, Result,
         dump::{Entry, Section, Toc},
-        repository::manifest::BackupId,
+        measured::Expected,
+        repository::manifest::{BackupId, Method},
     },
 };
 
@@ -57,8 +55,8 @@ pub struct Plan {
     pub tables: usize,
     /// Entries of the table of contents, by kind.
     pub contents: BTreeMap<String, usize>,
-    /// How long it takes, by the last restore that ran and was right; none if there was none.
-    pub seconds: Option<f64>,
+    /// How long it takes; none when no restore of a logical backup was measured yet.
+    pub takes: Option<Expected>,
     /// Roles that are made.
     pub roles_made: Vec<String>,
     /// What will be otherwise than it was, and why.
@@ -86,11 +84,6 @@ impl Plan {
             "notes": self.notes,
             "obstacles": self.obstacles,
         }))
-    }
-
-    /// How long it takes.
-    pub fn duration(&self) -> Option<Duration> {
-        self.seconds.map(|seconds| Duration::from_secs_f64(seconds.max(0.0)))
     }
 
     /// Refuses when something stands in the way.
@@ -126,7 +119,7 @@ pub fn plan(
         bytes: source.stored.content_size,
         tables: toc.entries.iter().filter(|entry| entry.desc == "TABLE DATA").count(),
         contents: contents(&toc),
-        seconds: repository.restore_pace()?.map(|pace| pace * source.stored.content_size as f64),
+        takes: repository.expected(Method::Logical, source.stored.content_size, 0)?,
         roles_made: Vec::new(),
         notes: Vec::new(),
         obstacles: Vec::new(),

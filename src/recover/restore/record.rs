@@ -7,10 +7,10 @@ use serde::{Deserialize, Serialize};
 
 use super::{closure::Name, copy_back::Mode};
 use crate::{
-    base::clock::{Clock, Stamp, Timestamp},
+    base::clock::{Clock, Timestamp},
     recover::{
         Fault, Kind, Repository, Result,
-        physical::restore::Times,
+        physical::restored::Times,
         repository::{
             key::Key,
             manifest::{BackupId, Phase},
@@ -134,49 +134,6 @@ impl Repository {
             }
         }
         Ok(records)
-    }
-
-    /// Seconds for each byte of a dump, by the last database that was restored and found right.
-    pub fn restore_pace(&self) -> Result<Option<f64>> {
-        let sound = |r: &&Record| {
-            matches!(r.what, What::Database { .. }) && r.findings.is_empty() && r.bytes > 0
-        };
-        let restores = self.restores()?;
-        let last = restores.iter().rev().find(sound);
-        Ok(last.map(|record| record.duration().as_secs_f64() / record.bytes as f64))
-    }
-}
-
-/// Measures phases, one behind the other.
-#[derive(Debug)]
-pub struct Phases {
-    clock: Clock,
-    since: Stamp,
-    done: Vec<Phase>,
-}
-
-impl Phases {
-    /// The first phase begins now.
-    pub fn begin() -> Self {
-        let clock = Clock::system();
-        Self { since: clock.now(), clock, done: Vec::new() }
-    }
-
-    /// The present phase ends, and the next one begins.
-    pub fn end(&mut self, name: &str) {
-        self.end_at(name, self.clock.now());
-    }
-
-    /// The present phase ended at that moment, and the next one began.
-    pub fn end_at(&mut self, name: &str, at: Stamp) {
-        let seconds = at.since(self.since).as_secs_f64();
-        self.done.push(Phase { name: name.to_owned(), seconds });
-        self.since = at;
-    }
-
-    /// All of them.
-    pub fn finish(self) -> Vec<Phase> {
-        self.done
     }
 }
 

@@ -3,7 +3,7 @@
 use std::{
     fmt::Write as _,
     fs::{File, OpenOptions},
-    io::{BufReader, BufWriter, Read, Write as _},
+    io::{BufReader, BufWriter, Write as _},
     os::unix::fs::OpenOptionsExt as _,
     path::{Path, PathBuf},
     str::FromStr,
@@ -12,7 +12,10 @@ use std::{
 use tempfile::TempDir;
 
 use crate::{
-    base::{progress::Observer, progress::Progress, units},
+    base::{
+        progress::{Counter, Observer},
+        units,
+    },
     recover::{
         Fault, Kind, Repository, Result,
         dump::{Entry, Input, Tally, Toc, seekable},
@@ -136,14 +139,9 @@ impl Source {
             .mode(0o600)
             .open(&path)
             .map_err(cannot())?;
-        let packed = Watched {
-            inner: repository.unseal(&self.stored)?,
-            observer,
-            total: self.stored.content_size,
-            done: 0,
-            told: 0,
-        };
-        let mut input = Input::new(BufReader::with_capacity(1 << 18, packed));
+        let counter = Counter::new("unpacking", self.stored.content_size, observer);
+        let content = counter.read(repository.unseal(&self.stored)?);
+        let mut input = Input::new(BufReader::with_capacity(1 << 18, content));
         let toc = Toc::read(&mut input)?.with_more(more);
         let mut output = BufWriter::with_capacity(1 << 18, &file);
         let tally = seekable::write(&mut input, &toc, &mut output, &|entry| wanted(&toc, entry))?;
@@ -201,34 +199,5 @@ impl Unpacked {
     /// The private folder that it stands in.
     pub fn folder(&self) -> &Path {
         self.folder.path()
-    }
-}
-
-/// A reader that tells how far it is, and stops when its end is wished.
-struct Watched<'a, R> {
-    inner: R,
-    observer: &'a dyn Observer,
-    total: u64,
-    done: u64,
-    told: u64,
-}
-
-/// Bytes between two words about progress.
-const TELL: u64 = 8 << 20;
-
-impl<R: Read> Read for Watched<'_, R> {
-    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
-        let read = self.inner.read(buffer)?;
-        self.done += read as u64;
-        if self.done - self.told >= TELL || read == 0 {
-            self.told = self.done;
-            self.observer.progress(&Progress::bytes("unpacking", self.done, Some(self.total)));
-            if self.observer.cancelled() {
-                return Err(std::io::Error::from_raw_os_error(
-                    rustix::io::Errno::CANCELED.raw_os_error(),
-                ));
-            }
-        }
-        Ok(read)
     }
 }

@@ -9,7 +9,7 @@ use super::{Ground, Rung};
 use crate::{
     base::{
         digest::{Hasher, hex},
-        progress::Progress,
+        progress::Counter,
     },
     recover::{
         Fault, Result,
@@ -42,22 +42,13 @@ impl Rung for Files {
         let there: BTreeSet<Key> = objects.into_iter().map(|object| object.key).collect();
         let mut findings = strangers(ground, &there)?;
         let sidecars = Sidecars::of(ground, &there);
-        let total = ground.manifest.stored_size();
-        let mut done = 0;
+        let counter = Counter::new("hashing files", ground.manifest.stored_size(), ground.observer);
         for file in &ground.manifest.files {
             if !there.contains(&file.stored.key) {
                 findings.push(format!("'{}' is missing", file.stored.key));
                 continue;
             }
-            let told = |read: u64| {
-                ground.observer.progress(&Progress::bytes(
-                    "hashing files",
-                    done + read,
-                    Some(total),
-                ));
-            };
-            findings.extend(wrong(ground, &file.stored, &sidecars, &told)?);
-            done += file.stored.size;
+            findings.extend(wrong(ground, &file.stored, &sidecars, &counter)?);
         }
         Ok(findings)
     }
@@ -109,15 +100,14 @@ fn wrong(
     ground: &Ground<'_>,
     stored: &Stored,
     sidecars: &Sidecars<'_>,
-    told: &dyn Fn(u64),
+    counter: &Counter<'_>,
 ) -> Result<Option<String>> {
     let key = &stored.key;
     let sidecar = sidecars.beside(key);
-    let mut file = ground.repository.storage().open(key)?;
+    let mut file = counter.read(ground.repository.storage().open(key)?);
     let (mut hasher, mut buffer) = (Hasher::default(), vec![0; PART]);
     let mut md5 = sidecar.as_ref().map(|_| Md5::new());
     loop {
-        ground.go_on()?;
         let read = file.read(&mut buffer).map_err(Fault::io(format!("cannot read '{key}'")))?;
         if read == 0 {
             break;
@@ -127,7 +117,6 @@ fn wrong(
         if let Some(md5) = &mut md5 {
             md5.update(part);
         }
-        told(hasher.length());
     }
     let size = hasher.length();
     if size != stored.size {

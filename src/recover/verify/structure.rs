@@ -7,15 +7,12 @@ use std::{
 
 use super::{Ground, Rung};
 use crate::{
-    base::progress::Progress,
+    base::progress::Counter,
     recover::{
         Fault, Kind, Result,
         base_backup::{BaseManifest, Members, compare},
         dump::{Count, Input, Packed, Tally, Toc, walk},
-        repository::{
-            manifest::{Database, File, Level, Method, Role},
-            sealed,
-        },
+        repository::manifest::{Database, File, Level, Method, Role},
     },
 };
 
@@ -47,38 +44,15 @@ impl Rung for Structure {
     }
 }
 
-/// A file, unpacked and checked while it is read, with a voice and an ear.
-struct Content<'a> {
-    inner: Box<dyn Read + Send>,
-    ground: &'a Ground<'a>,
-    done: u64,
-    total: u64,
+/// A file, unpacked and checked while it is read.
+fn content<'a>(ground: &Ground<'a>, file: &File) -> Result<BufReader<impl Read + use<'a>>> {
+    let counter = Counter::new("reading", file.stored.content_size, ground.observer);
+    let content = counter.read(ground.repository.unseal(&file.stored)?);
+    Ok(BufReader::with_capacity(PART, content))
 }
 
-impl<'a> Content<'a> {
-    fn open(ground: &'a Ground<'a>, file: &File) -> Result<Self> {
-        let inner = ground.repository.unseal(&file.stored)?;
-        Ok(Self { inner, ground, done: 0, total: file.stored.content_size })
-    }
-}
-
-impl Read for Content<'_> {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        if self.ground.observer.cancelled() {
-            return Err(io::Error::from(io::ErrorKind::ConnectionAborted));
-        }
-        let read = self.inner.read(buffer)?;
-        self.done += read as u64;
-        self.ground.observer.progress(&Progress::bytes("reading", self.done, Some(self.total)));
-        Ok(read)
-    }
-}
-
-/// Reads what is left, so that the hashes of the whole are checked.
-fn to_the_end(content: &mut impl Read, file: &File) -> Result<()> {
-    io::copy(content, &mut io::sink())
-        .map(|_| ())
-        .map_err(|error| sealed::unreadable(&file.stored.key, &error))
+fn cannot_read(file: &File) -> impl FnOnce(io::Error) -> Fault {
+    Fault::io(format!("cannot read '{}'", file.stored.key))
 }
 
 fn logical(ground: &Ground<'_>) -> Result<Vec<String>> {
@@ -105,7 +79,6 @@ fn logical(ground: &Ground<'_>) -> Result<Vec<String>> {
             }
             other => Ok(vec![format!("a logical backup has no such file: {other:?}")]),
         };
-        ground.go_on()?;
         findings.extend(told(found, file)?);
     }
     Ok(findings)
@@ -124,9 +97,7 @@ fn told(found: Result<Vec<String>>, file: &File) -> Result<Vec<String>> {
 
 fn globals(ground: &Ground<'_>, file: &File) -> Result<Vec<String>> {
     let mut text = Vec::new();
-    Content::open(ground, file)?
-        .read_to_end(&mut text)
-        .map_err(|error| sealed::unreadable(&file.stored.key, &error))?;
+    content(ground, file)?.read_to_end(&mut text).map_err(cannot_read(file))?;
     Ok(globals_are_whole(&text).err().into_iter().collect())
 }
 
@@ -145,8 +116,7 @@ pub fn globals_are_whole(text: &[u8]) -> std::result::Result<(), String> {
 }
 
 fn dump(ground: &Ground<'_>, file: &File, inventory: Option<&Database>) -> Result<Vec<String>> {
-    let content = BufReader::with_capacity(PART, Content::open(ground, file)?);
-    let mut input = Input::new(content);
+    let mut input = Input::new(content(ground, file)?);
     let toc = Toc::read(&mut input)?;
     let mut tally = Tally::default();
     // To the very end: that is where the hashes are checked.
@@ -213,7 +183,7 @@ fn physical(ground: &Ground<'_>) -> Result<Vec<String>> {
     let (mut members, mut listed, mut findings) = (Members::default(), None, Vec::new());
     for file in &manifest.files {
         ground.go_on()?;
-        let mut content = BufReader::with_capacity(PART, Content::open(ground, file)?);
+        let mut content = content(ground, file)?;
         let found = match &file.role {
             Role::Base => members.read(&mut content, None),
             Role::Tablespace { oid, .. } => members.read(&mut content, Some(*oid)),
@@ -221,7 +191,7 @@ fn physical(ground: &Ground<'_>) -> Result<Vec<String>> {
                 let mut text = Vec::new();
                 content
                     .read_to_end(&mut text)
-                    .map_err(|error| sealed::unreadable(&file.stored.key, &error))
+                    .map_err(cannot_read(file))
                     .and_then(|_| BaseManifest::parse(&text))
                     .map(|parsed| listed = Some(parsed))
             }
@@ -231,8 +201,10 @@ fn physical(ground: &Ground<'_>) -> Result<Vec<String>> {
                 format!("a physical backup has no such file: {other:?}"),
             )),
         };
-        let found = found.and_then(|()| to_the_end(&mut content, file));
-        ground.go_on()?;
+        // To the very end: that is where the hashes are checked.
+        let found = found.and_then(|()| {
+            io::copy(&mut content, &mut io::sink()).map(drop).map_err(cannot_read(file))
+        });
         findings.extend(told(found.map(|()| Vec::new()), file)?);
     }
     let Some(listed) = listed else {

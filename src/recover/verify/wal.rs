@@ -66,8 +66,9 @@ impl Wal {
         if let Some(why) = report.no_records.filter(|_| report.read > 0) {
             return Err(Fault::new(Kind::Unavailable, format!("records cannot be read: {why}")));
         }
-        // A file that is none of the archive's stands in nobody's way.
-        let relevant = report.findings.iter().filter(|finding| finding.wrong != Wrong::Stranger);
+        // A file that no recovery asks for stands in nobody's way.
+        let harmless = [Wrong::Stranger, Wrong::Beside];
+        let relevant = report.findings.iter().filter(|finding| !harmless.contains(&finding.wrong));
         let mut findings: Vec<String> = relevant.map(ToString::to_string).collect();
         if findings.is_empty() {
             findings.extend(self.gap_behind(ground, base)?);

@@ -103,16 +103,16 @@ impl Dump {
             .arg(folder)
             .args(filters)
             .args([first.to_string(), last.to_string()]);
-        let mut running = tool.start(cancel, false)?;
-        if let Some(stdout) = running.stdout.take() {
-            for line in BufReader::with_capacity(1 << 16, stdout).split(b'\n') {
-                let line = line.map_err(Fault::io("cannot read from pg_waldump"))?;
-                if let Some(record) = std::str::from_utf8(&line).ok().and_then(parse) {
+        let (read, ended) = tool.read(cancel, |stdout| {
+            BufReader::with_capacity(1 << 16, stdout).split(b'\n').try_for_each(|line| {
+                if let Some(record) = std::str::from_utf8(&line?).ok().and_then(parse) {
                     told(&record);
                 }
-            }
-        }
-        match running.finish(&mut |_| {}) {
+                Ok(())
+            })
+        })?;
+        read.map_err(Fault::io("cannot read from pg_waldump"))?;
+        match ended {
             Ok(()) => Ok(End::Whole),
             // A record longer than all that was given to it: nothing ends in here, and nothing is broken.
             Err(ExecError::Failed { messages, .. })

@@ -15,7 +15,7 @@ use super::{
     archive::{Archive, LIMIT, key_of},
     history,
     page::{self, About},
-    segment::{Segment, WalFile},
+    segment::{LABEL, Segment, WalFile},
 };
 use crate::{
     base::digest::sha256,
@@ -78,7 +78,7 @@ fn check(repository: &Repository, file: WalFile, content: &[u8], path: &Path) ->
             head
         }
         WalFile::History(timeline) => return history::parse(timeline, content).map(|_| ()),
-        WalFile::Backup(..) if content.starts_with(b"START WAL LOCATION: ") => return Ok(()),
+        WalFile::Backup(..) if content.starts_with(LABEL) => return Ok(()),
         WalFile::Backup(..) => {
             let what = format!("{file} is not archived: it is no backup history file");
             return Err(Fault::new(Kind::Damaged, what));

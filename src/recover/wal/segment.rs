@@ -110,6 +110,9 @@ pub enum WalFile {
     Backup(Segment, u32),
 }
 
+/// The beginning of each `.backup`, as `pg_backup_stop` writes it.
+pub(super) const LABEL: &[u8] = b"START WAL LOCATION: ";
+
 impl WalFile {
     /// Its timeline.
     pub fn timeline(self) -> u32 {

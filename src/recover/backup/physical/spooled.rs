@@ -113,7 +113,8 @@ pub(super) fn take(
             pump(&tool, run.observer.cancel(), |output| keeping.all(&output), &mut |_, lines| {
                 let progress = shown.progress(unpacked.load(Ordering::Relaxed), lines);
                 run.observer.progress(&progress);
-            })?;
+            })
+            .map_err(|fault| shown.explain(fault))?;
         let bytes: u64 = files.iter().map(|file| file.stored.size).sum();
         let content: u64 = files.iter().map(|file| file.stored.content_size).sum();
         let by = if packed { "the server" } else { "this side" };

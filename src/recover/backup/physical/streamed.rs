@@ -36,7 +36,8 @@ pub(super) fn take(run: &Run<'_>, tool: &Tool) -> Result<(Vec<File>, Members)> {
                 tee.finish(read.map(|()| members))
             },
             &mut |bytes, lines| run.observer.progress(&shown.progress(bytes, lines)),
-        )?;
+        )
+        .map_err(|fault| shown.explain(fault))?;
         let stored = sealing.finish()?;
         let details = json!({ "bytes": stored.size, "unpacked": stored.content_size });
         Ok(((vec![File { role: Role::Base, stored }], members), details))

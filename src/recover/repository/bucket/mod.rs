@@ -329,7 +329,7 @@ impl Storage for Bucket {
         }
     }
 
-    fn leftovers(&self) -> Result<Vec<Leftover>> {
+    fn leftovers(&self, _below: &Key) -> Result<Vec<Leftover>> {
         Ok(Vec::new())
     }
 

@@ -20,7 +20,7 @@ use super::{
     Target,
     closure::Name,
     diff::feeding,
-    record::{self, Phases, Record, What},
+    record::{self, Record, What},
     side::{Side, Table, quoted},
     sql::tailed,
     stamp,
@@ -33,6 +33,7 @@ use crate::{
     recover::{
         Fault, Kind, Repository, Result,
         session::{Session, identifier, literal},
+        stopwatch::Stopwatch,
     },
 };
 
@@ -196,7 +197,7 @@ pub fn run(
     script.check()?;
     let session = target.database(database)?;
     let (id, began) = record::begin();
-    let mut phases = Phases::begin();
+    let mut watch = Stopwatch::start();
     let cleanup = Cleanup::words("nothing: the transaction is undone by the server");
     let step = observer.step(format!("copying back into '{}'", script.table), &cleanup)?;
     if let Err(fault) = carry_out(&session, script, observer) {
@@ -224,15 +225,15 @@ pub fn run(
     };
     fate::commit(repository, target, &session, &mut record, observer)
         .map_err(|fault| explain(&fault))?;
-    phases.end("copy back");
+    watch.lap("copy back");
     for statement in &script.after {
         // What is committed stays so: a failed ANALYZE is told, and nothing more.
         if let Err(fault) = session.run(statement) {
             record.unchecked.push(format!("{statement}: {}", fault.what()));
         }
     }
-    phases.end("analyze");
-    record.phases = phases.finish();
+    watch.lap("analyze");
+    record.phases = watch.phases;
     repository.settle_restore(&record)?;
     Ok(record)
 }

@@ -22,12 +22,12 @@ use crate::{
         restore::{
             Target, database, leftover, messages,
             privileges::Defaults,
-            record::Phases,
             side::{Made, Side},
             source::Unpacked,
             stamp,
         },
         session::{Session, identifier, literal},
+        stopwatch::Stopwatch,
     },
 };
 
@@ -46,7 +46,7 @@ impl Aside<'_> {
     pub fn carry_out(
         &self,
         list: &Path,
-        phases: &mut Phases,
+        watch: &mut Stopwatch,
         observer: &dyn Observer,
     ) -> Result<()> {
         let scratch = leftover::scratch_name(&stamp(Clock::system().wall()));
@@ -55,7 +55,7 @@ impl Aside<'_> {
             observer.step(format!("restoring into the scratch database '{scratch}'"), &cleanup)?;
         database::create(self.target, self.unpacked, &scratch)?;
         let moved = leftover::sign(self.target, &scratch, &self.made)
-            .and_then(|()| self.by_way_of(&scratch, list, phases, observer));
+            .and_then(|()| self.by_way_of(&scratch, list, watch, observer));
         let dropped = self.target.drop_own(&scratch);
         moved?;
         dropped?;
@@ -67,7 +67,7 @@ impl Aside<'_> {
         &self,
         scratch: &str,
         list: &Path,
-        phases: &mut Phases,
+        watch: &mut Stopwatch,
         observer: &dyn Observer,
     ) -> Result<()> {
         let tool = self
@@ -79,7 +79,7 @@ impl Aside<'_> {
             .arg(list)
             .arg(&self.unpacked.path);
         tool.run(observer.cancel(), &mut |_| {}).map_err(messages::explain)?;
-        phases.end("restore");
+        watch.lap("restore");
         let side = Side {
             howdah_backup: self.plan.backup.clone(),
             tables: self.plan.tables.clone(),
@@ -92,7 +92,7 @@ impl Aside<'_> {
         let encoding = session.dump_encoding(tables.chain([self.schema]))?;
         drop(session);
         self.across(scratch, encoding, observer)?;
-        phases.end("across");
+        watch.lap("across");
         Ok(())
     }
 

@@ -32,7 +32,7 @@ use super::{
     messages,
     plan::unobstructed,
     privileges::Defaults,
-    record::{self, Phases, Record, What},
+    record::{self, Record, What},
     side::{Made, quoted},
     source::Unpacked,
     sql, stamp,
@@ -50,6 +50,7 @@ use crate::{
         dump::{Entry, Toc},
         repository::manifest::BackupId,
         session::Session,
+        stopwatch::Stopwatch,
     },
 };
 
@@ -153,7 +154,7 @@ pub fn restore(
     remove_leftovers(&plan, target, &session, observer)?;
     let defaults = Defaults::read(&session)?;
     drop(session);
-    let mut phases = Phases::begin();
+    let mut watch = Stopwatch::start();
     let ids: std::collections::HashSet<i32> = plan.ids.iter().copied().collect();
     let wanted = |_: &Toc, entry: &Entry| ids.contains(&entry.id);
     let told = |entry: &Entry| match wish.place {
@@ -162,7 +163,7 @@ pub fn restore(
         Place::Original => defaults.taken_back(entry),
     };
     let unpacked = source.unpack_with(repository, work, &wanted, &told, observer)?;
-    phases.end("unpack");
+    watch.lap("unpack");
     database::make_roles(target, &plan.roles_made, observer)?;
     let list = unpacked.list(plan.ids.iter().copied())?;
     match &wish.place {
@@ -171,14 +172,14 @@ pub fn restore(
                 Made { restore: id.clone(), by: Owner::own("restore table", &Clock::system())? };
             let deed =
                 Aside { target, wish, plan: &plan, unpacked: &unpacked, schema, made, defaults };
-            deed.carry_out(&list, &mut phases, observer)?;
+            deed.carry_out(&list, &mut watch, observer)?;
         }
         Place::Original => {
-            in_place(target, wish, &unpacked, &list, &mut phases, observer)?;
+            in_place(target, wish, &unpacked, &list, &mut watch, observer)?;
         }
     }
     let findings = check(target, wish, &plan, &unpacked)?;
-    phases.end("checks");
+    watch.lap("checks");
     let record = Record {
         id,
         began,
@@ -190,7 +191,7 @@ pub fn restore(
         backup: Some(plan.backup),
         server: plan.server,
         bytes: unpacked.bytes,
-        phases: phases.finish(),
+        phases: watch.phases,
         findings,
         unchecked: Vec::new(),
     };
@@ -223,7 +224,7 @@ fn in_place(
     wish: &Wish,
     unpacked: &Unpacked,
     list: &Path,
-    phases: &mut Phases,
+    watch: &mut Stopwatch,
     observer: &dyn Observer,
 ) -> Result<()> {
     let tool = target
@@ -233,7 +234,7 @@ fn in_place(
         .arg(list)
         .arg(&unpacked.path);
     tool.run(observer.cancel(), &mut |_| {}).map_err(messages::explain)?;
-    phases.end("restore");
+    watch.lap("restore");
     let session = target.database(&wish.into)?;
     let closure = closure(&unpacked.toc, &wish.tables)?;
     for outside in closure
@@ -249,7 +250,7 @@ fn in_place(
             }
         }
     }
-    phases.end("foreign keys");
+    watch.lap("foreign keys");
     Ok(())
 }
 

@@ -125,8 +125,9 @@ pub fn find(archive: &Archive, search: &Search, observer: &dyn Observer) -> Resu
 
     let counting = matches!(search.blast, Blast::Deleted { .. });
     let traces = scan.traces(counting, observer)?;
-    let history =
-        follow(&traces, &search.files, &|file, timeline, span| scan.written(file, timeline, span))?;
+    let history = follow(&traces, &search.files, &|file, timeline, span| {
+        scan.written(file, timeline, span, observer.cancel())
+    })?;
     let (mut candidates, mut broken) = (Vec::new(), traces.broken.clone());
     match search.blast {
         Blast::Dropped | Blast::Truncated => {

@@ -107,6 +107,7 @@ impl Scan<'_> {
         file: FileId,
         timeline: u32,
         span: std::ops::Range<u64>,
+        cancel: &Cancel,
     ) -> Result<bool> {
         let within: Vec<Listed<'_>> = self
             .segments
@@ -125,7 +126,7 @@ impl Scan<'_> {
         for batch in within.chunks(BATCH) {
             let scratch = self.unpack(batch)?;
             let Some(range) = edges(batch) else { continue };
-            self.dump.read(scratch.path(), range, &filter, &Cancel::new(), &mut |record| {
+            self.dump.read(scratch.path(), range, &filter, cancel, &mut |record| {
                 written |= span.contains(&record.lsn) && about(record);
             })?;
         }

@@ -6,9 +6,11 @@
 //! | `names` | what a listing alone tells |
 //! | `reading` | what reading the segments tells: fingerprints, pages, records |
 //! | `whole` | what is missing, and what should not be there |
+//! | `beside` | labels of base backups, and the last segment of a timeline that was left |
 //! | `around` | the commits next to a loss |
 
 mod around;
+mod beside;
 mod names;
 mod reading;
 mod whole;
@@ -81,6 +83,8 @@ pub enum Wrong {
     History,
     /// A timeline that should not be: a copy of the cluster archives here.
     Unexpected,
+    /// What no recovery asks for is not what was archived.
+    Beside,
 }
 
 /// One thing that is wrong.
@@ -124,12 +128,17 @@ pub fn verify(archive: &Archive, depth: Depth, observer: &dyn Observer) -> Resul
     let size = names.segment_size;
     let mut findings = by_name(&listing, size);
     let now = Clock::system().wall();
-    let wanted: Vec<(Segment, &Listed)> = names::segments(&listing, &findings)
-        .filter(|(segment, _)| {
-            depth.from.is_none_or(|from| segment.end(size) > from)
-                && depth.to.is_none_or(|to| segment.start(size) < to)
-        })
-        .collect();
+    let within = |segment: Segment| {
+        depth.from.is_none_or(|from| segment.end(size) > from)
+            && depth.to.is_none_or(|to| segment.start(size) < to)
+    };
+    let wanted: Vec<(Segment, &Listed)> =
+        names::segments(&listing, &findings).filter(|(segment, _)| within(*segment)).collect();
+    for Listed { kept, .. } in &listing.files {
+        if beside::about(kept.file).is_some_and(within) {
+            findings.extend(beside::look(archive, kept)?);
+        }
+    }
     let (todo, remembered): (Vec<_>, Vec<_>) = wanted.into_iter().partition(|(segment, listed)| {
         let seen = memory.get(&segment.to_string());
         depth.all || seen.is_none_or(|seen| stale(seen, listed, depth, now))

@@ -1,11 +1,13 @@
-use std::time::Duration;
+use std::{sync::LazyLock, time::Duration};
 
 use super::*;
 use crate::watch::snapshot::{
     BackupState, Disk, KeptBackup, LinkState, PoolKind, Problem, SourceKind, Wait, WaitMeaning,
 };
 
-const NO_REPOSITORY: Known<Repository> = Known::Unknown(Text::ours("none"));
+static LINK: LazyLock<Link> = LazyLock::new(Link::default);
+static RECOVERABILITY: LazyLock<Recoverability> = LazyLock::new(Recoverability::default);
+static NO_REPOSITORY: Known<Repository> = Known::Unknown(Text::ours("none"));
 
 fn pool(in_use: u64, waiting: u64) -> Pool {
     Pool {
@@ -36,29 +38,33 @@ fn source(last_good: u64) -> Source {
     }
 }
 
+/// Nothing is known, at second 0.
+fn nothing() -> Facts<'static> {
+    Facts {
+        now: Stamp::default(),
+        began: Stamp::default(),
+        link: &LINK,
+        server: None,
+        pools: &[],
+        breakers: &[],
+        sources: &[],
+        folders: &[],
+        kept: &NO_REPOSITORY,
+        engines: &[],
+        recoverability: &RECOVERABILITY,
+        wall: Timestamp::UNIX_EPOCH,
+    }
+}
+
 fn values(find: Find, facts: &Facts<'_>) -> Vec<Option<f64>> {
     find(facts).into_iter().map(|f| f.value).collect()
 }
 
 #[test]
 fn an_exhausted_pool_needs_callers_that_wait() {
-    let link = Link::default();
     let sources = [source(0)];
     let look = |pools: &[Pool], now: u64| {
-        let facts = Facts {
-            now: Stamp::from_nanos(now),
-            began: Stamp::default(),
-            link: &link,
-            server: None,
-            pools,
-            breakers: &[],
-            sources: &sources,
-            folders: &[],
-            kept: &NO_REPOSITORY,
-            engines: &[],
-            recoverability: &Recoverability::default(),
-            wall: Timestamp::UNIX_EPOCH,
-        };
+        let facts = Facts { now: Stamp::from_nanos(now), pools, sources: &sources, ..nothing() };
         (values(connections::pool_exhausted, &facts), values(connections::pool_wait, &facts))
     };
     assert_eq!(look(&[pool(5, 3)], 1), (vec![Some(3.0)], vec![Some(900.0)]));
@@ -71,7 +77,6 @@ fn an_exhausted_pool_needs_callers_that_wait() {
 
 #[test]
 fn what_a_weak_role_cannot_see_is_blind_not_zero() {
-    let link = Link::default();
     let server = Server {
         max_connections: 100,
         reserved: 3,
@@ -79,20 +84,7 @@ fn what_a_weak_role_cannot_see_is_blind_not_zero() {
         ..Server::default()
     };
     let sources = [Source { name: SERVER.into(), ..source(0) }];
-    let facts = Facts {
-        now: Stamp::default(),
-        began: Stamp::default(),
-        link: &link,
-        server: Some(&server),
-        pools: &[],
-        breakers: &[],
-        sources: &sources,
-        folders: &[],
-        kept: &NO_REPOSITORY,
-        engines: &[],
-        recoverability: &Recoverability::default(),
-        wall: Timestamp::UNIX_EPOCH,
-    };
+    let facts = Facts { server: Some(&server), sources: &sources, ..nothing() };
     assert_eq!(values(connections::idle_share, &facts), [None]);
     let seen = Server { idle: Known::Is(97), ..server.clone() };
     assert_eq!(
@@ -110,22 +102,13 @@ fn what_a_weak_role_cannot_see_is_blind_not_zero() {
 
 #[test]
 fn a_source_that_never_answered_is_silent_since_it_is_watched() {
-    let link = Link::default();
     let problem = Problem { what: "refused".into(), remedy: Text::default() };
     let sources = [Source { last_good: None, problem: Some(problem), ..source(0) }];
     let facts = Facts {
         now: Stamp::from_nanos(60_000_000_000),
         began: Stamp::from_nanos(40_000_000_000),
-        link: &link,
-        server: None,
-        pools: &[],
-        breakers: &[],
         sources: &sources,
-        folders: &[],
-        kept: &NO_REPOSITORY,
-        engines: &[],
-        recoverability: &Recoverability::default(),
-        wall: Timestamp::UNIX_EPOCH,
+        ..nothing()
     };
     assert_eq!(values(connections::source_silent, &facts), [Some(20.0)]);
 }
@@ -133,20 +116,7 @@ fn a_source_that_never_answered_is_silent_since_it_is_watched() {
 #[test]
 fn a_server_that_never_answered_counts_from_the_first_attempt() {
     let link = Link { state: LinkState::Connecting, ..Link::default() };
-    let facts = Facts {
-        now: Stamp::from_nanos(3_000_000_000),
-        began: Stamp::default(),
-        link: &link,
-        server: None,
-        pools: &[],
-        breakers: &[],
-        sources: &[],
-        folders: &[],
-        kept: &NO_REPOSITORY,
-        engines: &[],
-        recoverability: &Recoverability::default(),
-        wall: Timestamp::UNIX_EPOCH,
-    };
+    let facts = Facts { now: Stamp::from_nanos(3_000_000_000), link: &link, ..nothing() };
     assert_eq!(values(connections::server_unreachable, &facts), [Some(3.0)]);
 }
 
@@ -167,25 +137,8 @@ fn backup(began: i64, state: BackupState) -> KeptBackup {
 }
 
 /// At second 100,000, with nothing known but the backups.
-fn of_backups<'a>(
-    link: &'a Link,
-    kept: &'a Known<Repository>,
-    recoverability: &'a Recoverability,
-) -> Facts<'a> {
-    Facts {
-        now: Stamp::default(),
-        began: Stamp::default(),
-        link,
-        server: None,
-        pools: &[],
-        breakers: &[],
-        sources: &[],
-        folders: &[],
-        kept,
-        engines: &[],
-        recoverability,
-        wall: at(100_000),
-    }
+fn of_backups(kept: &Known<Repository>) -> Facts<'_> {
+    Facts { kept, wall: at(100_000), ..nothing() }
 }
 
 #[test]
@@ -193,10 +146,8 @@ fn what_another_engine_keeps_counts() {
     let whole = || BackupState::Complete { level: None, wrong: None };
     let broke = || BackupState::Failed { why: "disk full".into(), cancelled: false };
     let values_of = |told: Known<EngineHistory>| {
-        let (link, recoverability) = (Link::default(), Recoverability::default());
-        let none = NO_REPOSITORY;
         let engines = &[("pgBackRest main".into(), told)];
-        let facts = Facts { engines, ..of_backups(&link, &none, &recoverability) };
+        let facts = Facts { engines, ..of_backups(&NO_REPOSITORY) };
         [recovery::backup_failed, recovery::backup_missing, recovery::backup_age]
             .map(|find| values(find, &facts))
     };
@@ -238,8 +189,7 @@ fn an_old_a_failed_and_an_unproven_backup_are_found() {
             pitr: Known::Is(Pitr { from: at(0), to: at(1), gaps }),
             ..Recoverability::default()
         };
-        let link = Link::default();
-        let facts = of_backups(&link, &kept, &recoverability);
+        let facts = Facts { recoverability: &recoverability, ..of_backups(&kept) };
         [
             recovery::backup_failed,
             recovery::backup_missing,
@@ -288,7 +238,6 @@ fn a_disk_is_told_once_by_its_first_folder_and_what_hangs_is_blind() {
         folder("repository", Known::Unknown("no answer for 2s".into())),
         folder("state", disk(2, 12.0, None)),
     ];
-    let (link, recoverability, none) = (Link::default(), Recoverability::default(), NO_REPOSITORY);
     let disks = Source {
         name: Text::ours(DISKS),
         kind: SourceKind::Disks,
@@ -296,8 +245,7 @@ fn a_disk_is_told_once_by_its_first_folder_and_what_hangs_is_blind() {
         ..source(0)
     };
     let sources = [disks];
-    let facts =
-        Facts { folders: &folders, sources: &sources, ..of_backups(&link, &none, &recoverability) };
+    let facts = Facts { folders: &folders, sources: &sources, ..of_backups(&NO_REPOSITORY) };
     let told = |found: Vec<Finding>| -> Vec<(String, Option<f64>, String)> {
         found.iter().map(|f| (f.subject.to_string(), f.value, f.detail.to_string())).collect()
     };
