@@ -145,7 +145,7 @@ fn stopped(
     if let Some(Kind::Act { undo: Some(undo), .. }) =
         card.guide.steps.get(stop.criterion.0).map(|step| &step.kind)
     {
-        lines.push(Line::Say(format!("undo: {}", state.values.fill(undo)).into()));
+        lines.push(Line::Say(format!("undo: {}", state.values.fill_command(undo)).into()));
     }
     match &state.phase {
         Phase::Acting { job: id, .. } => lines.extend(acting(id, job)),
@@ -213,7 +213,7 @@ fn turn(state: &State, step: &Step) -> Ask {
 fn undo(state: &State, step: &Step) -> Option<Undo> {
     match (&state.phase, &step.kind) {
         (Phase::Confirming { .. }, Kind::Act { undo, .. }) => Some(match undo {
-            Some(undo) => Undo::By(state.values.fill(undo).into()),
+            Some(undo) => Undo::By(state.values.fill_command(undo).into()),
             None => Undo::Never,
         }),
         _ => None,
