@@ -531,3 +531,58 @@ fn a_second_person_is_another_one_and_confirms_the_very_plan() {
     assert_eq!(paused.phase, Phase::Planning, "what was confirmed before is planned anew");
     assert!(step(&guide, &waits, &event(6_000, "anna", Input::Abort("no".into()))).is_ok());
 }
+
+/// A run of one of ours, at the first turn of the person behind these answers.
+fn ours_behind(guide: &str, answers: &[Input]) -> Walk {
+    let guide = ours().into_iter().find(|known| known.id == guide).expect("ours");
+    let mut walk = Walk::new(guide, base());
+    walk.bring(true);
+    for answer in answers {
+        walk.must(answer.clone());
+        walk.bring(true);
+    }
+    walk
+}
+
+#[test]
+fn a_moment_out_of_reach_is_refused_where_it_is_typed() {
+    let whole = [Input::Accept, Input::Accept, Input::Choose(4)];
+    let mut walk = ours_behind("restore", &whole);
+    assert_eq!(walk.step().expect("a step").id, "moment");
+    for (typed, told) in [
+        ("yesterday noon", "no moment"),
+        ("2026-11-09 02:00", "nearest moment is 2026-11-09 02:00:31Z"),
+        ("2026-11-24", "nearest moment is 2026-11-23 09:13:25Z"),
+    ] {
+        let event =
+            Event { at: at(walk.now), by: "anna".into(), input: Input::Enter(typed.into()) };
+        let why = step(&walk.guide, &walk.state, &event).expect_err(typed).0;
+        let window = "from 2026-11-09 02:00:31Z to 2026-11-23 09:13:25Z";
+        assert!(why.contains(told) && why.ends_with(window), "{why}");
+    }
+    walk.must(Input::Enter("1h".into()));
+    assert_eq!(walk.state.values.get("moment").as_deref(), Some("2026-11-23T08:12:44Z"));
+}
+
+#[test]
+fn where_nothing_is_to_change_nothing_is_confirmed() {
+    let mut walk = ours_behind("wal-setup", &[Input::Accept, Input::Accept]);
+    let mut same = walk_of(&walk);
+    walk.must(Input::Accept);
+    assert_eq!(walk.step().expect("a step").id, "apply");
+    for fact in &mut same.state.seen.facts {
+        if fact.name == "to_change" {
+            fact.value = Some("0".into());
+        }
+    }
+    same.must(Input::Accept);
+    assert_eq!(same.step().expect("a step").id, "restart");
+    assert!(same.state.acts.is_empty());
+}
+
+/// Another walk through the same guide, at the same place.
+fn walk_of(walk: &Walk) -> Walk {
+    let mut other = Walk::new(walk.guide.clone(), walk.base.clone());
+    (other.state, other.now) = (walk.state.clone(), walk.now);
+    other
+}

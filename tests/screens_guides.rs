@@ -13,7 +13,7 @@ use crate::support::sights;
 use std::{
     collections::{BTreeMap, BTreeSet},
     fmt::Write as _,
-    sync::Arc,
+    sync::{Arc, LazyLock},
     time::Duration,
 };
 
@@ -35,27 +35,33 @@ use howdah::{
             Waiting,
         },
         screen::{Layout, Ui, render},
-        theme::{Depth, Glyphs, Theme, Themes},
+        theme::{Depth, Glyphs, Meaning, Theme, Themes},
     },
     guide::{
         handover,
         journal::Site,
         page::{Ask, Guarded, Line, Pace, Page, Undo, page},
         run::Card,
-        spec::Grade,
+        spec::{Grade, Kind},
         state::Phase,
         walked::Walked,
     },
+    watch::snapshot::Snapshot,
 };
 use proptest::prelude::*;
 use ratatui::{buffer::Buffer, layout::Rect};
 
+/// A sight of a healthy target, made once for all frames.
+static HEALTHY: LazyLock<Arc<Snapshot>> = LazyLock::new(|| {
+    let found = sights::all().into_iter().find(|(name, _)| *name == "healthy");
+    found.expect("one").1.into()
+});
+
 fn draw(state: &UiState, theme: &Theme, glyphs: Glyphs, size: (u16, u16)) -> (Buffer, Layout) {
-    let (_, snapshot) =
-        sights::all().into_iter().find(|(name, _)| *name == "healthy").expect("one");
+    let snapshot = &*HEALTHY;
     let model = Model {
-        snapshot: snapshot.clone().into(),
-        latest: snapshot.clone().into(),
+        snapshot: Arc::clone(snapshot),
+        latest: Arc::clone(snapshot),
         state: state.clone(),
         keys: command::keymap(&BTreeMap::default()).expect("the keys are right"),
         ..Model::default()
@@ -65,14 +71,14 @@ fn draw(state: &UiState, theme: &Theme, glyphs: Glyphs, size: (u16, u16)) -> (Bu
         glyphs,
         now: NOW,
         wall: sights::wall(),
-        latest: &snapshot,
+        latest: snapshot,
         bar: &command::bar(&model),
         screens: &command::screens(&model),
         entries: &[],
     };
     let area = Rect::new(0, 0, size.0, size.1);
     let mut buf = Buffer::empty(area);
-    let layout = render(&snapshot, state, &ui, area, &mut buf);
+    let layout = render(snapshot, state, &ui, area, &mut buf);
     (buf, layout)
 }
 
@@ -401,6 +407,108 @@ fn what_matters_before_a_deed_is_always_in_sight() {
         for words in always {
             assert!(text.contains(words), "{words} at 80x{height}:\n{text}");
         }
+    }
+}
+
+/// Each act of ours says what it comes to, and how it is undone stands right above what confirms it: once, and in the
+/// same place in every guide.
+#[test]
+fn every_act_says_what_it_costs_and_its_undo_in_one_place() {
+    let mut acts = 0;
+    for guide in machine::ours() {
+        for ((at, _, phase), state) in pages_of(&guide) {
+            let step = &guide.steps[at.min(guide.steps.len() - 1)];
+            let Kind::Act { grade, planned, undo, .. } = &step.kind else { continue };
+            if phase != "would do" {
+                continue;
+            }
+            acts += 1;
+            let place = format!("{} {}", guide.id, step.id);
+            let told = *planned || *grade == Grade::Mild || !step.say.is_empty();
+            assert!(told, "{place} shows no plan and says nothing of what it comes to");
+            for size in [(80, 24), (120, 40)] {
+                let (buf, _) = draw(&state, &Theme::default(), Glyphs::Unicode, size);
+                let text = dump::text(&buf);
+                let lines: Vec<&str> =
+                    text.lines().map(|line| line.trim_matches(['│', ' '])).collect();
+                let rows = |begin: &str| {
+                    let found =
+                        lines.iter().enumerate().filter(|(_, line)| line.starts_with(begin));
+                    found.map(|(row, _)| row).collect::<Vec<_>>()
+                };
+                let word = if undo.is_some() { "undo: " } else { "NO UNDO" };
+                // Above the frame's last line and that of the keys; what is typed has a line more.
+                let (confirms, below) =
+                    if *grade == Grade::Mild { ("Enter does it", 3) } else { ("Type ", 4) };
+                let (undone, confirmed) = (rows(word), rows(confirms));
+                assert!(undone.len() == 1 && confirmed.len() == 1, "{place} at {size:?}:\n{text}");
+                assert_eq!(
+                    confirmed[0],
+                    usize::from(size.1) - below,
+                    "{place} at {size:?}:\n{text}"
+                );
+                // Words of the undo may take two lines.
+                let between = confirmed[0] - undone[0];
+                assert!((1..=2).contains(&between), "{place} at {size:?}:\n{text}");
+                assert!(!lines[undone[0]].ends_with('…'), "{place} at {size:?}:\n{text}");
+                if *planned {
+                    let plan = machine::plan(step).text;
+                    let whole = plan.iter().all(|line| text.contains(line.as_str()));
+                    assert!(whole, "{place} at {size:?}:\n{text}");
+                }
+            }
+        }
+    }
+    assert!(acts >= 20, "{acts}");
+}
+
+/// The time of day, what would be lost now, and how long it has taken stand on each page; the promise for RTO only
+/// where something is down.
+#[test]
+fn the_clocks_stand_on_every_page() {
+    let mut promised = 0;
+    for guide in machine::ours() {
+        for ((at, _, phase), state) in pages_of(&guide) {
+            let sheet = state.guides.sheet.clone().expect("a sheet");
+            for size in [(80, 24), (120, 40)] {
+                let (buf, _) = draw(&state, &Theme::default(), Glyphs::Unicode, size);
+                let text = dump::text(&buf);
+                let place = format!("{} {at} {phase} at {size:?}:\n{text}", guide.id);
+                for words in ["09:14:07Z", "RPO 0:42/15:00"] {
+                    assert!(text.contains(words), "{words}: {place}");
+                }
+                let (rto, plain) = ("RTO 1:23 of 1:00:00", "since the beginning 1:23");
+                let (wanted, other) =
+                    if sheet.page.budget.is_some() { (rto, plain) } else { (plain, rto) };
+                assert_eq!(text.contains(wanted), phase != "is over", "{wanted}: {place}");
+                assert!(!text.contains(other), "{other}: {place}");
+            }
+            promised += usize::from(sheet.page.budget.is_some());
+        }
+    }
+    assert!(promised > 10, "{promised}");
+}
+
+/// A warning from half of the promise on, critical from four fifths.
+#[test]
+fn the_clock_of_an_outage_warns_in_time() {
+    let theme = Theme::default();
+    for (percent, meaning) in [
+        (49, Meaning::Muted),
+        (50, Meaning::Warning),
+        (79, Meaning::Warning),
+        (80, Meaning::Critical),
+        (120, Meaning::Critical),
+    ] {
+        let mut sheet = severe();
+        sheet.page.budget = Some(1000);
+        sheet.page.began =
+            sights::wall().checked_sub(Duration::from_secs(percent * 10)).expect("a moment");
+        let (buf, _) = draw(&state(Some(sheet), Overlay::None), &theme, Glyphs::Unicode, (80, 24));
+        let cells: Vec<&str> = (0..80).map(|x| buf[(x, 2)].symbol()).collect();
+        let at = cells.windows(3).position(|three| three == ["R", "T", "O"]).expect("the clock");
+        let clock = buf[(at as u16, 2)].style();
+        assert_eq!(clock.fg, theme.style(meaning).fg, "{percent} %");
     }
 }
 

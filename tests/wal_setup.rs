@@ -13,6 +13,7 @@ use crate::support::archived::{Archived, HOWDAH, NAME, told};
 use age::secrecy::ExposeSecret as _;
 use howdah::{
     cluster::{Via, folder::command},
+    guide::{facts, library},
     recover::wal::WalFile,
 };
 use serde_json::Value;
@@ -191,12 +192,14 @@ fn what_the_servers_account_cannot_do_is_refused_beforehand() {
     // Runs on, and would not start again.
     mode(&cluster.data_dir(), 0o755);
     refused(&[], "its mode is 0755");
+    is_stopped(&call, "its mode is 0755");
     mode(&cluster.data_dir(), 0o700);
 
     let conf = cluster.data_dir().join("howdah.conf");
     let sound = fs::read_to_string(&conf).expect("read");
     fs::write(&conf, format!("{sound}\nmax_connections = many\n")).expect("written");
     refused(&[], "it would fail");
+    is_stopped(&call, "it would fail");
     fs::write(&conf, format!("{sound}\nno_such_thing = 1\n")).expect("written");
     refused(&[], "unrecognized configuration parameter");
     fs::write(&conf, sound).expect("written");
@@ -229,6 +232,23 @@ fn what_the_servers_account_cannot_do_is_refused_beforehand() {
 
     let (code, said) = call.run(&["setup"]);
     assert!(code == 0 && !said.contains("BAD"), "{code}: {said}");
+}
+
+/// The pages of the guide before the change and before the restart judge the next start by `postgres -C` and the
+/// folder's mode: neither can be taken while it would fail.
+fn is_stopped(call: &Call<'_>, why: &str) {
+    let guide = library::guide(Path::new("/nowhere"), "wal-setup").expect("ours");
+    for id in ["changes", "restart"] {
+        let step = guide.steps.iter().find(|step| step.id == id).expect("a step");
+        let look = step.look.as_ref().expect("it looks");
+        assert_eq!(look.command[..2], ["wal", "setup"], "{id}");
+        let (code, said) = call.json(&["setup"]);
+        assert!(look.good.contains(&code), "{id}: {code}");
+        let seen = facts::read(look, None, &said);
+        assert!(!seen.may_be_taken(Some(look)), "{id}: {seen:?}");
+        let told = seen.facts.iter().find(|fact| fact.name == "refusal").expect("told");
+        assert!(told.value.as_ref().is_some_and(|value| value.contains(why)), "{id}: {told:?}");
+    }
 }
 
 #[test]

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
-use super::late::Late;
+use super::{aim::TargetArgs, late::Late};
 use crate::base::clock::{Clock, Timestamp, parse_moment};
 
 /// The operator's seat on a PostgreSQL cluster.
@@ -15,8 +15,9 @@ use crate::base::clock::{Clock, Timestamp, parse_moment};
     Passwords belong in ~/.pgpass or PGPASSWORD, never on the command line."
 )]
 pub struct Cli {
-    /// A target of the configuration, a connection URL, or a keyword string
-    pub target: Option<String>,
+    /// Which target
+    #[command(flatten)]
+    pub target: TargetArgs,
     /// The configuration file [default: see `howdah config path`]
     #[arg(long, global = true, value_name = "FILE")]
     pub config: Option<PathBuf>,
@@ -118,8 +119,9 @@ pub enum Command {
 /// What `status` takes.
 #[derive(Args, Debug)]
 pub struct StatusArgs {
-    /// A target of the configuration, a connection URL, or a keyword string
-    pub target: Option<String>,
+    /// Which target
+    #[command(flatten)]
+    pub target: TargetArgs,
     /// Print the whole snapshot as JSON; with --watch one document a line
     #[arg(long)]
     pub json: bool,
@@ -134,9 +136,9 @@ pub struct StatusArgs {
 /// Which target a subcommand of recovery works on, and where that is kept.
 #[derive(Args, Clone, Debug, Default)]
 pub struct PlaceArgs {
-    /// A target of the configuration, a connection URL, or a keyword string
-    #[arg(long, short, value_name = "TARGET")]
-    pub target: Option<String>,
+    /// Which target
+    #[command(flatten)]
+    pub target: TargetArgs,
     /// Where backups, WAL and proofs are kept [default: by the configuration]
     #[arg(long, value_name = "FOLDER|s3://…")]
     pub repository: Option<String>,

@@ -22,6 +22,6 @@ pub fn plan(config: &Config, place: &PlaceArgs, settings: &Settings) -> Plan {
 
 /// The same by the words that name a target.
 pub fn of_target(config: &Config, words: Option<&str>, settings: &Settings) -> Plan {
-    let place = PlaceArgs { target: words.map(str::to_owned), ..PlaceArgs::default() };
+    let place = PlaceArgs { target: words.into(), ..PlaceArgs::default() };
     plan(config, &place, settings)
 }

@@ -8,6 +8,7 @@ use serde_json::json;
 
 use super::{
     Cli, Exit, Failure,
+    aim::TargetArgs,
     args::{PlaceArgs, moment},
     observer, place,
     record::recorded,
@@ -65,9 +66,9 @@ pub struct AskArgs {
 /// Which engines of which target.
 #[derive(Args, Debug)]
 pub struct WhichArgs {
-    /// A target of the configuration [default: default_target]
-    #[arg(long, short, value_name = "TARGET")]
-    target: Option<String>,
+    /// Which target
+    #[command(flatten)]
+    target: TargetArgs,
     /// This engine only
     #[arg(long, value_name = "NAME", value_parser = ["pgbackrest", "barman", "wal-g"])]
     engine: Option<String>,

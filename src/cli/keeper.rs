@@ -67,7 +67,7 @@ pub fn keeper(config: &Config, args: &PlaceArgs) -> Option<Keeper> {
 
 /// The same by the words that name a target.
 pub fn of_target(config: &Config, words: Option<&str>) -> Option<Keeper> {
-    keeper(config, &PlaceArgs { target: words.map(str::to_owned), ..PlaceArgs::default() })
+    keeper(config, &PlaceArgs { target: words.into(), ..PlaceArgs::default() })
 }
 
 fn open(config: &Config, args: &PlaceArgs) -> Result<Reader, Problem> {

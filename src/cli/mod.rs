@@ -3,6 +3,7 @@
 //! What a subcommand prints goes to standard output, what went wrong to standard error, and the
 //! process ends with one of the codes of [`Exit`].
 
+mod aim;
 mod args;
 mod backup;
 mod breaker;
@@ -76,10 +77,11 @@ fn say_failure(failure: &Failure) {
 }
 
 fn dispatch(cli: &Cli) -> Result<Exit, Failure> {
-    if let (Some(target), Some(command)) = (&cli.target, &cli.command)
+    if let (Some(target), Some(command)) = (&*cli.target, &cli.command)
         && !matches!(command, Command::Status(_))
     {
-        let what = format!("'{target}' stands before a subcommand that takes no target");
+        let what =
+            format!("'{target}' stands before a subcommand; what it works on stands behind it");
         return Err(Failure::new(Exit::Usage, what));
     }
     match &cli.command {

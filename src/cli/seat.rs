@@ -2,14 +2,15 @@
 
 use clap::Args;
 
-use super::{Cli, Failure, setup, target};
+use super::{Cli, Failure, aim::TargetArgs, setup, target};
 use crate::{base::text::Text, recover::session::Session};
 
 /// What lists take.
 #[derive(Args, Clone, Debug)]
 pub struct ListArgs {
-    /// A target of the configuration, a connection URL, or a keyword string
-    pub target: Option<String>,
+    /// Which target
+    #[command(flatten)]
+    pub target: TargetArgs,
     /// Print them as JSON
     #[arg(long)]
     pub json: bool,

@@ -5,6 +5,7 @@ use serde_json::json;
 
 use super::{
     Cli, Exit, Failure,
+    aim::TargetArgs,
     restore::{ApplyArgs, ONLY_A_PLAN, agreed, confirm::confirm, json as as_json, named, recorded},
     say,
     seat::{ListArgs, Seat},
@@ -41,8 +42,9 @@ pub enum SlotCommand {
 pub struct DropArgs {
     /// The slot
     pub name: String,
-    /// A target of the configuration, a connection URL, or a keyword string
-    pub target: Option<String>,
+    /// Which target
+    #[command(flatten)]
+    pub target: TargetArgs,
     /// What may really happen
     #[command(flatten)]
     pub apply: ApplyArgs,

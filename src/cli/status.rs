@@ -34,7 +34,8 @@ const PATIENCE: Duration = Duration::from_secs(5);
 /// Prints one snapshot, or one after another.
 pub fn run(cli: &Cli, options: &StatusArgs) -> Result<Exit, Failure> {
     let config = setup::config(cli)?;
-    let words = options.target.as_deref().or(cli.target.as_deref());
+    let target = options.target.or(&cli.target)?;
+    let words = target.as_deref();
     let plan = plan(&config, words)?;
     let sources = sources(&plan);
     setup::open_log(&config);

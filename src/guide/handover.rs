@@ -19,11 +19,12 @@ pub fn note(run: &str, card: &Card, state: &State, job: Option<&Job>) -> Vec<Lin
     let page = page::page(card, state, job);
     let over = matches!(state.phase, Phase::Over(_));
     let mut lines = vec![say(format!("{} on {}", page.title, page.site.in_words()))];
-    lines.extend(clocks(card));
+    lines.extend(clocks(card, state));
     if over {
         lines.push(say(page.line.to_string()));
     } else {
-        lines.push(say(format!("stands at step {}, {}: {}", page.number, page.chunk, page.line)));
+        let part = if page.chunk.is_empty() { String::new() } else { format!(", {}", page.chunk) };
+        lines.push(say(format!("stands at step {}{part}: {}", page.number, page.line)));
         lines.extend(page.rests.clone().map(|rests| say(format!("it {rests}"))));
     }
     lines.extend(tried(card, state));
@@ -45,10 +46,10 @@ fn say(words: String) -> Line {
     Line::Say(words.into())
 }
 
-fn clocks(card: &Card) -> Vec<Line> {
+fn clocks(card: &Card, state: &State) -> Vec<Line> {
     let began = card.began.strftime("%Y-%m-%d %H:%M:%SZ");
     let mut lines = vec![say(format!("begun {began} by {}", card.who.in_words()))];
-    let budget = card.budget.map(Duration::from_secs);
+    let budget = page::promised(card, state).map(Duration::from_secs);
     if let Some((budget, end)) = budget.and_then(|b| Some((b, card.began.checked_add(b).ok()?))) {
         let end = end.strftime("%Y-%m-%d %H:%M:%SZ");
         lines.push(say(format!("its promise for RTO, {}, ends {end}", units::clock(budget))));

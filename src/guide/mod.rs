@@ -44,6 +44,7 @@ pub mod machine;
 pub mod page;
 pub mod plain;
 pub mod post;
+mod reach;
 pub mod record;
 pub mod run;
 pub mod spec;

@@ -368,3 +368,46 @@ fn read_driver(path: &Path) -> Text {
     let read = File::open(path).and_then(|file| file.take(500).read_to_string(&mut words));
     if read.is_err() || words.is_empty() { Text::ours("somebody") } else { Text::one_line(&words) }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::guide::library;
+
+    /// Before acts had a budget and said what silence is normal, and before other fields came.
+    #[test]
+    fn a_run_of_an_older_build_is_read() {
+        let home = tempfile::tempdir().expect("a folder");
+        let clock = Clock::system();
+        let runs = Runs::at(home.path(), &clock);
+        let card = Card {
+            guide: library::guide(Path::new("/nowhere"), "restore").expect("ours"),
+            values: Values::default(),
+            began: clock.wall(),
+            who: Who::current(None),
+            host: "here".into(),
+            on: "prod".into(),
+            budget: Some(900),
+            common: Vec::new(),
+        };
+        let id = runs.begin(&card).expect("begun").id().to_owned();
+        let path = home.path().join(&id).join(CARD);
+        let mut old: Value = serde_json::from_slice(&fs::read(&path).expect("read")).expect("JSON");
+        let mut taken = 0;
+        for step in old["guide"]["step"].as_array_mut().expect("steps") {
+            let step = step.as_object_mut().expect("a step");
+            for field in ["budget", "silence", "abort", "second"] {
+                taken += usize::from(step.remove(field).is_some());
+            }
+        }
+        assert!(taken > 8, "{taken}");
+        old["guide"].as_object_mut().expect("a guide").remove("outage");
+        old.as_object_mut().expect("a card").remove("budget");
+        fs::write(&path, old.to_string()).expect("written");
+        let seen = runs.look(&id).expect("read");
+        assert_eq!((seen.card.budget, seen.card.guide.steps.len()), (None, card.guide.steps.len()));
+        let mut run = runs.drive(&id, &card.who).expect("driven");
+        let input = Input::Abort("old".to_owned());
+        run.take(&Event { at: clock.wall(), by: "me".into(), input }, None).expect("ended");
+    }
+}

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Deserializer, Serialize};
 
-use super::{GuideError, criterion::Criterion};
+use super::{GuideError, criterion::Criterion, values::Values};
 
 /// The most steps between two pause points (Gawande, "The Checklist Manifesto": five to nine items).
 pub const CHUNK: usize = 9;
@@ -36,6 +36,10 @@ pub struct Guide {
     /// word, or several where the checks speak of different things.
     #[serde(default, deserialize_with = "one_or_many")]
     pub subject: Vec<String>,
+    /// When something is down while it is walked, by what was seen: then its time counts against the promise for
+    /// RTO.
+    #[serde(default)]
+    pub outage: Option<When>,
     /// Its steps.
     #[serde(rename = "step")]
     pub steps: Vec<Step>,
@@ -117,14 +121,37 @@ impl TryFrom<Written> for Step {
     }
 }
 
-/// A condition of a step.
+/// A condition: on what a value is, or on what it is not.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct When {
     /// The value.
     pub value: String,
-    /// What it has to be.
+    /// What it has to be, where that is said: one of these. A value that is not known is none of them.
+    #[serde(default)]
     pub is: Vec<String>,
+    /// What it must not be: one of these. A value that is not known is none of them.
+    #[serde(default)]
+    pub not: Vec<String>,
+}
+
+impl When {
+    /// True when it is so by these values.
+    pub fn holds(&self, values: &Values) -> bool {
+        let value = values.get(&self.value);
+        let one_of = |words: &[String]| value.as_ref().is_some_and(|value| words.contains(value));
+        (self.is.is_empty() || one_of(&self.is)) && !one_of(&self.not)
+    }
+
+    fn check(&self) -> Result<(), String> {
+        if self.is.is_empty() == self.not.is_empty() {
+            return Err(format!(
+                "of '{}', what it is or what it is not: one of the two",
+                self.value
+            ));
+        }
+        Ok(())
+    }
 }
 
 /// A look: a command of howdah that prints JSON, and what is read out of it.
@@ -220,6 +247,9 @@ pub enum Kind {
         /// It may be empty.
         #[serde(default)]
         optional: bool,
+        /// It is a moment, in one of the windows that this value holds: `[{"from": …, "to": …}]`.
+        #[serde(default)]
+        among: Option<String>,
     },
     /// Has a command carried out, as a job.
     Act {
@@ -229,9 +259,12 @@ pub enum Kind {
         apply: Vec<String>,
         /// How the person confirms.
         grade: Grade,
-        /// Seconds that it usually takes at the most: beyond them it is said to be late.
+        /// Seconds that it usually takes at the most: beyond them it is said to be late. Zero only in runs that
+        /// are older than this field: nobody has said it.
+        #[serde(default)]
         budget: u64,
         /// What silence is normal meanwhile, and why.
+        #[serde(default)]
         silence: String,
         /// What must not become true meanwhile, or on the way behind it.
         #[serde(default)]
@@ -316,6 +349,7 @@ impl Guide {
         if !word(&self.id) {
             return Err("its id is not made of small letters and hyphens".to_owned());
         }
+        self.outage.as_ref().map_or(Ok(()), When::check)?;
         let (mut in_chunk, mut read) = (0, 0);
         for (at, step) in self.steps.iter().enumerate() {
             if !word(&step.id) {
@@ -359,6 +393,7 @@ impl Step {
     }
 
     fn check(&self, behind: &[&str]) -> Result<(), String> {
+        self.when.as_ref().map_or(Ok(()), When::check)?;
         if let Some(Look { wait: Some(wait), facts, .. }) = &self.look {
             if !(1..=WAIT).contains(wait) {
                 return Err(format!("it waits for {wait} s: 1 to {WAIT} are allowed"));

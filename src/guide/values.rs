@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use crate::base::exec::quoted;
+
 /// Values by name. One that is a list of words takes the place of a whole word.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
@@ -40,13 +42,29 @@ impl Values {
 
     /// A text with its values in it: `{name}`. What is not known stays `—`.
     pub fn fill(&self, text: &str) -> String {
+        self.fill_with(text, &str::to_owned)
+    }
+
+    /// The same for words that a person may type: what goes into a command of howdah is quoted for the shell.
+    pub fn fill_command(&self, text: &str) -> String {
+        let quote = |word: &str| quoted(word.as_ref());
+        if text.starts_with("howdah ") { self.fill_with(text, &quote) } else { self.fill(text) }
+    }
+
+    fn fill_with(&self, text: &str, spelled: &dyn Fn(&str) -> String) -> String {
         let mut out = String::with_capacity(text.len());
         let mut rest = text;
         while let Some((before, behind)) = rest.split_once('{') {
             out += before;
             match behind.split_once('}') {
                 Some((name, after)) if is_name(name) => {
-                    out += &self.get(name).unwrap_or_else(|| "—".to_owned());
+                    out += &match self.0.get(name) {
+                        Some(Value::Word(word)) => spelled(word),
+                        Some(Value::Words(words)) => {
+                            words.iter().map(|word| spelled(word)).collect::<Vec<_>>().join(" ")
+                        }
+                        None => "—".to_owned(),
+                    };
                     rest = after;
                 }
                 _ => {
@@ -118,5 +136,9 @@ mod tests {
         );
         assert_eq!(values.words(&["{gone}".to_owned()]).expect_err("unknown"), "gone");
         assert_eq!(values.fill("{table} at {gone}"), "public.o{x}rders at —");
+        values.set("folder", "/srv/it's new");
+        let undo = values.fill_command("howdah restore discard {folder} {place}");
+        assert_eq!(undo, r"howdah restore discard '/srv/it'\''s new' --target 'a b'");
+        assert_eq!(values.fill_command("DROP TABLE {table}"), "DROP TABLE public.o{x}rders");
     }
 }

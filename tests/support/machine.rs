@@ -203,6 +203,7 @@ fn word(fact: &Fact) -> &'static str {
 /// Of facts whose name alone does not tell what they are.
 fn by_place(at: &str) -> Option<&'static str> {
     Some(match at {
+        "/pitr/is/windows" => r#"[{"from":"2026-11-09T02:00:31Z","to":"2026-11-23T09:13:25Z"}]"#,
         "/first_act" => "let it go on: howdah server wake",
         "/breakers/-/hold/reason" => "the checks ran for an hour",
         "/breakers/-/failed" => "804",
@@ -234,12 +235,14 @@ fn by_name(name: &str) -> &'static str {
         "version" => "15.18",
         "tail" => "4821",
         "home" | "database" => "shop",
+        "summary" => "2 are to change",
+        "refusal" => "the data folder: its mode is 0755, and no server starts with that",
         "newest" | "id" => "20261123T020000Z-physical",
         "level" => "L4",
         "from" | "window_from" | "first" => "2026-11-09T02:00:31Z",
         "to" | "window_to" | "last" | "until" => "2026-11-23T09:13:25Z",
         "rto" => "190",
-        "link" => "stale",
+        "link" => "hung",
         "problem" => "no answer for 12 s",
         "state" => "failed",
         "method" => "pg_basebackup",
@@ -253,7 +256,7 @@ fn by_name(name: &str) -> &'static str {
         }
         "looked" => "9",
         "wrong" | "open" | "silent" | "roots" => "1",
-        "changes" | "locks" => "2",
+        "changes" | "to_change" | "locks" => "2",
         "trials" => "5",
         "backups" => "6",
         "attempts" | "waits" | "alerts" | "apps" | "extra" => "3",
@@ -267,7 +270,7 @@ fn by_name(name: &str) -> &'static str {
         "segment" => "00000003000000020000009F",
         "failing" | "last_segment" => "00000003000000020000009A",
         "verdict" | "verdict_now" => "hung: a signal has stopped its processes",
-        "verdict_code" | "code_now" => "stopped",
+        "verdict_code" => "stopped",
         "holder" => "the slot gone_standby which nobody uses",
         "act" => "Drop it, when its owner is gone for good: howdah slot drop gone_standby",
         "dropped" => "gone_standby",
@@ -346,7 +349,8 @@ fn offered(each: &str, fact: &Fact, nth: usize) -> String {
     words[nth].to_owned()
 }
 
-fn plan(step: &Step) -> Plan {
+/// What the plan of an act says.
+pub fn plan(step: &Step) -> Plan {
     let text = [
         "does       what it says, to what stands above",
         "touches    nothing else",

@@ -95,7 +95,7 @@ fn words(cli: &Cli, options: &ScheduleArgs, program: &Path) -> Result<Vec<String
     }
     let place = &options.place;
     for (word, value) in
-        [("--target", &place.target), ("--repository", &place.repository), ("--name", &place.name)]
+        [("--target", &*place.target), ("--repository", &place.repository), ("--name", &place.name)]
     {
         if let Some(value) = value {
             words.extend([word.to_owned(), value.clone()]);

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use clap::{Args, Subcommand, ValueEnum};
 
-use super::{Cli, Exit, Failure, restore::ApplyArgs};
+use super::{Cli, Exit, Failure, aim::TargetArgs, restore::ApplyArgs};
 use crate::resilience::breaker::Mode;
 
 /// What can be done with breakers.
@@ -23,8 +23,9 @@ pub enum BreakerCommand {
 /// What `breaker list` takes.
 #[derive(Args, Clone, Debug)]
 pub struct ListArgs {
-    /// A target of the configuration [default: default_target]
-    pub target: Option<String>,
+    /// Which target
+    #[command(flatten)]
+    pub target: TargetArgs,
     /// This breaker only
     #[arg(long, value_name = "NAME")]
     pub only: Option<String>,
@@ -40,8 +41,9 @@ pub struct SetArgs {
     pub name: String,
     /// Who decides from then on
     pub mode: Word,
-    /// A target of the configuration [default: default_target]
-    pub target: Option<String>,
+    /// Which target
+    #[command(flatten)]
+    pub target: TargetArgs,
     /// Give it back to the rules after that long
     #[arg(long = "for", value_name = "DURATION", value_parser = super::args::span)]
     pub lasts: Option<Duration>,

@@ -208,7 +208,7 @@ pub fn card(ground: &Ground, guide: &str) -> Result<Card, Failure> {
     values.set("name", name);
     values.set("repository", location);
     values.set_words("place", place_words(args));
-    let target = args.target.clone().or_else(|| config.default_target.clone());
+    let target = args.target.as_ref().cloned().or_else(|| config.default_target.clone());
     values.set_words("at", target.clone().into_iter().collect());
     let asks = target.as_ref().and_then(|name| config.targets.get(name));
     let two = asks.is_some_and(|target| target.two_people);
@@ -234,7 +234,7 @@ pub fn card(ground: &Ground, guide: &str) -> Result<Card, Failure> {
 /// The words that lead to the target and its repository, as a person would give them.
 pub fn place_words(args: &PlaceArgs) -> Vec<String> {
     let options =
-        [("--target", &args.target), ("--repository", &args.repository), ("--name", &args.name)];
+        [("--target", &*args.target), ("--repository", &args.repository), ("--name", &args.name)];
     options
         .into_iter()
         .filter_map(|(option, value)| Some([option.to_owned(), value.clone()?]))

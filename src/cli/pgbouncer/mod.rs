@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use clap::{Args, Subcommand};
 
-use super::{Cli, Exit, Failure, args, restore::ApplyArgs};
+use super::{Cli, Exit, Failure, aim::TargetArgs, args, restore::ApplyArgs};
 use crate::base::clock::Timestamp;
 
 /// What can be done with PgBouncer.
@@ -33,8 +33,9 @@ pub enum PgbouncerCommand {
 /// What `pgbouncer list` takes.
 #[derive(Args, Clone, Debug)]
 pub struct ListArgs {
-    /// A target of the configuration [default: default_target]
-    pub target: Option<String>,
+    /// Which target
+    #[command(flatten)]
+    pub target: TargetArgs,
     /// This database only
     #[arg(long, value_name = "NAME")]
     pub only: Option<String>,
@@ -48,8 +49,9 @@ pub struct ListArgs {
 pub struct PauseArgs {
     /// The database, as PgBouncer's clients call it
     pub database: String,
-    /// A target of the configuration [default: default_target]
-    pub target: Option<String>,
+    /// Which target
+    #[command(flatten)]
+    pub target: TargetArgs,
     /// RESUME comes by itself after that long; an hour at the most
     #[arg(long = "for", value_name = "DURATION", default_value = "5m", value_parser = args::span)]
     pub lasts: Duration,
@@ -66,8 +68,9 @@ pub struct PauseArgs {
 pub struct ResumeArgs {
     /// The database, as PgBouncer's clients call it
     pub database: String,
-    /// A target of the configuration [default: default_target]
-    pub target: Option<String>,
+    /// Which target
+    #[command(flatten)]
+    pub target: TargetArgs,
     /// What may really happen
     #[command(flatten)]
     pub apply: ApplyArgs,
@@ -78,8 +81,9 @@ pub struct ResumeArgs {
 pub struct HoldArgs {
     /// The database
     pub database: String,
-    /// The target
-    pub target: Option<String>,
+    /// Which target
+    #[command(flatten)]
+    pub target: TargetArgs,
     /// When its time has come
     #[arg(long, value_parser = args::moment)]
     pub until: Timestamp,
@@ -93,8 +97,9 @@ pub struct HoldArgs {
 pub struct SecondArgs {
     /// The database
     pub database: String,
-    /// The target
-    pub target: Option<String>,
+    /// Which target
+    #[command(flatten)]
+    pub target: TargetArgs,
 }
 
 /// Does one of them.

@@ -36,7 +36,7 @@ impl Second {
         let mut command = Command::new(program()?);
         command
             .args(["pgbouncer", "second", &args.database])
-            .args(&args.target)
+            .args(&*args.target)
             .args(common(cli))
             // What ends the holder's group must not end it.
             .process_group(0)

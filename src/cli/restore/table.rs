@@ -119,14 +119,14 @@ pub struct CopyBackArgs {
 /// What `restore undo` takes.
 #[derive(Args, Clone, Debug)]
 pub struct UndoArgs {
+    /// The name of the copy: its record's
+    pub id: String,
     /// Which target
     #[command(flatten)]
     pub place: PlaceArgs,
     /// The server, as a target or a connection string [default: the target itself]
     #[arg(long, value_name = "CONNINFO")]
     pub server: Option<String>,
-    /// The name of the copy: its record's
-    pub id: String,
     /// What may really happen
     #[command(flatten)]
     pub apply: ApplyArgs,

@@ -6,7 +6,7 @@ mod wake;
 
 use clap::{Args, Subcommand};
 
-use super::{Cli, Exit, Failure, restore::ApplyArgs};
+use super::{Cli, Exit, Failure, aim::TargetArgs, restore::ApplyArgs};
 
 /// What can be done about a server from outside.
 #[derive(Debug, Subcommand)]
@@ -20,8 +20,9 @@ pub enum ServerCommand {
 /// What `server look` takes.
 #[derive(Args, Clone, Debug)]
 pub struct LookArgs {
-    /// A target of the configuration, a connection URL, or a keyword string
-    pub target: Option<String>,
+    /// Which target
+    #[command(flatten)]
+    pub target: TargetArgs,
     /// Print it as JSON
     #[arg(long)]
     pub json: bool,
@@ -30,8 +31,9 @@ pub struct LookArgs {
 /// What `server wake` takes.
 #[derive(Args, Clone, Debug)]
 pub struct WakeArgs {
-    /// A target of the configuration, a connection URL, or a keyword string
-    pub target: Option<String>,
+    /// Which target
+    #[command(flatten)]
+    pub target: TargetArgs,
     /// What may really happen
     #[command(flatten)]
     pub apply: ApplyArgs,

@@ -7,6 +7,7 @@ use clap::{Args, Subcommand};
 
 use super::{
     Cli, Exit, Failure,
+    aim::TargetArgs,
     restore::ApplyArgs,
     seat::{ListArgs, Seat},
 };
@@ -33,8 +34,9 @@ pub enum SessionCommand {
 pub struct SignalArgs {
     /// The server's process that serves the session
     pub pid: i32,
-    /// A target of the configuration, a connection URL, or a keyword string
-    pub target: Option<String>,
+    /// Which target
+    #[command(flatten)]
+    pub target: TargetArgs,
     /// What may really happen
     #[command(flatten)]
     pub apply: ApplyArgs,

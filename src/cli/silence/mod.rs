@@ -10,7 +10,8 @@ use clap::{Args, Subcommand, ValueEnum};
 
 use self::desk::Desk;
 use super::{
-    Cli, Exit, Failure, args, restore::json as as_json, say, seat::ListArgs, setup, target,
+    Cli, Exit, Failure, aim::TargetArgs, args, restore::json as as_json, say, seat::ListArgs,
+    setup, target,
 };
 use crate::watch::snapshot::Severity;
 
@@ -32,9 +33,9 @@ pub struct AddArgs {
     pub check: String,
     /// One subject of it, as `howdah status` names it [default: all of the check]
     pub subject: Option<String>,
-    /// A target of the configuration, a connection URL, or a keyword string
-    #[arg(long, short, value_name = "TARGET")]
-    pub target: Option<String>,
+    /// Which target
+    #[command(flatten)]
+    pub target: TargetArgs,
     /// It ends by itself after that long; a day at the most
     #[arg(long = "for", value_name = "DURATION", default_value = "1h", value_parser = args::span)]
     pub lasts: Duration,
@@ -54,9 +55,9 @@ pub struct AddArgs {
 pub struct EndArgs {
     /// Which one, by what `silence list` calls it
     pub id: String,
-    /// A target of the configuration, a connection URL, or a keyword string
-    #[arg(long, short, value_name = "TARGET")]
-    pub target: Option<String>,
+    /// Which target
+    #[command(flatten)]
+    pub target: TargetArgs,
     /// Why, for the ledger
     #[arg(long, value_name = "WORDS")]
     pub reason: Option<String>,

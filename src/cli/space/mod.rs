@@ -14,7 +14,7 @@ use self::{
     look::{Seen, Space},
     verdict::Holder,
 };
-use super::{Cli, Exit, Failure, restore::json as as_json, say, setup, target};
+use super::{Cli, Exit, Failure, aim::TargetArgs, restore::json as as_json, say, setup, target};
 use crate::{base::units::bytes, recover::session::Session, resilience::connect::is_here};
 
 /// What is said when nobody keeps more than they should.
@@ -23,8 +23,9 @@ const NOTHING: &str = "nothing out of the ordinary: it is the data itself";
 /// What `space` takes.
 #[derive(Args, Clone, Debug)]
 pub struct SpaceArgs {
-    /// A target of the configuration, a connection URL, or a keyword string
-    pub target: Option<String>,
+    /// Which target
+    #[command(flatten)]
+    pub target: TargetArgs,
     /// Print it as JSON
     #[arg(long)]
     pub json: bool,

@@ -91,11 +91,11 @@ pub struct TrialArgs {
 /// What `wal archive` takes.
 #[derive(Args, Debug)]
 pub struct ArchiveArgs {
+    /// The file, as the server names it
+    pub path: PathBuf,
     /// Where it is kept
     #[command(flatten)]
     pub place: PlaceArgs,
-    /// The file, as the server names it
-    pub path: PathBuf,
 }
 
 /// Where WAL is read from.
@@ -105,21 +105,21 @@ pub struct SourceArgs {
     #[command(flatten)]
     pub place: PlaceArgs,
     /// Read a flat folder that something like `cp` fills instead of a repository
-    #[arg(long, value_name = "FOLDER", conflicts_with_all = ["target", "repository", "name"])]
+    #[arg(long, value_name = "FOLDER", conflicts_with_all = ["target", "target_word", "repository", "name"])]
     pub from_folder: Option<PathBuf>,
 }
 
 /// What `wal fetch` takes.
 #[derive(Args, Debug)]
 pub struct FetchArgs {
-    /// Where it comes from
-    #[command(flatten)]
-    pub source: SourceArgs,
     /// The file's name
     #[arg(value_name = "NAME")]
     pub file: String,
     /// Where it is wanted
     pub path: PathBuf,
+    /// Where it comes from
+    #[command(flatten)]
+    pub source: SourceArgs,
     /// How many segments are fetched ahead; 0 for none
     #[arg(long, value_name = "N", default_value_t = 8)]
     pub ahead: u64,
@@ -131,12 +131,12 @@ pub struct FetchArgs {
 /// What `wal ahead` takes.
 #[derive(Args, Debug)]
 pub struct AheadArgs {
-    /// Where they come from
-    #[command(flatten)]
-    pub place: PlaceArgs,
     /// The segment that was fetched last
     #[arg(value_name = "NAME")]
     pub file: String,
+    /// Where they come from
+    #[command(flatten)]
+    pub place: PlaceArgs,
     /// How many segments
     #[arg(long)]
     pub ahead: u64,

@@ -88,7 +88,7 @@ fn command(candidate: &Candidate, args: &FindArgs) -> Option<Text> {
     let ended = candidate.ended.as_ref()?;
     let mut tool = Tool::new("howdah").args(["restore", "cluster"]);
     for (option, value) in [
-        ("--target", &args.place.target),
+        ("--target", &*args.place.target),
         ("--repository", &args.place.repository),
         ("--name", &args.place.name),
     ] {

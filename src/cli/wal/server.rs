@@ -87,7 +87,7 @@ fn start_ahead(cli: &Cli, args: &FetchArgs, spool: &Spool) -> std::io::Result<()
     let place = &args.source.place;
     let named = [
         ("--config", cli.config.as_ref().map(|path| path.clone().into_os_string())),
-        ("--target", place.target.clone().map(OsString::from)),
+        ("--target", place.target.as_ref().map(OsString::from)),
         ("--repository", place.repository.clone().map(OsString::from)),
         ("--name", place.name.clone().map(OsString::from)),
     ];

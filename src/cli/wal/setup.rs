@@ -177,7 +177,13 @@ impl Call<'_> {
     }
 
     fn show(&self, plan: &Plan) -> Result<(), Failure> {
-        if self.args.apply.json { say(&as_json(plan)?) } else { say(&as_text(plan, true)) }
+        if !self.args.apply.json {
+            return say(&as_text(plan, true));
+        }
+        let mut document = json!(plan);
+        document["summary"] = plan.summary().into();
+        document["refusal"] = plan.refusal().map(|fault| fault.what().to_string()).into();
+        say(&as_json(&document)?)
     }
 
     fn done(&self, plan: &Plan, record: &Record) -> Result<Exit, Failure> {

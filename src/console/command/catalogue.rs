@@ -13,6 +13,8 @@ pub const CATALOGUE: &[Command] = &[
     bar("quit", "Quit", "Leave the console.", &["q", "ctrl-c"], Action::Quit),
     bar("help", "Help", "Show all commands with their keys.", &["?"], Action::Help),
     bar("palette", "Command", "Find a command by its name.", &[":"], Action::Palette),
+    bar("way-out", "Way out", "Begin the guide that answers what is selected: an alert, a breaker, a failed backup, a gap; else the worst alert.", &["w"], Action::GuideForAlert)
+        .on(&[Screen::Overview, Screen::Recovery]).when(has_way_out),
     bar("filter", "Filter", "Show only rows that hold the words you type.", &["/"], Action::Filter)
         .on(&[Screen::Overview]),
     bar("back-up", "Back up", "Take a backup of the data folder now, as a job.", &["B"], Action::Ask(Errand::Physical))
@@ -35,8 +37,6 @@ pub const CATALOGUE: &[Command] = &[
     bar("silence", "Silence", "Let the selected alert wake nobody for a while, with a reason.", &["z"], Action::Silence)
         .on(&[Screen::Overview]).when(can_silence),
     bar("retry-now", "Retry now", "Ask all sources now, without waiting for their turn.", &["r"], Action::RetryNow),
-    bar("way-out", "Way out", "Begin the guide that answers what is selected: an alert, a breaker, a failed backup, a gap; else the worst alert.", &["w"], Action::GuideForAlert)
-        .on(&[Screen::Overview, Screen::Recovery]).when(has_way_out),
     more("end-silence", "End silence", "Let the selected alert that is silenced speak again.", &["Z"], Action::EndSilence)
         .on(&[Screen::Overview]).when(can_end_silence),
     more("detail", "Detail", "Show everything known of the selected row.", &["d"], Action::Detail).when(has_detail),

@@ -17,7 +17,7 @@ use crate::{
         },
         widget::{Canvas, Line, Tone, line_width, marked, piece, wrap},
     },
-    watch::snapshot::{AlertState, Environment, Identity, Known, Role},
+    watch::snapshot::{AlertState, Environment, Identity, Known, LinkState, Role},
 };
 
 /// Part of the identity line, and when it leaves: the highest rank first, rank 0 never.
@@ -107,7 +107,9 @@ fn parts(sight: &Sight<'_>) -> Vec<Part> {
     if sight.snapshot.link.last_answer.is_some() {
         parts.push(Part { rank: 6, line: connections(sight) });
     }
-    if let Known::Is(identity) = &sight.snapshot.identity {
+    if let Known::Is(identity) = &sight.snapshot.identity
+        && sight.snapshot.link.state != LinkState::Down
+    {
         let up = sight.ago(identity.started);
         // A start within the hour is news.
         let (rank, meaning) = match up.as_secs() {

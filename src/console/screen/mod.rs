@@ -170,8 +170,14 @@ fn frame(
     if area.height >= 9
         && let Some(banner) = link::banner(live)
     {
-        // Where it leaves the panes enough, it is said to its end.
-        let room = Rect { y: top, height: if area.height < 24 { 4 } else { 5 }, ..area };
+        // Where it leaves the panes enough, it is said to its end; a page of a guide says itself what to do.
+        let guided = sight.state.screen == Screen::Guides && sight.state.guides.sheet.is_some();
+        let height = match area.height {
+            _ if guided => 2,
+            ..24 => 4,
+            _ => 5,
+        };
+        let room = Rect { y: top, height, ..area };
         top += header::banner(canvas, &banner, link::word(live).tone, room);
     }
     Rect { y: top, height: bottom.saturating_sub(top), ..area }

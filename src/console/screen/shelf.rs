@@ -4,7 +4,7 @@ use ratatui::layout::{Position, Rect};
 
 use super::Layout;
 use crate::{
-    base::clock::Timestamp,
+    base::{clock::Timestamp, text::width},
     console::{
         model::{Offered, Shelf, Waiting},
         theme::Meaning,
@@ -72,11 +72,13 @@ fn rows(shelf: &Shelf, wall: Timestamp, cells: usize) -> Vec<(Words, Option<usiz
         lines.push((Words::new(), None));
         lines.push((vec![piece("To begin", Meaning::Title)], None));
     }
+    let longest = shelf.guides.iter().map(|guide| width(&guide.title)).max().unwrap_or_default();
     for (at, guide) in shelf.guides.iter().enumerate() {
         let (word, warns) = walked::word(guide.walked.as_ref(), wall);
+        let gap = " ".repeat(longest - width(&guide.title));
         let line = vec![
-            piece(format!("{word:<AGE$} "), if warns { Meaning::Warning } else { Meaning::Muted }),
-            piece(format!("{}  ", guide.title), Meaning::Strong),
+            piece(format!("{}{gap}  ", guide.title), Meaning::Strong),
+            piece(format!("{word:<AGE$}  "), if warns { Meaning::Warning } else { Meaning::Muted }),
             piece(guide.about.to_string(), Meaning::Muted),
         ];
         lines.push((line, Some(shelf.runs.len() + at)));

@@ -60,10 +60,19 @@ fn words_room(sight: &Sight<'_>, room: u16) -> usize {
     usize::from(room.saturating_sub(sight.glyphs.mark_width() + 10))
 }
 
-/// A line whose words are broken to fit, as lines of their own.
+/// Lines that one row has at most: what is wrong with one backup must not hide the others. All of it stands in its
+/// detail.
+const MOST: usize = 2;
+
+/// A line whose words are broken to fit, as lines of their own; the last one is cut off where they are too many.
 fn broken(sight: &Sight<'_>, cells: Vec<Cell>, room: u16) -> Vec<Vec<Cell>> {
     let Some(Cell::Words(words)) = cells.get(2) else { return vec![cells] };
-    wrap_line(words, words_room(sight, room))
+    let mut lines = wrap_line(words, words_room(sight, room));
+    let beyond: Line = lines.drain(MOST.min(lines.len())..).flatten().collect();
+    if let Some(last) = lines.last_mut() {
+        last.extend(beyond);
+    }
+    lines
         .into_iter()
         .enumerate()
         .map(|(nth, line)| match nth {
@@ -96,7 +105,8 @@ fn archiver_state(sight: &Sight<'_>, archiver: &Archiver) -> (Tone, String) {
         }
         // Not a proof: a command that throws WAL away reports the same.
         (_, false, Some(at)) => (Tone::RUNS, format!("archived {} ago", age(sight.ago(at)))),
-        (_, false, None) => (Tone::WAIT, "nothing archived yet".to_owned()),
+        // A crash begins its statistics anew: what was archived before, they do not say.
+        (_, false, None) => (Tone::WAIT, "none since stats began".to_owned()),
     }
 }
 

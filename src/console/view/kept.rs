@@ -3,7 +3,7 @@
 use super::{Sight, fact, fact_line, short_age};
 use crate::{
     base::{
-        text::{Text, clean},
+        text::{Text, clean, width},
         units::{bytes, span},
     },
     console::{
@@ -17,6 +17,9 @@ use crate::{
 const RESTORED: u8 = 4;
 /// The level at which the backup itself is whole; the next one looks at its WAL.
 const STRUCTURE: u8 = 2;
+
+/// The method whose backups need no WAL.
+const LOGICAL: &str = "logical";
 
 /// How a backup is meant, and its state in a word or two.
 pub fn state(backup: &KeptBackup) -> (Tone, String) {
@@ -60,8 +63,11 @@ pub fn words(backup: &KeptBackup, room: usize) -> Line {
         line.push(piece(format!(": {why}"), Meaning::Text));
         return line;
     }
-    if let Some(size) = backup.size {
-        line.push(piece(format!("{} ", bytes(size)), Meaning::Text));
+    // How it is matters more than how large.
+    let size = backup.size.map(|size| format!("{} ", bytes(size)));
+    let fits = |size: &String| line_width(&line) + size.len() + width(&word) <= room;
+    if let Some(size) = size.filter(fits) {
+        line.push(piece(size, Meaning::Text));
     }
     line.push(piece(word, tone.meaning));
     let took = backup.duration.map(|took| format!(" in {}", span(took)));
@@ -120,6 +126,9 @@ pub fn detail(sight: &Sight<'_>, backup: &KeptBackup) -> (String, Vec<Fact>) {
 /// What a level of proof says.
 fn meaning_of(level: u8, method: &str) -> &'static str {
     match level {
+        3 if method == LOGICAL => {
+            "Its structure is sound: every member was read. A dump needs no WAL."
+        }
         1 => "Its files are those that were written: sizes and hashes.",
         2 => "Its files are whole and their structure is sound: every member was read.",
         3 if method == "logical" => {
@@ -152,4 +161,33 @@ pub fn repository(sight: &Sight<'_>, repository: &Repository) -> Vec<Fact> {
         fact("backups", format!("{} whole of {many}, {}", whole.count(), bytes(size))),
         fact("WAL", wal),
     ]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::clock::Clock;
+
+    #[test]
+    fn a_dump_is_not_said_to_need_wal() {
+        assert!(!meaning_of(3, LOGICAL).contains("the WAL that it needs"));
+        assert!(meaning_of(3, "physical").contains("the WAL that it needs"));
+    }
+
+    /// How a backup is stands there whole; its size gives way.
+    #[test]
+    fn the_state_of_a_backup_goes_before_its_size() {
+        let backup = KeptBackup {
+            id: "a".into(),
+            method: LOGICAL.into(),
+            began: Clock::test().wall(),
+            duration: None,
+            size: Some(92_774),
+            verified: None,
+            state: BackupState::Complete { level: Some(3), wrong: None },
+        };
+        let told = |room| words(&backup, room).into_iter().map(|p| p.text).collect::<String>();
+        assert_eq!(told(40), "logical 90.6 kB checked L3");
+        assert_eq!(told(25), "logical checked L3");
+    }
 }

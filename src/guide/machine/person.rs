@@ -8,6 +8,7 @@ use super::{
 use crate::{
     base::{ledger::Who, text::Text},
     guide::{
+        reach::reachable,
         spec::{Grade, Guide, Kind, Step, YES},
         state::{Act, Answer, Event, How, Input, Phase, Plan, State},
         values::Values,
@@ -79,7 +80,7 @@ pub(super) fn persons(
             Ok(answered(guide, next, How::Chosen(label), values, event))
         }
         Input::Enter(typed) => {
-            let Kind::Enter { into, default, optional } = &step.kind else {
+            let Kind::Enter { into, default, optional, among } = &step.kind else {
                 return refuse("nothing is to be typed");
             };
             let typed = if typed.trim().is_empty() {
@@ -93,6 +94,11 @@ pub(super) fn persons(
             if typed.chars().any(crate::base::text::is_unsafe) {
                 return refuse("there is a control character in it");
             }
+            let typed = match among.as_ref().filter(|_| !typed.is_empty()) {
+                Some(windows) => reachable(&typed, next.values.get(windows).as_deref(), event.at)
+                    .map_err(|why| Refusal(why.into()))?,
+                None => typed,
+            };
             Ok(answered(guide, next, How::Entered, vec![(into.clone(), typed)], event))
         }
         _ => refuse("that is nothing for a person"),

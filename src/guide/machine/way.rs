@@ -28,11 +28,7 @@ pub(super) fn answered(
 
 /// Enters the first step at or behind a place that is there.
 pub(super) fn enter(guide: &Guide, mut next: State, from: usize, now: Timestamp) -> State {
-    let there = |step: &Step| {
-        step.when.as_ref().is_none_or(|when| {
-            next.values.get(&when.value).is_some_and(|value| when.is.contains(&value))
-        })
-    };
+    let there = |step: &Step| step.when.as_ref().is_none_or(|when| when.holds(&next.values));
     let behind = guide.steps.iter().enumerate().skip(from);
     let found = behind.into_iter().find(|(_, step)| there(step));
     let Some((at, step)) = found else {

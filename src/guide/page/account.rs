@@ -63,8 +63,10 @@ pub fn remark(remark: &Remark) -> Line {
 
 pub fn left(card: &Card, state: &State, act: &Act) -> Line {
     let title = card.title(act.step, &state.values);
+    let other = |other: &Act| other.step == act.step && other.end == Some(Ok(()));
+    let word = if state.acts.iter().any(other) { "not done at once" } else { "not done" };
     Line::Bad(match (&act.end, &act.job) {
-        (Some(Err(why)), _) => format!("not done: {title}: {why}").into(),
+        (Some(Err(why)), _) => format!("{word}: {title}: {why}").into(),
         (_, Some(job)) => format!(
             "begun, and not seen to its end: {title}: job {job}; `howdah jobs attach {job}` looks on, `howdah jobs cancel {job}` ends it"
         )
@@ -116,5 +118,10 @@ mod tests {
             vec![Act { step: 3, job: None, end: Some(Err("no room".into())), second: None }];
         let lines = account(&card, &state);
         assert!(matches!(&lines[0], Line::Bad(why) if why.starts_with("not done: ")), "{lines:?}");
+        state.acts.push(Act { end: Some(Ok(())), ..state.acts[0].clone() });
+        let lines = account(&card, &state);
+        let told =
+            |line: &Line| matches!(line, Line::Bad(why) if why.starts_with("not done at once: "));
+        assert!(told(&lines[0]), "it was done the second time: {lines:?}");
     }
 }

@@ -48,7 +48,7 @@ pub fn page(card: &Card, state: &State, job: Option<&Job>) -> Page {
         ask,
         chosen: step.map_or(0, |step| offered(state, step)),
         began: card.began,
-        budget: card.budget,
+        budget: promised(card, state),
         pace: step.and_then(|step| pace(state, step)),
         well: step.is_none_or(|step| state.seen.may_be_taken(step.look.as_ref())),
         rests: state.paused.as_ref().map(|rest| {
@@ -57,6 +57,12 @@ pub fn page(card: &Card, state: &State, job: Option<&Job>) -> Page {
             format!("rests since {} by {}{note}", time(rest.since), rest.by).into()
         }),
     }
+}
+
+/// The promise for RTO, in seconds, while something is down by what was seen; elsewhere no clock runs against it.
+pub fn promised(card: &Card, state: &State) -> Option<u64> {
+    let down = card.guide.outage.as_ref().is_some_and(|outage| outage.holds(&state.values));
+    card.budget.filter(|_| down)
 }
 
 fn asked(card: &Card, state: &State, step: &Step, job: Option<&Job>) -> (Vec<Line>, Ask) {
@@ -139,7 +145,7 @@ fn stopped(
     if let Some(Kind::Act { undo: Some(undo), .. }) =
         card.guide.steps.get(stop.criterion.0).map(|step| &step.kind)
     {
-        lines.push(Line::Say(format!("undo: {}", state.values.fill(undo)).into()));
+        lines.push(Line::Say(format!("undo: {}", state.values.fill_command(undo)).into()));
     }
     match &state.phase {
         Phase::Acting { job: id, .. } => lines.extend(acting(id, job)),
@@ -169,6 +175,9 @@ fn pace(state: &State, step: &Step) -> Option<Pace> {
     else {
         return None;
     };
+    if *budget == 0 {
+        return None;
+    }
     let (budget, silence) = (Duration::from_secs(*budget), state.values.fill(silence).into());
     Some(Pace { since: *since, budget, silence })
 }
@@ -204,7 +213,7 @@ fn turn(state: &State, step: &Step) -> Ask {
 fn undo(state: &State, step: &Step) -> Option<Undo> {
     match (&state.phase, &step.kind) {
         (Phase::Confirming { .. }, Kind::Act { undo, .. }) => Some(match undo {
-            Some(undo) => Undo::By(state.values.fill(undo).into()),
+            Some(undo) => Undo::By(state.values.fill_command(undo).into()),
             None => Undo::Never,
         }),
         _ => None,
@@ -269,7 +278,10 @@ pub fn acting(id: &str, job: Option<&Job>) -> Vec<Line> {
 #[cfg(test)]
 mod tests {
     use super::{super::of_ours, *};
-    use crate::{base::clock::Clock, guide::values::Values};
+    use crate::{
+        base::clock::Clock,
+        guide::{library, values::Values},
+    };
 
     /// The first page of one of ours whose look found something wrong.
     fn unwell(guide: &str) -> Page {
@@ -285,5 +297,34 @@ mod tests {
     fn what_is_wrong_may_be_taken_only_where_it_is_what_the_step_looks_for() {
         assert!(unwell("breaker").well, "the database may be ill: that is what is asked");
         assert!(!unwell("wal-check").well, "another role is another server");
+    }
+
+    #[test]
+    fn the_promise_runs_only_while_something_is_down() {
+        let at = Clock::test().wall();
+        let promise = |guide: &str, values: &[(&str, &str)]| {
+            let card = Card { budget: Some(3600), ..of_ours(guide, at) };
+            let mut state = machine::begin(&card.guide, Values::default(), at);
+            for (name, value) in values {
+                state.values.set(name, *value);
+            }
+            page(&card, &state, None).budget
+        };
+        assert_eq!(promise("restore", &[]), None, "nothing was seen yet");
+        assert_eq!(promise("restore", &[("link", "live")]), None, "it is beside the living one");
+        assert_eq!(promise("restore", &[("link", "down")]), Some(3600));
+        assert_eq!(promise("hung-server", &[("verdict_code", "stopped")]), Some(3600));
+        assert_eq!(promise("hung-server", &[("verdict_code", "well")]), None, "it is back");
+        assert_eq!(promise("wal-setup", &[]), None);
+    }
+
+    #[test]
+    fn every_outage_is_told_by_something_that_is_seen() {
+        for guide in library::guides(std::path::Path::new("/nowhere")).expect("all good") {
+            let Some(outage) = &guide.outage else { continue };
+            let facts = guide.steps.iter().filter_map(|step| step.look.as_ref());
+            let mut facts = facts.flat_map(|look| &look.facts);
+            assert!(facts.any(|fact| fact.name == outage.value), "{}: {outage:?}", guide.id);
+        }
     }
 }

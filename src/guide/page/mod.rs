@@ -8,7 +8,7 @@ use std::time::Duration;
 pub use self::made::page;
 pub(super) use self::{
     account::{left, overruled, remark, time},
-    made::acting,
+    made::{acting, promised},
 };
 use super::{
     guard::Sight,
@@ -47,7 +47,7 @@ pub struct Page {
     pub chosen: usize,
     /// When the run began.
     pub began: Timestamp,
-    /// Seconds that it may take.
+    /// Seconds that it may take, while something is down: the promise for RTO.
     pub budget: Option<u64>,
     /// The time of the act that runs.
     pub pace: Option<Pace>,

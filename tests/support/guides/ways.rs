@@ -232,11 +232,28 @@ pub const WAYS: &[Way] = &[
         guide: "wal-setup",
         name: "all",
         lane: Lane::Archive,
-        prepare: archive_fails,
+        prepare: |stage| {
+            stage.remember(stage.archived());
+            stage.shop.sql("alter system set archive_timeout = '50min'");
+            stage.shop.sql("select pg_reload_conf()");
+        },
         says: |_| vec![("Restart the server", KNOWN)],
         holds: |stage| {
             archives(stage);
             assert_eq!(stage.value("kept"), "true");
+            assert_ne!(stage.shop.sql("show archive_timeout"), "50min");
+        },
+    },
+    Way {
+        guide: "wal-setup",
+        name: "unchanged",
+        lane: Lane::Archive,
+        prepare: |stage| stage.remember(stage.archived()),
+        says: |_| vec![("Restart the server", KNOWN)],
+        holds: |stage| {
+            archives(stage);
+            assert_eq!(stage.value("to_change"), "0");
+            assert_eq!(stage.run().state.acts.len(), 1, "the canary, and no change");
         },
     },
     Way {

@@ -70,6 +70,16 @@ pub struct Plan {
 }
 
 impl Plan {
+    /// How much would change, in a few words.
+    pub fn summary(&self) -> String {
+        match (self.changes.len(), &self.restart) {
+            (0, None) => "nothing is to change".to_owned(),
+            (0, Some(_)) => "nothing is to change; a restart is waited for".to_owned(),
+            (1, _) => "1 is to change".to_owned(),
+            (n, _) => format!("{n} are to change"),
+        }
+    }
+
     /// Why it must not be carried out.
     pub fn refusal(&self) -> Option<Fault> {
         let bad = self.findings.iter().find(|finding| finding.verdict == Verdict::Bad)?;
