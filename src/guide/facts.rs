@@ -109,10 +109,14 @@ fn offers(from: &From, printed: &Value) -> Vec<Offer> {
 /// What stands at a place.
 fn find(printed: &Value, at: &str) -> Option<Value> {
     if let Some(list) = at.strip_suffix("/#") {
-        return Some(printed.pointer(list)?.as_array()?.len().into());
+        return match find(printed, list)? {
+            Value::Array(list) => Some(list.len().into()),
+            Value::Null => Some(Value::Null),
+            _ => None,
+        };
     }
     match at.split_once("/-") {
-        Some((list, rest)) => pointed(printed.pointer(list)?.as_array()?.last()?, rest),
+        Some((list, rest)) => find(printed.pointer(list)?.as_array()?.last()?, rest),
         None => pointed(printed, at),
     }
 }
@@ -163,6 +167,16 @@ mod tests {
         let value = |at: &str| observe(&fact(at), &printed).value;
         assert_eq!(value("/list/-/a").as_deref(), Some("2"));
         assert_eq!(value("/list/#").as_deref(), Some("2"));
+        let nested = json!([{ "found": ["a"] }, { "found": ["b", "c"] }, { "of": null }]);
+        let value_of = |at: &str, all: &serde_json::Value| observe(&fact(at), all).value;
+        assert_eq!(value_of("/#", &nested).as_deref(), Some("3"));
+        assert_eq!(value_of("/1/found/-", &nested).as_deref(), Some("c"));
+        assert_eq!(value_of("/-/found/#", &nested), None);
+        let newest = &nested.as_array().expect("a list")[..2];
+        assert_eq!(value_of("/-/found/#", &newest.into()).as_deref(), Some("2"));
+        assert_eq!(value_of("/-/found/-", &newest.into()).as_deref(), Some("c"));
+        let held = Fact { null: Some("nobody looked".into()), ..fact("/-/of/found/#") };
+        assert_eq!(observe(&held, &nested).value.as_deref(), Some("nobody looked"));
         assert_eq!(value("/none"), None);
         assert_eq!(value("/gone"), None);
         let tail = observe(&Fact { last: Some(4), ..fact("/id") }, &printed);

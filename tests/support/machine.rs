@@ -236,6 +236,10 @@ fn by_name(name: &str) -> &'static str {
         "tail" => "4821",
         "home" | "database" => "shop",
         "summary" => "2 are to change",
+        "damage" => "1",
+        "damage_such" => {
+            "'prod-eu/backups/20261123T020000Z-logical/shop.dump.zst' is not what was written"
+        }
         "refusal" => "the data folder: its mode is 0755, and no server starts with that",
         "newest" | "id" => "20261123T020000Z-physical",
         "level" => "L4",

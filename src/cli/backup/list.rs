@@ -103,9 +103,12 @@ fn as_json(entry: &Entry) -> Value {
             "ended": failed.ended,
             "step": failed.step,
             "why": failed.why,
+            "verified": null,
         }),
-        State::Unfinished => json!({ "state": "unfinished" }),
-        State::Damaged(fault) => json!({ "state": "damaged", "why": fault.what() }),
+        State::Unfinished => json!({ "state": "unfinished", "verified": null }),
+        State::Damaged(fault) => {
+            json!({ "state": "damaged", "why": fault.what(), "verified": null })
+        }
     };
     if let (Value::Object(value), Value::Object(more)) = (&mut value, more) {
         value.extend(more);
