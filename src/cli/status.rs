@@ -12,7 +12,7 @@ use super::{
 };
 use crate::{
     base::{
-        clock::{Clock, Stamp},
+        clock::{Clock, Stamp, Timestamp},
         config::Config,
         text::Text,
         units,
@@ -22,8 +22,8 @@ use crate::{
         sampler::{self, Plan, Watch},
         server::SERVER,
         snapshot::{
-            AlertState, CheckState, Freshness, KeptBackup, Known, LinkState, Pool, Severity,
-            Silence, Snapshot, SourceKind,
+            AlertState, BackupState, CheckState, Freshness, KeptBackup, Known, LinkState, Pool,
+            Severity, Silence, Snapshot, SourceKind,
         },
     },
 };
@@ -209,8 +209,29 @@ fn head(out: &mut String, s: &Snapshot, now: Stamp) -> std::fmt::Result {
         }
         unknown => writeln!(out, "RPO       — {}", unknown.reason().map_or("", |w| w.as_str()))?,
     }
-    writeln!(out, "RTO       — {}", r.rto.reason().map_or("", |why| why.as_str()))?;
-    writeln!(out, "PITR      — {}", r.pitr.reason().map_or("", |why| why.as_str()))
+    match &r.rto {
+        Known::Is(rto) => {
+            let (expected, target) = (units::clock(rto.expected), units::clock(r.rto_target));
+            let ago = units::age(s.wall.duration_since(rto.measured).unsigned_abs());
+            writeln!(out, "RTO       {expected} of {target} (measured {ago} ago: {})", rto.source)?;
+        }
+        unknown => writeln!(out, "RTO       — {}", unknown.reason().map_or("", |w| w.as_str()))?,
+    }
+    match &r.pitr {
+        Known::Is(pitr) => {
+            let gaps = match pitr.gaps {
+                0 => "no gaps".to_owned(),
+                1 => "1 GAP".to_owned(),
+                many => format!("{many} GAPS"),
+            };
+            writeln!(out, "PITR      {} to {}, {gaps}", second(pitr.from), second(pitr.to))
+        }
+        unknown => writeln!(out, "PITR      — {}", unknown.reason().map_or("", |w| w.as_str())),
+    }
+}
+
+fn second(at: Timestamp) -> impl std::fmt::Display {
+    at.strftime("%Y-%m-%d %H:%M:%SZ")
 }
 
 fn rows(out: &mut String, s: &Snapshot, now: Stamp) -> std::fmt::Result {
@@ -261,7 +282,7 @@ fn rows(out: &mut String, s: &Snapshot, now: Stamp) -> std::fmt::Result {
 fn silenced(out: &mut String, s: &Snapshot) -> std::fmt::Result {
     let silences: Vec<&Silence> = s.alerts.iter().filter_map(|a| a.silenced.as_ref()).collect();
     let Some(first) = silences.iter().map(|silence| silence.until).min() else { return Ok(()) };
-    let first = first.strftime("%Y-%m-%d %H:%M:%SZ");
+    let first = second(first);
     let counts = match silences.len() {
         1 => "1 alert does".to_owned(),
         many => format!("{many} alerts do"),
@@ -300,7 +321,12 @@ fn backups(out: &mut String, s: &Snapshot) -> std::fmt::Result {
     let newest = |out: &mut String, place: &Text, newest: Option<&KeptBackup>| match newest {
         Some(newest) => {
             let age = units::age(s.wall.duration_since(newest.began).unsigned_abs());
-            writeln!(out, "backups   {} {}, {age} ago, in {place}", newest.method, newest.id)
+            let damaged = match &newest.state {
+                BackupState::Complete { wrong: Some(why), .. } => format!(", DAMAGED: {why}"),
+                _ => String::new(),
+            };
+            let (method, id) = (&newest.method, &newest.id);
+            writeln!(out, "backups   {method} {id}, {age} ago, in {place}{damaged}")
         }
         None => writeln!(out, "backups   NONE in {place}"),
     };
@@ -332,5 +358,36 @@ fn old(s: &Snapshot, source: &str, now: Stamp) -> String {
         Freshness::Fresh => String::new(),
         Freshness::Never => "  NEVER SEEN".to_owned(),
         Freshness::Stale(age) => format!("  STALE {}", units::age(age)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::watch::snapshot::{Pitr, Rto};
+
+    #[test]
+    fn what_could_be_brought_back_is_told_when_it_is_known() {
+        let at = |text: &str| text.parse::<Timestamp>().expect("a moment");
+        let mut s = Snapshot { wall: at("2026-11-09T09:14:07Z"), ..Snapshot::default() };
+        s.recoverability.rto_target = Duration::from_hours(1);
+        s.recoverability.rto = Known::Is(Rto {
+            expected: Duration::from_secs(190),
+            measured: at("2026-11-07T09:14:07Z"),
+            source: "a drill: proofs/1.json".into(),
+        });
+        s.recoverability.pitr = Known::Is(Pitr {
+            from: at("2026-11-09T02:00:00.25Z"),
+            to: at("2026-11-09T09:13:00Z"),
+            gaps: 1,
+        });
+        let mut out = String::new();
+        head(&mut out, &s, Stamp::default()).expect("written");
+        for line in [
+            "RTO       3:10 of 1:00:00 (measured 2d0h ago: a drill: proofs/1.json)",
+            "PITR      2026-11-09 02:00:00Z to 2026-11-09 09:13:00Z, 1 GAP",
+        ] {
+            assert!(out.contains(line), "{out}");
+        }
     }
 }
