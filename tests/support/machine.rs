@@ -236,7 +236,6 @@ fn by_name(name: &str) -> &'static str {
         "tail" => "4821",
         "home" | "database" => "shop",
         "summary" => "2 are to change",
-        "damage" => "1",
         "damage_such" => {
             "'prod-eu/backups/20261123T020000Z-logical/shop.dump.zst' is not what was written"
         }
@@ -259,7 +258,7 @@ fn by_name(name: &str) -> &'static str {
             "room: 1.2 GB are free on '/srv/backup', the last backup of its kind took 4.1 GB"
         }
         "looked" => "9",
-        "wrong" | "open" | "silent" | "roots" => "1",
+        "damage" | "wrong" | "open" | "silent" | "roots" => "1",
         "changes" | "to_change" | "locks" => "2",
         "trials" => "5",
         "backups" => "6",
