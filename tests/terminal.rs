@@ -107,7 +107,7 @@ fn a_closed_terminal_ends_the_console() {
     robot.stop_reading();
     robot.close();
     let (code, took) = robot.wait_exit();
-    assert_eq!(code, 129);
+    assert_eq!(code, 129, "{}", robot.log());
     assert!(took < SOON, "it took {took:?}");
 }
 

@@ -240,6 +240,14 @@ impl Robot {
         wait_exit(self.child.as_mut())
     }
 
+    /// What the program logged.
+    pub fn log(&self) -> String {
+        let folder = self.home().join(".local/state/howdah");
+        let files = std::fs::read_dir(folder).into_iter().flatten().flatten();
+        let logs = files.filter(|file| file.path().extension().is_some_and(|end| end == "log"));
+        logs.filter_map(|file| std::fs::read_to_string(file.path()).ok()).collect()
+    }
+
     /// True when the line settings are those from before the program started.
     pub fn settings_are_back(&self) -> bool {
         self.settings() == self.settings_before
