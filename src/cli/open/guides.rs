@@ -215,11 +215,10 @@ fn shelf(on: &str) -> Shelf {
         };
         let trouble = bad.into_iter().find_map(Result::err);
         let guides = guides.into_iter().map(offered).collect();
-        Ok(Shelf {
-            guides,
-            runs: runs.into_iter().filter_map(waiting).collect(),
-            trouble: trouble.map(|error| Text::one_line(&error.to_string())),
-        })
+        let mut runs: Vec<Waiting> = runs.into_iter().filter_map(waiting).collect();
+        // What cannot go on stands in nobody's way.
+        runs.sort_by_key(|run| run.gone.is_some());
+        Ok(Shelf { guides, runs, trouble: trouble.map(|error| Text::one_line(&error.to_string())) })
     };
     read().unwrap_or_else(|failure| Shelf {
         trouble: Some(Text::one_line(&failure.to_string())),

@@ -13,7 +13,11 @@ use crate::{
 
 /// What the engine tells of the guides.
 pub fn shelved(model: &mut Model, shelf: Arc<Shelf>) {
-    model.state.guides.shelf = shelf;
+    let guides = &mut model.state.guides;
+    if guides.shelf.is_empty() && guides.sheet.is_none() {
+        guides.choice = shelf.first();
+    }
+    guides.shelf = shelf;
     clamp(model);
 }
 
@@ -23,7 +27,7 @@ pub fn opened(model: &mut Model, sheet: Option<Arc<Sheet>>) {
     let before = guides.sheet.take();
     guides.sheet.clone_from(&sheet);
     let Some(sheet) = sheet else {
-        guides.choice = 0;
+        guides.choice = guides.shelf.first();
         close_line(model);
         return;
     };

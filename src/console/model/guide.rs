@@ -74,6 +74,11 @@ impl Shelf {
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
+
+    /// The row that is chosen before anybody chooses: the first run that can go on, else the first guide.
+    pub fn first(&self) -> usize {
+        self.runs.iter().position(|run| run.gone.is_none()).unwrap_or(self.runs.len())
+    }
 }
 
 /// The page of the run that is open.
@@ -171,4 +176,26 @@ pub enum GuideWish {
     Input(crate::guide::state::Input),
     /// Leave the run where it stands.
     Leave,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_run_that_cannot_go_on_is_not_chosen_before_anybody_chooses() {
+        let run = |gone: bool| Waiting {
+            id: "20261123-091244".into(),
+            title: "Bring lost data back".into(),
+            on: "prod-eu".into(),
+            step: "Which table?".into(),
+            began: Timestamp::UNIX_EPOCH,
+            driver: None,
+            gone: gone.then(|| "its configuration is gone".into()),
+        };
+        let first = |runs: Vec<Waiting>| Shelf { runs, ..Shelf::default() }.first();
+        assert_eq!(first(vec![run(false), run(true)]), 0);
+        assert_eq!(first(vec![run(true), run(true)]), 2, "the first guide");
+        assert_eq!(first(Vec::new()), 0);
+    }
 }
