@@ -131,9 +131,6 @@ fn meaning_of(level: u8, method: &str) -> &'static str {
         }
         1 => "Its files are those that were written: sizes and hashes.",
         2 => "Its files are whole and their structure is sound: every member was read.",
-        3 if method == "logical" => {
-            "Its structure is sound, and every row was read. It brings back its own moment, and needs no WAL."
-        }
         3 => "Its structure is sound, and the WAL that it needs is there without a gap.",
         4 => "It was restored, and a server came up on it.",
         _ => "It was restored; tables, indexes and counts were as they had been.",
