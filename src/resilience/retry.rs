@@ -193,35 +193,25 @@ impl Runner<'_> {
         F: Future<Output = Result<T, E>>,
     {
         self.budget.call();
-        match attempt(1).await {
-            Ok(value) => Ok(value),
-            // Boxed: every call would carry the room for it.
-            Err(error) => Box::pin(self.go_on(error, deadline, attempt, again)).await,
-        }
-    }
-
-    /// The first attempt failed.
-    async fn go_on<T, E, F>(
-        &self,
-        mut error: E,
-        deadline: Stamp,
-        mut attempt: impl FnMut(u32) -> F,
-        again: impl Fn(&E) -> Again,
-    ) -> Result<T, E>
-    where
-        F: Future<Output = Result<T, E>>,
-    {
-        for tried in 1.. {
-            match self.pause(tried, deadline, again(&error)) {
-                Some(pause) => tokio::time::sleep(pause).await,
-                None => break,
+        let mut error = match attempt(1).await {
+            Ok(value) => return Ok(value),
+            Err(error) => error,
+        };
+        // Boxed: every call would carry the room for it.
+        Box::pin(async move {
+            for tried in 1.. {
+                match self.pause(tried, deadline, again(&error)) {
+                    Some(pause) => tokio::time::sleep(pause).await,
+                    None => break,
+                }
+                match attempt(tried + 1).await {
+                    Ok(value) => return Ok(value),
+                    Err(failed) => error = failed,
+                }
             }
-            match attempt(tried + 1).await {
-                Ok(value) => return Ok(value),
-                Err(failed) => error = failed,
-            }
-        }
-        Err(error)
+            Err(error)
+        })
+        .await
     }
 
     /// How long to pause after `tried` attempts, or `None` to give up. Spends from the budget.

@@ -24,7 +24,7 @@ use crate::{
     recover::{
         Fault, Kind, Result,
         repository::manifest::{Manifest, WalSpan, lsn, parse_lsn},
-        wal::dump::filters,
+        wal::dump::{complaint, filters},
     },
 };
 
@@ -318,10 +318,8 @@ impl<'a> Dump<'a> {
         let said = said.cloned().unwrap_or(Text::ours("pg_waldump said nothing"));
         let at = broken_at(&said).unwrap_or(start);
         let name = Segment { timeline: chain.timeline, number: at / chain.segment_size };
-        // The second word is that of versions before 14.
-        let words = said.trim_start_matches("pg_waldump: ");
-        let words = words.trim_start_matches("error: ").trim_start_matches("fatal: ");
-        let what = format!("the WAL is damaged in the segment '{}': {words}", chain.name(name));
+        let why = complaint(&said);
+        let what = format!("the WAL is damaged in the segment '{}': {why}", chain.name(name));
         (at, Fault::new(Kind::Damaged, what))
     }
 }

@@ -121,17 +121,18 @@ impl Dump {
                 Ok(End::Whole)
             }
             Err(ExecError::Failed { messages, code: Some(1), .. }) if !messages.is_empty() => {
-                let said: Vec<&str> = messages
-                    .iter()
-                    .map(|m| m.strip_prefix("pg_waldump: ").unwrap_or(m))
-                    // The second word is that of versions before 14.
-                    .map(|m| m.strip_prefix("error: ").or(m.strip_prefix("fatal: ")).unwrap_or(m))
-                    .collect();
+                let said: Vec<&str> = messages.iter().map(|message| complaint(message)).collect();
                 Ok(End::Broken(said.join("; ").into()))
             }
             Err(error) => Err(error.into()),
         }
     }
+}
+
+/// What `pg_waldump` complains of, without its name and the word for how bad it is, which was another before 14.
+pub fn complaint(message: &str) -> &str {
+    let words = message.strip_prefix("pg_waldump: ").unwrap_or(message);
+    words.strip_prefix("error: ").or(words.strip_prefix("fatal: ")).unwrap_or(words)
 }
 
 /// What has `pg_waldump` of a major version tell the records of these resource managers and no others; none
